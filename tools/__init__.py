@@ -1,0 +1,1 @@
+"""What the project's own development needs: requirements, stubs, and the reading of operator schemas."""
