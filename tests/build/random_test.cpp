@@ -1,0 +1,100 @@
+// C entry points of core/cpu/random.h and random_distributions.h for test_random_stream.py.
+
+#include "cpu/random.h"
+
+#include <cstdio>
+#include <cstring>
+
+using bulssi::Generator;
+using namespace bulssi::rng;
+
+namespace {
+
+// Passes a refusal on: 0, or its kind with the text in `message`.
+int report(const Refusal& refusal, char* message) {
+  std::snprintf(message, 1000, "%s", refusal.text.c_str());
+  return refusal.kind;
+}
+
+}  // namespace
+
+extern "C" {
+
+Generator* generator_new(uint64_t seed) { return new Generator(seed); }
+Generator* generator_clone(const Generator* g) { return new Generator(*g); }
+void generator_delete(Generator* g) { delete g; }
+void generator_set_seed(Generator* g, uint64_t seed) { g->set_seed(seed); }
+uint64_t generator_set_random_seed(Generator* g) { return g->set_random_seed(); }
+uint64_t generator_seed(const Generator* g) { return g->seed(); }
+uint32_t generator_random(Generator* g) { return g->random(); }
+uint64_t generator_random64(Generator* g) { return g->random64(); }
+void generator_discard(Generator* g, int64_t n) { g->discard(n); }
+void generator_state(const Generator* g, uint8_t* out) { g->state(out); }
+int generator_set_state(Generator* g, const uint8_t* bytes, size_t size, char* message) {
+  std::string wrong = g->set_state(bytes, size);
+  std::snprintf(message, 1000, "%s", wrong.c_str());
+  return !wrong.empty();
+}
+
+int select_level(int level) { return select_kernels(level); }
+
+int uniform(Generator* g, int type, void* out, int64_t n, double from, double to, char* message) {
+  Refusal refusal = check_uniform(ElementType(type), from, to);
+  if (!refusal) fill_uniform(*g, ElementType(type), out, n, from, to);
+  return report(refusal, message);
+}
+int normal(Generator* g, int type, void* out, int64_t n, double mean, double std, int contiguous, char* message) {
+  Refusal refusal = check_normal(ElementType(type), std);
+  if (!refusal) fill_normal(*g, ElementType(type), out, n, mean, std, contiguous != 0);
+  return report(refusal, message);
+}
+int random_any(Generator* g, int type, void* out, int64_t n, char* message) {
+  fill_random(*g, ElementType(type), out, n);
+  return report({}, message);
+}
+// `has_to` = 0 leaves the end open. A warning is reported as kind 10.
+int integers(Generator* g, int type, void* out, int64_t n, int64_t from, int64_t to, int has_to, char* message) {
+  IntegerRange range;
+  Refusal refusal = check_range(ElementType(type), from, has_to ? std::optional<int64_t>(to) : std::nullopt, range);
+  if (refusal) return report(refusal, message);
+  fill_integers(*g, ElementType(type), out, n, range);
+  std::snprintf(message, 1000, "%s", range.warning.c_str());
+  return range.warning.empty() ? 0 : 10;
+}
+int permutation(Generator* g, int type, void* out, int64_t n, char* message) {
+  Refusal refusal = check_permutation(ElementType(type), n);
+  if (!refusal) fill_permutation(*g, ElementType(type), out, n);
+  return report(refusal, message);
+}
+int bernoulli(Generator* g, int type, void* out, int64_t n, double p, char* message) {
+  Refusal refusal = check_bernoulli(p);
+  if (!refusal) fill_bernoulli(*g, ElementType(type), out, n, p);
+  return report(refusal, message);
+}
+int bernoulli_each(Generator* g, int type, void* out, int64_t n, int p_type, const void* p, char* message) {
+  return report(fill_bernoulli_each(*g, ElementType(type), out, n, ElementType(p_type), p), message);
+}
+int exponential(Generator* g, int type, void* out, int64_t n, double lambda, char* message) {
+  Refusal refusal = check_exponential(ElementType(type), lambda);
+  if (!refusal) fill_exponential(*g, ElementType(type), out, n, lambda);
+  return report(refusal, message);
+}
+int cauchy(Generator* g, int type, void* out, int64_t n, double median, double sigma, char* message) {
+  Refusal refusal = check_cauchy(ElementType(type), sigma);
+  if (!refusal) fill_cauchy(*g, ElementType(type), out, n, median, sigma);
+  return report(refusal, message);
+}
+int log_normal(Generator* g, int type, void* out, int64_t n, double mean, double std, char* message) {
+  Refusal refusal = check_log_normal(ElementType(type), std);
+  if (!refusal) fill_log_normal(*g, ElementType(type), out, n, mean, std);
+  return report(refusal, message);
+}
+int geometric(Generator* g, int type, void* out, int64_t n, double p, char* message) {
+  Refusal refusal = check_geometric(ElementType(type), p);
+  if (!refusal) fill_geometric(*g, ElementType(type), out, n, p);
+  return report(refusal, message);
+}
+void order_of(int dims, const int64_t* sizes, const int64_t* strides, int* order) {
+  visiting_order(dims, sizes, strides, order);
+}
+}
