@@ -1,0 +1,1 @@
+"""Tools beside the library proper: data loading, checkpointing, hooks."""
