@@ -106,29 +106,39 @@ struct Vec {
 
   // Integer arithmetic wraps, so it is done on unsigned lanes, where wrapping is defined.
   friend BULSSI_INLINE Vec operator+(Vec a, Vec b) {
-    if constexpr (detail::is_float<T>) return a.v + b.v;
-    else return N(NU(a.v) + NU(b.v));
+    if constexpr (detail::is_float<T>)
+      return a.v + b.v;
+    else
+      return N(NU(a.v) + NU(b.v));
   }
   friend BULSSI_INLINE Vec operator-(Vec a, Vec b) {
-    if constexpr (detail::is_float<T>) return a.v - b.v;
-    else return N(NU(a.v) - NU(b.v));
+    if constexpr (detail::is_float<T>)
+      return a.v - b.v;
+    else
+      return N(NU(a.v) - NU(b.v));
   }
   friend BULSSI_INLINE Vec operator*(Vec a, Vec b) {
-    if constexpr (detail::is_float<T>) return a.v * b.v;
-    else return N(NU(a.v) * NU(b.v));
+    if constexpr (detail::is_float<T>)
+      return a.v * b.v;
+    else
+      return N(NU(a.v) * NU(b.v));
   }
   // Integers: rounds towards zero as in C; x / 0 is 0 and MIN / -1 is MIN (no trap).
   friend BULSSI_INLINE Vec operator/(Vec a, Vec b) {
-    if constexpr (detail::is_float<T>) return a.v / b.v;
-    else return each(a, b, [](T x, T y) -> T { return divide(x, y); });
+    if constexpr (detail::is_float<T>)
+      return a.v / b.v;
+    else
+      return each(a, b, [](T x, T y) -> T { return divide(x, y); });
   }
   // Integers only: the remainder of operator/, with the sign of the dividend as in C.
   friend BULSSI_INLINE Vec operator%(Vec a, Vec b) {
     return each(a, b, [](T x, T y) -> T { return remainder(x, y); });
   }
   friend BULSSI_INLINE Vec operator-(Vec a) {
-    if constexpr (detail::is_float<T>) return -a.v;
-    else return N(-NU(a.v));
+    if constexpr (detail::is_float<T>)
+      return -a.v;
+    else
+      return N(-NU(a.v));
   }
   friend BULSSI_INLINE Vec operator+(Vec a) { return a; }
   BULSSI_INLINE Vec& operator+=(Vec b) { return *this = *this + b; }
@@ -183,8 +193,10 @@ struct Vec {
  private:
   template <class S>
   static constexpr BULSSI_INLINE T cast(S s) {
-    if constexpr (detail::is_float<S> && !detail::is_float<T>) return T(int64_t(s));
-    else return T(s);
+    if constexpr (detail::is_float<S> && !detail::is_float<T>)
+      return T(int64_t(s));
+    else
+      return T(s);
   }
 };
 
@@ -203,8 +215,8 @@ struct Mask {
   // Where m holds, a; elsewhere b.
   friend BULSSI_INLINE Vec<T> select(Mask m, Vec<T> a, Vec<T> b) { return m.m ? a.v : b.v; }
 
-  BULSSI_INLINE void store_bool(uint8_t* p) const;         // writes `lanes` bytes, 0 or 1
-  static BULSSI_INLINE Mask load_bool(const uint8_t* p);   // reads `lanes` bytes; any value but 0 is true
+  BULSSI_INLINE void store_bool(uint8_t* p) const;        // writes `lanes` bytes, 0 or 1
+  static BULSSI_INLINE Mask load_bool(const uint8_t* p);  // reads `lanes` bytes; any value but 0 is true
 };
 
 // Does the mask hold anywhere?
@@ -235,10 +247,14 @@ BULSSI_INLINE void Mask<T>::store_bool(uint8_t* p) const {
   constexpr int size = sizeof(T);
 #if defined(__AVX512F__)
   __m512i x = (__m512i)(m & 1);
-  if constexpr (size == 1) _mm512_storeu_si512(p, x);
-  else if constexpr (size == 2) _mm256_storeu_si256((__m256i_u*)p, _mm512_cvtepi16_epi8(x));
-  else if constexpr (size == 4) _mm_storeu_si128((__m128i_u*)p, _mm512_cvtepi32_epi8(x));
-  else _mm_storel_epi64((__m128i_u*)p, _mm512_cvtepi64_epi8(x));
+  if constexpr (size == 1)
+    _mm512_storeu_si512(p, x);
+  else if constexpr (size == 2)
+    _mm256_storeu_si256((__m256i_u*)p, _mm512_cvtepi16_epi8(x));
+  else if constexpr (size == 4)
+    _mm_storeu_si128((__m128i_u*)p, _mm512_cvtepi32_epi8(x));
+  else
+    _mm_storel_epi64((__m128i_u*)p, _mm512_cvtepi64_epi8(x));
 #elif defined(__SSE4_1__)
 #if defined(__AVX2__)
   __m256i x = (__m256i)(m & 1);
@@ -274,22 +290,31 @@ BULSSI_INLINE Mask<T> Mask<T>::load_bool(const uint8_t* p) {
   } else {
 #if defined(__AVX512F__)
     __m512i x;
-    if constexpr (size == 2) x = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i_u*)p));
-    else if constexpr (size == 4) x = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i_u*)p));
-    else x = _mm512_cvtepi8_epi64(_mm_loadl_epi64((const __m128i_u*)p));
+    if constexpr (size == 2)
+      x = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i_u*)p));
+    else if constexpr (size == 4)
+      x = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i_u*)p));
+    else
+      x = _mm512_cvtepi8_epi64(_mm_loadl_epi64((const __m128i_u*)p));
 #else
     __m128i s = _mm_setzero_si128();
     __builtin_memcpy(&s, p, lanes);
 #if defined(__AVX2__)
     __m256i x;
-    if constexpr (size == 2) x = _mm256_cvtepi8_epi16(s);
-    else if constexpr (size == 4) x = _mm256_cvtepi8_epi32(s);
-    else x = _mm256_cvtepi8_epi64(s);
+    if constexpr (size == 2)
+      x = _mm256_cvtepi8_epi16(s);
+    else if constexpr (size == 4)
+      x = _mm256_cvtepi8_epi32(s);
+    else
+      x = _mm256_cvtepi8_epi64(s);
 #else
     __m128i x;
-    if constexpr (size == 2) x = _mm_cvtepi8_epi16(s);
-    else if constexpr (size == 4) x = _mm_cvtepi8_epi32(s);
-    else x = _mm_cvtepi8_epi64(s);
+    if constexpr (size == 2)
+      x = _mm_cvtepi8_epi16(s);
+    else if constexpr (size == 4)
+      x = _mm_cvtepi8_epi32(s);
+    else
+      x = _mm_cvtepi8_epi64(s);
 #endif
 #endif
     return {NI(NI(x) != 0)};
@@ -302,14 +327,14 @@ BULSSI_INLINE Mask<T> Mask<T>::load_bool(const uint8_t* p) {
 }
 
 // Functions of two registers of which one may be a number.
-#define BULSSI_MIXED(fn)                                                \
-  template <class T>                                                    \
-  BULSSI_INLINE Vec<T> fn(Vec<T> a, std::type_identity_t<T> b) {        \
-    return fn(a, Vec<T>(b));                                            \
-  }                                                                     \
-  template <class T>                                                    \
-  BULSSI_INLINE Vec<T> fn(std::type_identity_t<T> a, Vec<T> b) {        \
-    return fn(Vec<T>(a), b);                                            \
+#define BULSSI_MIXED(fn)                                         \
+  template <class T>                                             \
+  BULSSI_INLINE Vec<T> fn(Vec<T> a, std::type_identity_t<T> b) { \
+    return fn(a, Vec<T>(b));                                     \
+  }                                                              \
+  template <class T>                                             \
+  BULSSI_INLINE Vec<T> fn(std::type_identity_t<T> a, Vec<T> b) { \
+    return fn(Vec<T>(a), b);                                     \
   }
 
 // ---- bits ----
@@ -335,9 +360,12 @@ BULSSI_INLINE Vec<T> opaque(Vec<T> a) {
 template <class T>
 BULSSI_INLINE Vec<T> abs(Vec<T> a) {
   using V = Vec<T>;
-  if constexpr (detail::is_float<T>) return typename V::N(typename V::NI(a.v) & ~typename V::NI(V(-0.0).v));
-  else if constexpr (T(-1) < T(0)) return select(a < 0, -a, a);
-  else return a;
+  if constexpr (detail::is_float<T>)
+    return typename V::N(typename V::NI(a.v) & ~typename V::NI(V(-0.0).v));
+  else if constexpr (T(-1) < T(0))
+    return select(a < 0, -a, a);
+  else
+    return a;
 }
 template <class T>
 BULSSI_INLINE Vec<T> copysign(Vec<T> a, Vec<T> sign) {
@@ -349,8 +377,10 @@ BULSSI_MIXED(copysign)
 // True for -0 and negative NaN too.
 template <class T>
 BULSSI_INLINE Mask<T> signbit(Vec<T> a) {
-  if constexpr (T(-1) < T(0)) return {typename Vec<T>::NI(typename Vec<T>::NI(a.v) < 0)};
-  else return {typename Vec<T>::NI{}};
+  if constexpr (T(-1) < T(0))
+    return {typename Vec<T>::NI(typename Vec<T>::NI(a.v) < 0)};
+  else
+    return {typename Vec<T>::NI{}};
 }
 template <class T>
 BULSSI_INLINE Mask<T> isnan(Vec<T> a) {
@@ -358,13 +388,17 @@ BULSSI_INLINE Mask<T> isnan(Vec<T> a) {
 }
 template <class T>
 BULSSI_INLINE Mask<T> isinf(Vec<T> a) {
-  if constexpr (detail::is_float<T>) return abs(a) == __builtin_inf();
-  else return {typename Vec<T>::NI{}};
+  if constexpr (detail::is_float<T>)
+    return abs(a) == __builtin_inf();
+  else
+    return {typename Vec<T>::NI{}};
 }
 template <class T>
 BULSSI_INLINE Mask<T> isfinite(Vec<T> a) {
-  if constexpr (detail::is_float<T>) return abs(a) < __builtin_inf();
-  else return a == a;
+  if constexpr (detail::is_float<T>)
+    return abs(a) < __builtin_inf();
+  else
+    return a == a;
 }
 
 // ---- the larger and the smaller ----
@@ -372,68 +406,84 @@ BULSSI_INLINE Mask<T> isfinite(Vec<T> a) {
 template <class T>
 BULSSI_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
   Vec<T> r = a.v > b.v ? a.v : b.v;  // b if unordered
-  if constexpr (detail::is_float<T>) return select(a != a, a, r);
-  else return r;
+  if constexpr (detail::is_float<T>)
+    return select(a != a, a, r);
+  else
+    return r;
 }
 BULSSI_MIXED(max)
 template <class T>
 BULSSI_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
   Vec<T> r = a.v < b.v ? a.v : b.v;
-  if constexpr (detail::is_float<T>) return select(a != a, a, r);
-  else return r;
+  if constexpr (detail::is_float<T>)
+    return select(a != a, a, r);
+  else
+    return r;
 }
 BULSSI_MIXED(min)
 // A number if either is a number (C's fmax, torch.fmax).
 template <class T>
 BULSSI_INLINE Vec<T> fmax(Vec<T> a, Vec<T> b) {
   Vec<T> r = a.v > b.v ? a.v : b.v;
-  if constexpr (detail::is_float<T>) return select(b != b, a, r);
-  else return r;
+  if constexpr (detail::is_float<T>)
+    return select(b != b, a, r);
+  else
+    return r;
 }
 BULSSI_MIXED(fmax)
 template <class T>
 BULSSI_INLINE Vec<T> fmin(Vec<T> a, Vec<T> b) {
   Vec<T> r = a.v < b.v ? a.v : b.v;
-  if constexpr (detail::is_float<T>) return select(b != b, a, r);
-  else return r;
+  if constexpr (detail::is_float<T>)
+    return select(b != b, a, r);
+  else
+    return r;
 }
 BULSSI_MIXED(fmin)
 
 // ---- rounding: any magnitude; NaN, infinity and the sign of zero are kept; integers are returned as they are ----
 #if defined(__AVX512F__)
-#define BULSSI_ROUND(fn, mode)                                                                             \
-  template <class T>                                                                                       \
-  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                                                                      \
-    if constexpr (std::is_same_v<T, float>) return typename Vec<T>::N(_mm512_roundscale_ps((__m512)a.v, mode)); \
-    else if constexpr (std::is_same_v<T, double>)                                                          \
-      return typename Vec<T>::N(_mm512_roundscale_pd((__m512d)a.v, mode));                                 \
-    else return a;                                                                                         \
+#define BULSSI_ROUND(fn, mode)                                             \
+  template <class T>                                                       \
+  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                                      \
+    if constexpr (std::is_same_v<T, float>)                                \
+      return typename Vec<T>::N(_mm512_roundscale_ps((__m512)a.v, mode));  \
+    else if constexpr (std::is_same_v<T, double>)                          \
+      return typename Vec<T>::N(_mm512_roundscale_pd((__m512d)a.v, mode)); \
+    else                                                                   \
+      return a;                                                            \
   }
 #elif defined(__AVX2__)
-#define BULSSI_ROUND(fn, mode)                                                                             \
-  template <class T>                                                                                       \
-  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                                                                      \
-    if constexpr (std::is_same_v<T, float>) return typename Vec<T>::N(_mm256_round_ps((__m256)a.v, mode)); \
-    else if constexpr (std::is_same_v<T, double>)                                                          \
-      return typename Vec<T>::N(_mm256_round_pd((__m256d)a.v, mode));                                      \
-    else return a;                                                                                         \
+#define BULSSI_ROUND(fn, mode)                                        \
+  template <class T>                                                  \
+  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                                 \
+    if constexpr (std::is_same_v<T, float>)                           \
+      return typename Vec<T>::N(_mm256_round_ps((__m256)a.v, mode));  \
+    else if constexpr (std::is_same_v<T, double>)                     \
+      return typename Vec<T>::N(_mm256_round_pd((__m256d)a.v, mode)); \
+    else                                                              \
+      return a;                                                       \
   }
 #elif defined(__SSE4_1__)
-#define BULSSI_ROUND(fn, mode)                                                                             \
-  template <class T>                                                                                       \
-  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                                                                      \
-    if constexpr (std::is_same_v<T, float>) return typename Vec<T>::N(_mm_round_ps((__m128)a.v, mode));    \
-    else if constexpr (std::is_same_v<T, double>) return typename Vec<T>::N(_mm_round_pd((__m128d)a.v, mode)); \
-    else return a;                                                                                         \
+#define BULSSI_ROUND(fn, mode)                                     \
+  template <class T>                                               \
+  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                              \
+    if constexpr (std::is_same_v<T, float>)                        \
+      return typename Vec<T>::N(_mm_round_ps((__m128)a.v, mode));  \
+    else if constexpr (std::is_same_v<T, double>)                  \
+      return typename Vec<T>::N(_mm_round_pd((__m128d)a.v, mode)); \
+    else                                                           \
+      return a;                                                    \
   }
 #else
-#define BULSSI_ROUND(fn, mode)                                                                                     \
-  template <class T>                                                                                               \
-  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                                                                              \
-    if constexpr (!detail::is_float<T>) return a;                                                                  \
-    Vec<T> r;                                                                                                      \
-    for (int i = 0; i < Vec<T>::lanes; i++) r.v[i] = sizeof(T) == 4 ? __builtin_##fn##f(a.v[i]) : __builtin_##fn(a.v[i]); \
-    return r;                                                                                                      \
+#define BULSSI_ROUND(fn, mode)                                                      \
+  template <class T>                                                                \
+  BULSSI_INLINE Vec<T> fn(Vec<T> a) {                                               \
+    if constexpr (!detail::is_float<T>) return a;                                   \
+    Vec<T> r;                                                                       \
+    for (int i = 0; i < Vec<T>::lanes; i++)                                         \
+      r.v[i] = sizeof(T) == 4 ? __builtin_##fn##f(a.v[i]) : __builtin_##fn(a.v[i]); \
+    return r;                                                                       \
   }
 #endif
 BULSSI_ROUND(rint, 8)  // to nearest, halves to even
@@ -447,7 +497,8 @@ template <class T>
 BULSSI_INLINE Vec<T> sqrt(Vec<T> a) {
   static_assert(detail::is_float<T>);
   Vec<T> r;
-  for (int i = 0; i < Vec<T>::lanes; i++) r.v[i] = sizeof(T) == 4 ? __builtin_sqrtf(float(a.v[i])) : __builtin_sqrt(a.v[i]);
+  for (int i = 0; i < Vec<T>::lanes; i++)
+    r.v[i] = sizeof(T) == 4 ? __builtin_sqrtf(float(a.v[i])) : __builtin_sqrt(a.v[i]);
   return r;
 }
 // a * b + c with one rounding where the ISA has it (v3, v4, NEON), with two on v2. Integers wrap.
@@ -494,7 +545,8 @@ template <class T>
 BULSSI_INLINE Vec<typename Vec<T>::I> to_int(Vec<T> a) {
   using NI = typename Vec<T>::NI;
   if constexpr (sizeof(T) == 8) {
-    Vec<T> magic(6755399441055744.0);  // 1.5 * 2^52: the sum's low bits are the integer. No ISA below v4 converts these.
+    Vec<T> magic(
+        6755399441055744.0);  // 1.5 * 2^52: the sum's low bits are the integer. No ISA below v4 converts these.
     return NI(opaque(a + magic).v) - NI(magic.v);
   } else {
     return __builtin_convertvector(rint(a).v, NI);
@@ -534,8 +586,10 @@ BULSSI_INLINE Vec<T> exp2i(Vec<T> n) {
 template <class T>
 BULSSI_INLINE Vec<T> scale(Vec<T> a, Vec<T> n) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return typename Vec<T>::N(_mm512_scalef_ps((__m512)a.v, (__m512)n.v));
-  else return typename Vec<T>::N(_mm512_scalef_pd((__m512d)a.v, (__m512d)n.v));
+  if constexpr (sizeof(T) == 4)
+    return typename Vec<T>::N(_mm512_scalef_ps((__m512)a.v, (__m512)n.v));
+  else
+    return typename Vec<T>::N(_mm512_scalef_pd((__m512d)a.v, (__m512d)n.v));
 #else
   Vec<T> half = floor(n * 0.5);
   return a * exp2i(half) * exp2i(n - half);
