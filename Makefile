@@ -11,6 +11,7 @@ INSTALL_ARGS ?=
 PYTEST_ENV ?=
 
 BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP = $(VENV)/.stamp
 SOURCES := CMakeLists.txt pyproject.toml $(shell find core src -type f ! -name '*.pyc' 2>/dev/null)
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
@@ -36,13 +37,20 @@ $(BIN)/python:
 
 $(STAMP)-%: pyproject.toml tools/requirements.py | $(BIN)/python
 	$(BIN)/python tools/requirements.py $* > $@.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $@.txt
+	$(PIP) install -r $@.txt
+	@touch $@
+
+# The build backend knows best whether this machine still lacks CMake or ninja.
+$(call group,build): pyproject.toml tools/requirements.py | $(BIN)/python
+	$(BIN)/python tools/requirements.py build > $@.txt
+	$(PIP) install -r $@.txt
+	$(BIN)/python -c 'from scikit_build_core import build; print("\n".join(build.get_requires_for_build_wheel()))' > $@.txt
+	$(PIP) install -r $@.txt
 	@touch $@
 
 # Built without isolation, so that the build folder stays valid and a second build compiles only what changed.
 $(STAMP)-installed: $(SOURCES) $(call group,build)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-	  --config-settings=build-dir=build/$(notdir $(VENV)) $(INSTALL_ARGS) .
+	$(PIP) install --no-build-isolation --config-settings=build-dir=build/$(patsubst .%,%,$(notdir $(VENV))) $(INSTALL_ARGS) .
 	@touch $@
 
 build: $(STAMP)-installed
