@@ -581,7 +581,7 @@ class ChainedScheduler(_ScheduleOfSchedules):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr falls by `factor` when a metric has not improved for `patience` epochs; step(metric) is called after validation.
+    """lr falls by `factor` when a metric has not improved for `patience` epochs; call step(metric) after validation.
 
     Args:
         mode: "min" when less is better, "max" when more is.
