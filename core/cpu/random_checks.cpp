@@ -100,6 +100,8 @@ Refusal out_of_bounds(ElementType type, const char* what, int64_t x) {
 
 }  // namespace
 
+const char* type_name(ElementType type) { return names(type).name; }
+
 Refusal check_uniform(ElementType type, double from, double to) {
   if (!floating(type)) return unsupported("check_uniform_bounds", type);
   const double most = greatest(type);

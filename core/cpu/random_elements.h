@@ -109,6 +109,9 @@ void with_type(ElementType type, F f) {
   }
 }
 
+// PyTorch's name of the type in messages about dtypes: Float, Long, Bool, ...
+const char* type_name(ElementType type);
+
 // A number as messages show it.
 inline std::string number(double x) {
   char text[32];

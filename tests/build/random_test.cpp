@@ -1,6 +1,7 @@
 // C entry points of core/cpu/random.h and random_distributions.h for test_random_stream.py.
 
 #include "cpu/random.h"
+#include "cpu/random_distributions.h"
 
 #include <cstdio>
 #include <cstring>
@@ -93,6 +94,33 @@ int geometric(Generator* g, int type, void* out, int64_t n, double p, char* mess
   Refusal refusal = check_geometric(ElementType(type), p);
   if (!refusal) fill_geometric(*g, ElementType(type), out, n, p);
   return report(refusal, message);
+}
+int poisson(Generator* g, int type, void* out, int64_t n, const void* rate, char* message) {
+  return report(fill_poisson(*g, ElementType(type), out, n, rate), message);
+}
+int binomial(Generator* g, int type, void* out, int64_t n, const void* count, const void* prob, char* message) {
+  fill_binomial(*g, ElementType(type), out, n, count, prob);
+  return report({}, message);
+}
+int gamma_(Generator* g, int type, void* out, int64_t n, const void* alpha, char* message) {
+  fill_gamma(*g, ElementType(type), out, n, alpha);
+  return report({}, message);
+}
+int dirichlet(Generator* g, int type, void* out, int64_t n, int64_t columns, const void* alpha, char* message) {
+  fill_dirichlet(*g, ElementType(type), out, columns ? n / columns : 0, columns, alpha);
+  return report({}, message);
+}
+// `shape` is rows, columns and their strides.
+int multinomial(Generator* g, int type, int64_t* out, const void* p, const int64_t* shape, int64_t n_sample,
+                int replacement, char* message) {
+  return report(sample_multinomial(*g, ElementType(type), p, shape[0], shape[1], shape[2], shape[3], n_sample,
+                                   replacement != 0, out),
+                message);
+}
+int rrelu(Generator* g, int type, void* out, int64_t n, void* noise, const void* x, double lower, double upper,
+          char* message) {
+  fill_rrelu(*g, ElementType(type), out, noise, x, n, lower, upper);
+  return report({}, message);
 }
 void order_of(int dims, const int64_t* sizes, const int64_t* strides, int* order) {
   visiting_order(dims, sizes, strides, order);

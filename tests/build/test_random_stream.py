@@ -89,7 +89,18 @@ class Stream:
     def bernoulli_each(self, dtype: str, p: torch.Tensor) -> bytes:
         p = p.contiguous()
         p_type = TYPES.index(str(p.dtype).removeprefix("torch."))
-        return self.call("bernoulli_each", dtype, p.numel(), p_type, ctypes.c_void_p(p.data_ptr()))
+        return self.call("bernoulli_each", dtype, p.numel(), p_type, pointer(p))
+
+    def multinomial(self, p: torch.Tensor, n: int, replacement: bool) -> bytes:
+        rows, columns = (1, *p.shape)[-2:]
+        row_stride, column_stride = (columns, *p.stride())[-2:]
+        out, message = (i64 * (max(rows * n, 0) + 1))(), ctypes.create_string_buffer(1000)
+        shape = (i64 * 4)(rows, columns, row_stride, column_stride)
+        dtype = TYPES.index(str(p.dtype).removeprefix("torch."))
+        kind = self.lib.multinomial(self.handle, dtype, out, pointer(p), shape, i64(n), int(replacement), message)
+        if kind:
+            raise Refused(kind, message.value.decode())
+        return bytes(out)[: rows * n * 8]
 
     def state(self) -> bytes:
         out = ctypes.create_string_buffer(STATE_BYTES)
@@ -101,6 +112,12 @@ class Stream:
         message = ctypes.create_string_buffer(1000)
         self.lib.generator_set_state(self.handle, state, ctypes.c_size_t(len(state)), message)
         return message.value.decode()
+
+
+def pointer(x: torch.Tensor) -> ctypes.c_void_p:
+    address = ctypes.c_void_p(x.data_ptr())
+    address.owner = x  # type: ignore[attr-defined]  # lives as long as the address
+    return address
 
 
 def dtype_of(name: str) -> torch.dtype:
@@ -525,3 +542,115 @@ def test_messages(lib: ctypes.CDLL) -> None:
             torch.empty(3, dtype=dtype_of(dtype)).normal_(0.0, std)
         assert str(ours.value) == str(theirs.value)
     assert stream.state() == before
+
+
+# ---- random_distributions.h ----
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_poisson(library: ctypes.CDLL, dtype: str) -> None:
+    pair = Pair(library, 21)
+    rates = [0.0, 1e-9, 0.3, 1.0, 5.5, 9.99, 10.0, 10.5, 30.0, 200.0, 1e4, 6e4]
+    rates += [1e9, 1e19, float("inf")] if dtype in ("float32", "float64") else []
+    for rate in rates:
+        x = torch.full((3000,), rate, dtype=dtype_of(dtype))
+        pair.check(pair.ours.call("poisson", dtype, 3000, pointer(x)), torch.poisson(x, generator=pair.theirs), rate)
+    x = torch.linspace(0, 40, 1001).to(dtype_of(dtype))
+    pair.check(pair.ours.call("poisson", dtype, 1001, pointer(x)), torch.poisson(x, generator=pair.theirs))
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(Refused, match="invalid Poisson rate, expected rate to be non-negative"):
+            pair.ours.call("poisson", dtype, 2, pointer(torch.tensor([1.0, wrong], dtype=dtype_of(dtype))))
+    assert pair.ours.state() == state_of(pair.theirs)
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", FLOATING[:2])
+def test_binomial(library: ctypes.CDLL, dtype: str) -> None:
+    pair = Pair(library, 22)
+    counts = [-3.0, 0.0, 1.0, 5.0, 10.5, 19.0, 20.0, 21.0, 40.0, 100.0, 1234.0, 1e6, 1e9, float("inf")]
+    for count, prob in itertools.product(counts, (-0.5, 0.0, 1e-7, 0.1, 0.3, 0.5, 0.51, 0.7, 0.999, 1.0, 2.0)):
+        c, p = (torch.full((400,), v, dtype=dtype_of(dtype)) for v in (count, prob))
+        theirs = torch.binomial(c, p, generator=pair.theirs)
+        pair.check(pair.ours.call("binomial", dtype, 400, pointer(c), pointer(p)), theirs, (count, prob))
+    c, p = (torch.tensor(v, dtype=dtype_of(dtype)) for v in ([float("nan"), 5.0], [0.5, float("nan")]))
+    drawn = torch.frombuffer(bytearray(pair.ours.call("binomial", dtype, 2, pointer(c), pointer(p))), dtype=c.dtype)
+    assert drawn.isnan().all()  # PyTorch never returns for a count of nan
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", FLOATING[:2])
+def test_gamma(library: ctypes.CDLL, dtype: str) -> None:
+    pair = Pair(library, 23)
+    for alpha in (-1.0, 0.0, 1e-30, 1e-3, 0.1, 0.5, 0.999, 1.0, 1.5, 3.0, 50.0, 1e5, 1e30, float("inf"), float("nan")):
+        x = torch.full((2000,), alpha, dtype=dtype_of(dtype))
+        theirs = torch._standard_gamma(x, generator=pair.theirs)
+        pair.check(pair.ours.call("gamma_", dtype, 2000, pointer(x)), theirs, alpha)
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", FLOATING[:2])
+def test_dirichlet(library: ctypes.CDLL, dtype: str) -> None:
+    pair = Pair(library, 24)
+    for columns in (1, 2, 3, 4, 7, 8, 9, 16, 31, 40, 100, 1000, 5000):
+        x = torch.linspace(0.01, 3, 4 * columns, dtype=dtype_of(dtype)).reshape(4, columns)
+        theirs = torch._sample_dirichlet(x, generator=pair.theirs)
+        pair.check(pair.ours.call("dirichlet", dtype, 4 * columns, i64(columns), pointer(x)), theirs, columns)
+
+
+@needs_torch
+@pytest.mark.parametrize("replacement", [False, True])
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_multinomial(library: ctypes.CDLL, dtype: str, replacement: bool) -> None:
+    pair = Pair(library, 25)
+    torch.manual_seed(0)
+    for shape in ((1,), (2,), (10,), (300,), (1000,), (3, 5), (4, 200), (2, 1)):
+        spread = torch.rand(shape)
+        for p in (
+            spread,
+            torch.where(spread < 0.5, 0.0, spread) + (spread == spread.max(-1, True).values),
+            spread.exp(),
+        ):
+            p = p.to(dtype_of(dtype))
+            for n in (1, 2, 4, 10, 150):
+                if n <= shape[-1] or replacement:
+                    theirs = torch.multinomial(p, n, replacement, generator=pair.theirs)
+                    pair.check(pair.ours.multinomial(p, n, replacement), theirs, (shape, n))
+    for p in (torch.rand(5, 7).t(), torch.rand(6, 20)[:, ::3], torch.rand(6, 20).t()[::2, 1:], torch.rand(1, 9).t()):
+        p = p.to(dtype_of(dtype))
+        theirs = torch.multinomial(p, 1, replacement, generator=pair.theirs)
+        pair.check(pair.ours.multinomial(p, 1, replacement), theirs, (p.shape, p.stride()))
+
+
+@needs_torch
+def test_multinomial_messages(library: ctypes.CDLL) -> None:
+    stream = Stream(library, 0)
+    before = stream.state()
+    inf, nan = float("inf"), float("nan")
+    for weights, n, replacement in itertools.product(
+        ([0.0, 0.0], [-1.0, 2.0], [inf, 1.0], [nan, 1.0], [1.0, 2.0]), (1, 0, 3), (False, True)
+    ):
+        p = torch.tensor(weights)
+        try:
+            torch.multinomial(p, n, replacement)
+        except RuntimeError as theirs:
+            with pytest.raises(Refused) as ours:
+                stream.multinomial(p, n, replacement)
+            assert str(ours.value).splitlines()[0] == str(theirs).splitlines()[0]
+    with pytest.raises(Refused, match="multinomial only supports floating-point dtypes for input, got: Long"):
+        stream.multinomial(torch.tensor([1, 2]), 1, True)
+    assert stream.state() == before
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_rrelu(library: ctypes.CDLL, dtype: str) -> None:
+    pair = Pair(library, 26)
+    for n, (low, high) in itertools.product((0, 1, 17, 1000), ((1 / 8, 1 / 3), (0.1, 0.1), (-0.5, 2.7))):
+        x = torch.linspace(-2, 1, n).to(dtype_of(dtype))
+        noise = torch.zeros_like(x)
+        theirs = torch._C._nn.rrelu_with_noise(x, noise, low, high, True, pair.theirs)
+        our_noise = torch.zeros_like(x)
+        ours = pair.ours.call("rrelu", dtype, n, pointer(our_noise), pointer(x), f64(low), f64(high))
+        pair.check(ours, theirs, (n, low, high))
+        assert_same(raw(our_noise), noise, (n, low, high))
