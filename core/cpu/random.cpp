@@ -4,6 +4,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <random>
@@ -456,7 +457,8 @@ void visiting_order(int dims, const int64_t* sizes, const int64_t* strides, int*
   for (int i = 0; i < dims; ++i) order[i] = dims - 1 - i;
   auto before = [&](int a, int b) {  // -1: a is inside b, 1: b is inside a, 0: undecided
     if (strides[a] == 0 || strides[b] == 0) return 0;
-    if (strides[a] != strides[b]) return strides[a] < strides[b] ? -1 : 1;
+    const int64_t first = std::abs(strides[a]), second = std::abs(strides[b]);
+    if (first != second) return first < second ? -1 : 1;
     return sizes[a] > sizes[b] ? 1 : 0;
   };
   for (int i = 1; i < dims; ++i) {

@@ -5,6 +5,8 @@
 // Nothing here knows tensors: every function fills a contiguous buffer of `n` elements of one ElementType and moves the
 // Generator exactly as far as PyTorch does. The same bits come out on every machine and for every instruction set;
 // only `log`, `sin`, `pow` and the like of double arguments are the C library's, as they are in PyTorch.
+// Build random*.cpp once, for the plain processor (the kernels carry their own AVX2 copies), with -O3; not with clang's
+// -ffp-contract=fast together with FMA, which no pragma in the source can undo.
 //
 // Note [Which function serves which call]
 //
@@ -161,7 +163,8 @@ void fill_geometric(Generator& g, ElementType type, void* out, int64_t n, double
 [[nodiscard]] Refusal fill_bernoulli_each(Generator& g, ElementType type, void* out, int64_t n, ElementType p_type,
                                           const void* p);
 
-// The order in which PyTorch visits an output's dimensions: order[0] varies fastest. Strides are in elements.
+// The order in which PyTorch visits an output's dimensions: order[0] varies fastest. Strides are in elements; negative
+// ones, which PyTorch does not have, count by magnitude.
 void visiting_order(int dims, const int64_t* sizes, const int64_t* strides, int* order);
 
 // The instruction set of the kernels: 0 plain, 1 AVX2 with FMA. The best one that the machine has is chosen at start;

@@ -174,7 +174,8 @@ Refusal check_permutation(ElementType type, int64_t n) {
       if (n > most && !std::is_same_v<T, BF16>)  // PyTorch lets bfloat16 pass, and repeats values
         refusal = error("n cannot be greater than " + std::to_string(most) + " for " + names(type).name + " type.");
     } else if (n > 0 && n - 1 > static_cast<int64_t>(std::numeric_limits<T>::max())) {
-      refusal = error(std::string("value cannot be converted to type ") + names(type).stored +
+      const std::string sized = (std::is_signed_v<T> ? "int" : "uint") + std::to_string(8 * sizeof(T)) + "_t";
+      refusal = error("value cannot be converted to type " + (sizeof(T) < 4 ? sized : std::string("int")) +
                       " without overflow\nrandperm: n = " + std::to_string(n) + " numbers do not fit the dtype.");
     }
   });

@@ -372,8 +372,7 @@ def test_permutation(lib: ctypes.CDLL, dtype: str) -> None:
         except RuntimeError as error:
             with pytest.raises(Refused) as ours:
                 pair.ours.call("permutation", dtype, n)
-            if "overflow" not in str(error):  # that message names a C type
-                assert str(ours.value) == str(error)
+            assert str(ours.value).splitlines()[0] == str(error)
         else:
             pair.check(pair.ours.call("permutation", dtype, n), theirs, n)
 
