@@ -1,4 +1,4 @@
-"""utils.checkpoint: the same gradients with less kept, the same random numbers, and errors for functions that change."""
+"""utils.checkpoint: the same gradients with less kept, the same random numbers, errors for functions that change."""
 
 from __future__ import annotations
 
