@@ -62,7 +62,8 @@
 namespace bulssi {
 
 // A Mersenne Twister (MT19937, Matsumoto and Nishimura 1998) with PyTorch's seeding and its kept normal samples.
-// Not safe for use by two threads at once: callers hold the interpreter's lock.
+// A copy is a clone: both then give the same stream. Not safe for use by two threads at once: callers hold the
+// interpreter's lock.
 class Generator {
  public:
   static constexpr int words = 624;            // words of state, and of output between two twists
