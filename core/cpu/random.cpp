@@ -372,13 +372,17 @@ void fill_permutation(Generator& g, ElementType type, void* out, int64_t n) {
   with_type(type, [&](auto tag) {
     using T = decltype(tag);
     T* to = static_cast<T*>(out);
-    for (int64_t i = 0; i < n; ++i) to[i] = convert<T>(i);
-    // Fisher and Yates. From n = 214748364 (2^32 / 20) on, 32 bits would be visibly skewed and PyTorch draws 64.
-    if (n < INT64_C(214748364)) {
+    if (n < INT64_C(214748364)) {  // 2^32 / 20
+      // Fisher and Yates.
+      for (int64_t i = 0; i < n; ++i) to[i] = convert<T>(i);
       for (int64_t i = 0; i < n - 1; ++i) std::swap(to[i], to[i + g.random() % static_cast<uint32_t>(n - i)]);
     } else {
-      for (int64_t i = 0; i < n - 1; ++i)
-        std::swap(to[i], to[i + static_cast<int64_t>(g.random64() % static_cast<uint64_t>(n - i))]);
+      // 32 bits would be visibly skewed: 64, and the inside-out form of the shuffle, which draws once more.
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t other = static_cast<int64_t>(g.random64() % static_cast<uint64_t>(i + 1));
+        to[i] = to[other];
+        to[other] = convert<T>(i);
+      }
     }
   });
 }

@@ -207,6 +207,18 @@ def test_recorded_numbers(lib: ctypes.CDLL) -> None:
         assert Stream(lib, 42).call(function, dtype, n, *args).hex().endswith(expected), (function, dtype, n)
 
 
+@pytest.mark.skipif("BULSSI_SLOW" not in os.environ, reason="BULSSI_SLOW is not set: 1.7 GB and 10 s")
+def test_recorded_long_permutations(library: ctypes.CDLL) -> None:
+    """Both sides of the length at which randperm changes its algorithm; first elements that PyTorch 2.13 gave."""
+    for n, drawn, first in (
+        (214748363, 10, (94459959, 22248453, 89044632, 134552128)),
+        (214748364, 24, (91252029, 200188117, 89143689, 193777243)),
+    ):
+        stream = Stream(library, 5)
+        assert struct.unpack("<4i", stream.call("permutation", "int32", n)[:16]) == first
+        assert struct.unpack_from("<Q", stream.state(), 16)[0] == drawn
+
+
 def test_state_round_trip(library: ctypes.CDLL) -> None:
     for drawn in (0, 1, 100, 623, 624, 625, 1248):
         stream = Stream(library, 7)
