@@ -1,5 +1,6 @@
 // Functions too rare or too irregular for SIMD code, as plain functions of doubles, compiled once for every ISA
 // (special.cpp). vecmath.h calls them lane by lane; reference_math.h offers them as the reference.
+// Bounds are relative errors in units of 2^-52 ("eps"), away from zeros of the function.
 #pragma once
 
 namespace bulssi::special {
@@ -9,5 +10,39 @@ double sin(double x);
 double cos(double x);
 double tan(double x);
 double fmod(double x, double y);
+
+// log |Gamma(x)|; infinite at 0 and the negative integers. The C library's.
+double lgamma(double x);
+// Gamma(x). The C library's.
+double tgamma(double x);
+
+// Bessel functions of the first and second kind, orders 0 and 1 (the C library's). y of a negative number is NaN,
+// y(0) is -infinity.
+double j0(double x);
+double j1(double x);
+double y0(double x);
+double y1(double x);
+
+// Modified Bessel functions of the second kind, orders 0 and 1, and the same times e^x. 4 eps. NaN below zero.
+// Power series below 1 (DLMF 10.31.1-2), a polynomial in 2 / x - 1 for e^x sqrt(x) K(x) above.
+double k0(double x);
+double k1(double x);
+double k0e(double x);
+double k1e(double x);
+
+// Hurwitz zeta: the sum over k >= 0 of (q + k)^-x, x > 1. 10 eps. Infinite at x = 1 and at the poles q = 0, -1, …; NaN
+// for x < 1, and for negative q unless x is an integer. Euler-Maclaurin summation (DLMF 25.11.5).
+double zeta(double x, double q);
+// The n-th derivative of digamma, n a non-negative integer (NaN otherwise): (-1)^(n+1) n! zeta(n + 1, x). 20 eps.
+double polygamma(double n, double x);
+// d/dx log Gamma(x). 4 eps. NaN at negative integers, -+infinity at +-0. Recurrence and asymptotic series
+// (DLMF 5.11.2).
+double digamma(double x);
+
+// Regularised incomplete gamma functions P(a, x) and Q(a, x) = 1 - P(a, x), a >= 0, x >= 0, NaN outside. 100 eps for
+// a < 1e6, relative to the smaller of the two where they are not tiny. Series and continued fraction
+// (DLMF 8.11.4, 8.9.2); Temme's uniform expansion for a > 1e6 near x = a (SIAM J. Math. Anal. 10, 1979).
+double igamma(double a, double x);
+double igammac(double a, double x);
 
 }  // namespace bulssi::special

@@ -81,4 +81,303 @@ inline Vec<T> erfcx(Vec<T> x) {
   return select(x < 0.0, detail::exp_pair(s.hi, s.lo) * 2.0 - r, r);
 }
 
+// Standard normal distribution function, erfc(-x / sqrt(2)) / 2. 5 ULP, also far to the left: x^2 / 2 is taken exactly.
+template <class T>
+inline Vec<T> ndtr(Vec<T> x) {
+  constexpr double far = detail::pick<T>(20.0, 40.0);
+  Vec<T> a = abs(x), h = x * 0.70710678118654752;
+  a = select(a > far, far, a);
+  detail::Pair<T> s = detail::two_prod(a, a);
+  Vec<T> e = detail::exp_pair(s.hi * -0.5, s.lo * -0.5) * detail::erfcx_positive(a * 0.70710678118654752) * 0.5;
+  Vec<T> r = select(x < 0.0, e, 1.0 - e);
+  return select(abs(h) < 0.5, h * detail::erf_poly(h * h) * 0.5 + 0.5, r);
+}
+// log(ndtr(x)). 5 ULP.
+template <class T>
+inline Vec<T> log_ndtr(Vec<T> x) {
+  Vec<T> a = abs(x), e = detail::erfcx_positive(a * 0.70710678118654752) * 0.5;
+  Vec<T> left = log(e) - x * x * 0.5, tail = ndtr(-a);
+  return select(x < -1.0, left, select(x > 0.0, log1p(-tail), log(tail)));
+}
+
+namespace detail {
+// erfinv(x) / x in w = -log(1 - x^2) (the variable of Giles, GPU Computing Gems Jade, 2010).
+// w <= 5: full precision. Above, in sqrt(w): 2^-27, to start from.
+template <class T>
+BULSSI_INLINE Vec<T> erfinv_center(Vec<T> w) {
+  w = w - 2.5;
+  if constexpr (is_single<T>)
+    return poly(w, -8.790904799e-09, 2.323310505e-08, 4.661689054e-07, -3.462710712e-06, -4.963341894e-06,
+                0.000218344464, -0.001252741884, -0.004177386816, 0.2466402862, 1.501409359);
+  else
+    return poly(w, -6.7663647206765585e-20, 1.6930834175249625e-19, 4.8667929222468267e-18, -2.6803017877350765e-17,
+                -1.3598915029327445e-16, 1.8963695991026113e-15, -2.886376358408907e-15, -7.6123864652738734e-14,
+                5.356616428956228e-13, 9.1155241799667845e-13, -3.1102877855510684e-11, 1.1960702962658631e-10,
+                9.0730384489932625e-10, -1.0861169017384107e-08, 1.3416803493648539e-08, 4.7872521861453793e-07,
+                -3.4166195963599221e-06, -4.9960795989070488e-06, 0.00021825026434397812, -0.0012527079078110159,
+                -0.0041773177243836102, 0.246640276744167, 1.501409351110792);
+}
+template <class T>
+BULSSI_INLINE Vec<T> erfinv_tail(Vec<T> w) {  // w <= 37
+  return poly(sqrt(w) - 4.0, 1.679151891e-08, 5.15416351e-08, -7.354912613e-07, 1.048596701e-06, 3.807104604e-06,
+              -1.326909791e-05, 1.822710198e-05, -2.58873876e-05, 5.544762143e-05, -0.0001230015663, 0.0003212360698,
+              -0.0008672396133, 0.001259794329, 1.009493079, 3.839783798);
+}
+BULSSI_INLINE Vec<double> erfinv_far(Vec<double> w) {  // 36 <= w <= 755
+  return poly(sqrt(w) - 16.0, -2.40689841e-17, 4.177727793e-16, 3.656518366e-15, -7.260447357e-14, -4.557083032e-13,
+              7.369464235e-12, 3.016869185e-11, -7.33491581e-10, 1.105924526e-08, -2.735676034e-07, 6.367794604e-06,
+              -0.0001420633342, 1.003241243, 15.91701704);
+}
+// The solution y > 0 of erfc(y) = q from one near it: a step of Halley's method, scaled by e^(y^2).
+BULSSI_INLINE Vec<double> erfcinv_step(Vec<double> y, Vec<double> q) {
+  Pair<double> s = two_prod(y, y);
+  Vec<double> h = exp_pair(s.hi * 0.5, s.lo * 0.5);
+  Vec<double> u = (q * h * h - erfcx_positive(y)) * 0.88622692545275801;
+  return y - u / (u * y + 1.0);
+}
+}  // namespace detail
+
+// Inverse error function, infinite at +-1, NaN beyond. 4 ULP.
+template <class T>
+inline Vec<T> erfinv(Vec<T> x) {
+  Vec<T> a = abs(x), q = 1.0 - a, w = -log(q * (a + 1.0));
+  Vec<T> tail = a * detail::erfinv_tail(w);
+  if constexpr (!detail::is_single<T>) tail = detail::erfcinv_step(tail, q);
+  Vec<T> r = select(w < 5.0, a * detail::erfinv_center(w), tail);
+  return copysign(select(a < 1.0, r, select(a == 1.0, inf, nan)), x);
+}
+
+// The inverse of ndtr: -infinity at 0, infinity at 1, NaN outside. 5 ULP, away from 1/2 relative to the result.
+template <class T>
+inline Vec<T> ndtri(Vec<T> p) {
+  if constexpr (detail::is_single<T>) {
+    return detail::through_double([](auto x) { return ndtri(x); }, p);
+  } else {
+    Vec<T> q = select(p > 0.5, 1.0 - p, p), x = 1.0 - q * 2.0, w = -log(q * 4.0 * (1.0 - q));
+    Vec<T> tail = detail::erfcinv_step(x * select(w < 36.0, detail::erfinv_tail(w), detail::erfinv_far(w)), q * 2.0);
+    Vec<T> r = select(w < 5.0, x * detail::erfinv_center(w), tail) * 1.4142135623730951;
+    r = select(q > 0.0, r, select(q == 0.0, inf, nan));
+    return select(p < 0.5, -r, r);
+  }
+}
+
+// ---- the gamma function and its kin ----
+namespace detail {
+// One lane at a time.
+template <class T>
+__attribute__((noinline)) Vec<T> each_lane(Vec<T> x, double (*f)(double)) {
+  for (int i = 0; i < Vec<T>::lanes; i++) x.v[i] = T(f(double(x.v[i])));
+  return x;
+}
+template <class T>
+__attribute__((noinline)) Vec<T> each_lane(Vec<T> x, Vec<T> y, double (*f)(double, double)) {
+  for (int i = 0; i < Vec<T>::lanes; i++) x.v[i] = T(f(double(x.v[i]), double(y.v[i])));
+  return x;
+}
+// log |Gamma(x)| to about 1e-14 absolutely: enough for floats, near its zeros too.
+BULSSI_INLINE Vec<double> lgamma_coarse(Vec<double> x) {
+  using V = Vec<double>;
+  Mask<double> negative = x < 0.5;
+  V a = select(negative, 1.0 - x, x), product = 1.0;
+  for (int i = 0; i < 7; i++) {  // up to 7.5
+    Mask<double> low = a < 7.0;
+    product = product * select(low, a, 1.0);
+    a = a + select(low, V(1.0), V(0.0));
+  }
+  V z = 1.0 / (a * a);  // Stirling's series, DLMF 5.11.1
+  V s = poly(z, 6.4102564102564103e-03, -1.9175269175269175e-03, 8.4175084175084175e-04, -5.9523809523809524e-04,
+             7.9365079365079365e-04, -2.7777777777777778e-03, 8.3333333333333333e-02) /
+        a;
+  V r = (a - 0.5) * log(a) - a + (s + 0.91893853320467274) - log(product);
+  V f = x - rint(x), sine = abs(sin_poly(f * 3.1415926535897932));
+  r = select(negative, 1.1447298858494002 - log(sine) - r, r);
+  r = select(x < inf, r, x);
+  return select(abs(x) == inf, inf, r);
+}
+// digamma by recurrence up to 10 and the asymptotic series, DLMF 5.11.2.
+BULSSI_INLINE Vec<double> digamma_double(Vec<double> x) {
+  using V = Vec<double>;
+  Mask<double> negative = x < 0.0;
+  V a = select(negative, 1.0 - x, x), r = 0.0;
+  if (any(a < 10.0)) {
+    for (int i = 0; i < 10; i++) {
+      Mask<double> low = a < 10.0;
+      r = r - select(low, 1.0 / a, 0.0);
+      a = a + select(low, V(1.0), V(0.0));
+    }
+  }
+  V z = 1.0 / (a * a);
+  r = r + (log(a) - 0.5 / a -
+           z * poly(z, 1.0 / 12, -691.0 / 32760, 1.0 / 132, -1.0 / 240, 1.0 / 252, -1.0 / 120, 1.0 / 12));
+  if (any(negative)) [[unlikely]] {
+    V f = x - rint(x);
+    r = select(negative, r - 3.1415926535897932 / tan(f * 3.1415926535897932), r);
+    r = select(negative & (f == 0.0), nan, r);
+  }
+  return select(x == 0.0, copysign(V(inf), -x), r);
+}
+}  // namespace detail
+
+// log |Gamma(x)|; infinite at 0 and the negative integers. 2 ULP, absolutely where the value is below 1.
+template <class T>
+inline Vec<T> lgamma(Vec<T> x) {
+  if constexpr (detail::is_single<T>)
+    return detail::through_double([](auto a) { return detail::lgamma_coarse(a); }, x);
+  else
+    return detail::each_lane(x, &special::lgamma);
+}
+// The logarithmic derivative of Gamma; NaN at negative integers, -+infinity at +-0. 4 ULP, absolutely below 1.
+template <class T>
+inline Vec<T> digamma(Vec<T> x) {
+  if constexpr (detail::is_single<T>)
+    return detail::through_double([](auto a) { return detail::digamma_double(a); }, x);
+  else
+    return detail::digamma_double(x);
+}
+// Gamma(x). 5 ULP.
+template <class T>
+inline Vec<T> tgamma(Vec<T> x) {
+  return detail::each_lane(x, &special::tgamma);
+}
+// See special.h for these, which work lane by lane in double.
+template <class T>
+inline Vec<T> zeta(Vec<T> x, Vec<T> q) {
+  return detail::each_lane(x, q, &special::zeta);
+}
+BULSSI_MIXED(zeta)
+template <class T>
+inline Vec<T> polygamma(Vec<T> n, Vec<T> x) {
+  return detail::each_lane(n, x, &special::polygamma);
+}
+BULSSI_MIXED(polygamma)
+template <class T>
+inline Vec<T> igamma(Vec<T> a, Vec<T> x) {
+  return detail::each_lane(a, x, &special::igamma);
+}
+BULSSI_MIXED(igamma)
+template <class T>
+inline Vec<T> igammac(Vec<T> a, Vec<T> x) {
+  return detail::each_lane(a, x, &special::igammac);
+}
+BULSSI_MIXED(igammac)
+
+// ---- x log y, 0 where x is 0 even if the logarithm is not finite, NaN if y is NaN ----
+// 2 ULP of the logarithm's own argument.
+template <class T>
+inline Vec<T> xlogy(Vec<T> x, Vec<T> y) {
+  return select((x == 0.0) & !isnan(y), 0.0, x * log(y));
+}
+BULSSI_MIXED(xlogy)
+template <class T>
+inline Vec<T> xlog1py(Vec<T> x, Vec<T> y) {
+  return select((x == 0.0) & !isnan(y), 0.0, x * log1p(y));
+}
+BULSSI_MIXED(xlog1py)
+// -x log x: 0 at 0, -infinity below. 2 ULP.
+template <class T>
+inline Vec<T> entr(Vec<T> x) {
+  return select(x < 0.0, -inf, select(x == 0.0, 0.0, -x * log(x)));
+}
+
+// ---- Bessel functions ----
+namespace detail {
+// I0 and I1(x) / x in z = x^2, x <= 7.75, and e^-x sqrt(x) I(x) in t = 15.5 / x - 1 beyond (the split of Boost.Math).
+template <class T>
+BULSSI_INLINE Vec<T> i0_small(Vec<T> z) {
+  if constexpr (is_single<T>)
+    return poly(z, 5.504566837e-17, 6.281811335e-15, 2.592640333e-12, 4.642772676e-10, 6.795525835e-08, 6.780026763e-06,
+                0.0004340384673, 0.01562496768, 0.2500000342, 0.9999999948);
+  else
+    return poly(z, -3.4885810946993651e-40, 1.8190793152580144e-37, -4.2618153093013744e-35, 6.768465239620379e-33,
+                -1.1807570917644671e-31, 4.2690442779719906e-28, 2.5757153198342945e-25, 1.4971959800335076e-22,
+                7.2420036705623874e-20, 2.896909102699454e-17, 9.3859660282958479e-15, 2.4028075615066798e-12,
+                4.709502795994132e-10, 6.7816840278442169e-08, 6.7816840277751016e-06, 0.00043402777777778431,
+                0.015624999999999991, 0.25, 1);
+}
+template <class T>
+BULSSI_INLINE Vec<T> i0_large(Vec<T> t) {
+  if constexpr (is_single<T>)
+    return poly(t, 1.379995431e-07, 4.530972421e-07, 1.736791885e-06, 1.243337096e-05, 0.000146305073, 0.003478068887,
+                0.4022850565);
+  else
+    return poly(t, 5.8796287107343863e-11, -7.6278036180238608e-11, -4.5797142459833134e-10, 5.7229363070029259e-10,
+                1.6701860568704242e-09, -2.0057820360000781e-09, -3.894562123678522e-09, 4.417484981714126e-09,
+                6.8727702100484057e-09, -6.8779202075256295e-09, -1.0631250878371396e-08, 7.464904270925156e-09,
+                1.5957049418977046e-08, -2.1975828652000971e-09, -2.1048737697200857e-08, -1.6238885997903505e-08,
+                6.1010195859673606e-09, 3.0105574955380116e-08, 5.6370007670061249e-08, 1.1886634174557004e-07,
+                3.6969897750665252e-07, 1.7408594954354523e-06, 1.2470619495611299e-05, 0.00014630498370402987,
+                0.0034780646235955995, 0.4022850564674586);
+}
+template <class T>
+BULSSI_INLINE Vec<T> i1_small(Vec<T> z) {
+  if constexpr (is_single<T>)
+    return poly(z, 2.653092427e-18, 3.728432276e-16, 1.59684594e-13, 3.328600481e-11, 5.659243464e-09, 6.780664253e-07,
+                5.425420131e-05, 0.002604164157, 0.06250000314, 0.4999999994);
+  else
+    return poly(z, 2.6182283088886285e-35, 1.4247942995938089e-32, 1.4000748838434203e-29, 9.967556297169639e-27,
+                6.2361831810078532e-24, 3.2918720460538336e-21, 1.448453720887879e-18, 5.2144256364423326e-16,
+                1.5017547262820347e-13, 3.3639305684165058e-11, 5.651403356554087e-09, 6.7816840277741369e-07,
+                5.425347222222327e-05, 0.0026041666666666652, 0.0625, 0.5);
+}
+template <class T>
+BULSSI_INLINE Vec<T> i1_large(Vec<T> t) {
+  if constexpr (is_single<T>)
+    return poly(t, -1.570636462e-07, -5.253632945e-07, -2.141957627e-06, -1.67637767e-05, -0.000235172084,
+                -0.01007873376, 0.3890837279);
+  else
+    return poly(t, -5.9386444217884611e-11, 8.0864028348027846e-11, 4.6141875332924181e-10, -6.0714284990795601e-10,
+                -1.6789091772269876e-09, 2.1308213112014357e-09, 3.9092151724198417e-09, -4.7067048777669566e-09,
+                -6.9064269109080005e-09, 7.3804872681727225e-09, 1.075926170434236e-08, -8.1755424634422363e-09,
+                -1.6411486017392974e-08, 2.9098134829508975e-09, 2.2230062906648272e-08, 1.6577970476379236e-08,
+                -7.2154614585176263e-09, -3.27817980999246e-08, -6.1748856268699391e-08, -1.3363266820578719e-07,
+                -4.3216583641351637e-07, -2.1490095470279014e-06, -1.6805827213220919e-05, -0.00023517122407176733,
+                -0.010078728909315758, 0.38908372789601825);
+}
+// e^a sqrt(1 / a) c without early overflow
+template <class T>
+BULSSI_INLINE Vec<T> grow(Vec<T> a, Vec<T> c) {
+  Vec<T> half = exp(a * 0.5);
+  return half * (c / sqrt(a)) * half;
+}
+}  // namespace detail
+
+// Modified Bessel functions of the first kind, orders 0 and 1, and the same times e^-|x|. 5 ULP.
+template <class T>
+inline Vec<T> i0(Vec<T> x) {
+  Vec<T> a = abs(x), z = a * a, t = 15.5 / a - 1.0;
+  Vec<T> r = select(a < 7.75, detail::i0_small(z), detail::grow(a, detail::i0_large(t)));
+  return select(a == inf, inf, r);
+}
+template <class T>
+inline Vec<T> i0e(Vec<T> x) {
+  Vec<T> a = abs(x), z = a * a, t = 15.5 / a - 1.0;
+  return select(a < 7.75, detail::i0_small(z) * exp(-a), detail::i0_large(t) / sqrt(a));
+}
+template <class T>
+inline Vec<T> i1(Vec<T> x) {
+  Vec<T> a = abs(x), z = a * a, t = 15.5 / a - 1.0;
+  Vec<T> r = select(a < 7.75, detail::i1_small(z) * a, detail::grow(a, detail::i1_large(t)));
+  return copysign(select(a == inf, inf, r), x);
+}
+template <class T>
+inline Vec<T> i1e(Vec<T> x) {
+  Vec<T> a = abs(x), z = a * a, t = 15.5 / a - 1.0;
+  return copysign(select(a < 7.75, detail::i1_small(z) * a * exp(-a), detail::i1_large(t) / sqrt(a)), x);
+}
+// See special.h for these, which work lane by lane in double.
+#define BULSSI_LANES(fn)                       \
+  template <class T>                           \
+  inline Vec<T> fn(Vec<T> x) {                 \
+    return detail::each_lane(x, &special::fn); \
+  }
+BULSSI_LANES(j0)
+BULSSI_LANES(j1)
+BULSSI_LANES(y0)
+BULSSI_LANES(y1)
+BULSSI_LANES(k0)
+BULSSI_LANES(k1)
+BULSSI_LANES(k0e)
+BULSSI_LANES(k1e)
+#undef BULSSI_LANES
+
 }  // namespace bulssi::BULSSI_ISA::vecmath
