@@ -9,10 +9,9 @@ from copy import deepcopy
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from bulssi.utils.hooks import RemovableHandle
-
 import bulssi
 from bulssi.optim import _fused
+from bulssi.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,9 +7,8 @@ import math
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from bulssi.nn import Module
-
 import bulssi
+from bulssi.nn import Module
 from bulssi.optim.lr_scheduler import LRScheduler, _per_group
 
 if TYPE_CHECKING:
