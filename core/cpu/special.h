@@ -17,7 +17,7 @@ double lgamma(double x);
 double tgamma(double x);
 
 // Bessel functions of the first and second kind, orders 0 and 1 (the C library's). y of a negative number is NaN,
-// y(0) is -infinity.
+// y(0) is -infinity. 8 eps.
 double j0(double x);
 double j1(double x);
 double y0(double x);
@@ -35,13 +35,13 @@ double k1e(double x);
 double zeta(double x, double q);
 // The n-th derivative of digamma, n a non-negative integer (NaN otherwise): (-1)^(n+1) n! zeta(n + 1, x). 20 eps.
 double polygamma(double n, double x);
-// d/dx log Gamma(x). 4 eps. NaN at negative integers, -+infinity at +-0. Recurrence and asymptotic series
+// d/dx log Gamma(x). 8 eps. NaN at negative integers, -+infinity at +-0. Recurrence and asymptotic series
 // (DLMF 5.11.2).
 double digamma(double x);
 
-// Regularised incomplete gamma functions P(a, x) and Q(a, x) = 1 - P(a, x), a >= 0, x >= 0, NaN outside. 100 eps for
-// a < 1e6, relative to the smaller of the two where they are not tiny. Series and continued fraction
-// (DLMF 8.11.4, 8.9.2); Temme's uniform expansion for a > 1e6 near x = a (SIAM J. Math. Anal. 10, 1979).
+// Regularised incomplete gamma functions P(a, x) and Q(a, x) = 1 - P(a, x), a >= 0, x >= 0, NaN outside. 100 eps, of at
+// least 1e-9; below that, in proportion to the logarithm. Series and continued fraction (DLMF 8.11.4, 8.9.2); for a >
+// 1e6 near x = a Temme's uniform expansion (SIAM J. Math. Anal. 10, 1979).
 double igamma(double a, double x);
 double igammac(double a, double x);
 

@@ -56,7 +56,7 @@ BULSSI_INLINE Vec<T> negate_odd(Vec<T> x, Vec<T> t) {
 }
 }  // namespace detail
 
-// Sine, any magnitude. 1.5 ULP.
+// Sine, any magnitude. 2 ULP.
 template <class T>
 inline Vec<T> sin(Vec<T> x) {
   using V = Vec<T>;
@@ -68,7 +68,7 @@ inline Vec<T> sin(Vec<T> x) {
     return detail::patch_lanes(huge, r, &special::sin, x);
   return r;
 }
-// Cosine, any magnitude. 1.5 ULP. cos(x) = (-1)^(n+1) sin(x - (n + 1/2) pi)
+// Cosine, any magnitude. 2 ULP. cos(x) = (-1)^(n+1) sin(x - (n + 1/2) pi)
 template <class T>
 inline Vec<T> cos(Vec<T> x) {
   using V = Vec<T>;
