@@ -75,7 +75,7 @@ class Runner:
             except RuntimeError as error:
                 value = f"{type(error).__name__}: {first_sentence(str(error))}"
             if key == "grad_fn" and value is not None and not isinstance(value, str):
-                value = value.name()
+                value = value.name().rpartition("::")[2]
             if key == "grad":
                 value = None if value is None else value.detach().clone().tolist()
             found[key] = value
