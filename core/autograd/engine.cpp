@@ -1,0 +1,278 @@
+// Runs a backward graph: counts the consumers of every reachable node, then runs ready nodes, newest first, on the
+// calling thread and without recursion.
+#include <algorithm>
+#include <queue>
+#include <vector>
+
+#include "core/autograd/node.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+const Node* current_node = nullptr;
+
+namespace {
+
+uint64_t run_counter = 0;
+
+struct Newer {
+  bool operator()(const Node* a, const Node* b) const { return a->sequence < b->sequence; }
+};
+
+// One run. A node's scratch fields belong to the run whose number it carries. Runs may nest (a hook that calls
+// backward): the inner run then uses its own numbers and, for nodes shared with the outer run, would clash; such nodes
+// are put aside and restored.
+class Run {
+ public:
+  Run(const RunOptions& options) : options_(options), number_(++run_counter) {}
+  ~Run() {
+    for (Node* node : reached_) {
+      node->incoming.clear();
+      node->run = 0;
+    }
+    for (auto& kept : aside_) {
+      kept.node->run = kept.run;
+      kept.node->pending = kept.pending;
+      kept.node->wanted = kept.wanted;
+      kept.node->incoming = std::move(kept.incoming);
+    }
+  }
+
+  Small<Tensor, 2> execute(Tensors roots, Tensors grads, Tensors inputs);
+
+ private:
+  struct Kept {
+    Ref<Node> node;
+    uint64_t run;
+    int32_t pending;
+    bool wanted;
+    Small<Tensor, 2> incoming;
+  };
+  struct Capture {
+    Edge edge;
+    Tensor grad;
+    bool arrived = false;
+  };
+
+  void reach(Node* node) {
+    if (node->run == number_) return;
+    if (node->run != 0) {
+      aside_.push_back({Ref<Node>(node), node->run, node->pending, node->wanted, std::move(node->incoming)});
+      node->incoming.clear();
+    }
+    node->run = number_;
+    node->pending = 0;
+    node->wanted = true;
+    reached_.push_back(node);
+  }
+  void count_consumers();
+  void mark_wanted();
+  void process(Node& node);
+  void deliver(const Edge& edge, Tensor grad);
+  void add(Tensor& into, Tensor grad);
+  void check_nan(Node& node, const Small<Tensor, 2>& inputs);
+  [[noreturn]] void fail_released(Node& node);
+
+  const RunOptions& options_;
+  const uint64_t number_;
+  std::vector<Ref<Node>> roots_;
+  std::vector<Node*> reached_;
+  std::vector<Kept> aside_;
+  std::priority_queue<Node*, std::vector<Node*>, Newer> ready_;
+  std::vector<Capture> captures_;
+};
+
+void Run::count_consumers() {
+  for (size_t i = 0; i < reached_.size(); ++i) {  // grows while it is walked
+    for (const Edge& edge : reached_[i]->edges) {
+      if (!edge) continue;
+      reach(edge.node.get());
+      ++edge.node->pending;
+    }
+  }
+}
+
+// With `inputs` given, only nodes on a way to one of them need to run. Edges lead from newer to older nodes except to
+// leaves, so one pass over the nodes from old to new decides.
+void Run::mark_wanted() {
+  for (Node* node : reached_) node->wanted = false;
+  for (const Capture& c : captures_) {
+    if (c.edge.node->run == number_) c.edge.node->wanted = true;
+  }
+  std::vector<Node*> order = reached_;
+  std::sort(order.begin(), order.end(), [](const Node* a, const Node* b) {
+    const bool la = a->is_accumulate(), lb = b->is_accumulate();
+    return la != lb ? la : a->sequence < b->sequence;
+  });
+  for (Node* node : order) {
+    for (const Edge& edge : node->edges) {
+      if (edge && edge.node->wanted) {
+        node->wanted = true;
+        break;
+      }
+    }
+  }
+}
+
+void Run::add(Tensor& into, Tensor grad) {
+  if (!into) {
+    into = std::move(grad);
+    return;
+  }
+  // In place only if nobody else can see the buffer.
+  const bool ours = !options_.create_graph && into->state == 3 && into->storage->refs == 1 && !into->is_view &&
+                    into.layout().dense() && into.dtype() == grad.dtype() && into.shape() == grad.shape();
+  if (ours) add_data(into, grad);
+  else into = sum_of(into, grad);
+}
+
+void Run::deliver(const Edge& edge, Tensor grad) {
+  Node& node = *edge.node;
+  if (node.incoming.empty()) node.incoming.resize(node.results);
+  if (grad) add(node.incoming[edge.index], std::move(grad));
+}
+
+void Run::fail_released(Node& node) {
+  const std::string first = describe(node.first_backward), made = describe(node.source);
+  std::string text =
+      "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+      "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+      "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+      "saved tensors after calling backward.";
+  text += str("\n", node.name(), made.empty() ? " was freed" : " (recorded at " + made + ") was freed",
+              first.empty() ? " by an earlier backward." : " by the backward at " + first + ".");
+  fail(ErrorKind::runtime, text);
+}
+
+void Run::check_nan(Node& node, const Small<Tensor, 2>& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i] || !is_floating(inputs[i].dtype()) || !has_nan(inputs[i])) continue;
+    const std::string made = describe(node.source);
+    fail("Function '", node.name(), "' returned nan values in its ", i, "th output.",
+         made.empty() ? "" : "\nThe operation was recorded at " + made + ".");
+  }
+}
+
+void Run::process(Node& node) {
+  Small<Tensor, 2> grads = std::move(node.incoming);
+  node.incoming.clear();
+  if (grads.empty()) grads.resize(node.results);
+  Ref<Node> alive(&node);
+  if (node.hooks) node.hooks->before(grads);
+  for (Capture& c : captures_) {
+    if (c.edge.node.get() != &node) continue;
+    c.grad = grads[c.edge.index];
+    c.arrived = static_cast<bool>(c.grad);
+  }
+  if (!node.wanted) return;
+  if (node.is_accumulate() && !options_.accumulate) return;
+  Small<Tensor, 2> inputs(node.edges.size());
+  bool wanted = !options_.has_inputs || node.is_accumulate();
+  for (const Edge& edge : node.edges) wanted |= edge && edge.node->wanted;
+  bool any = false;
+  for (const Tensor& g : grads) any |= static_cast<bool>(g);
+  if (wanted && (any || node.from_function)) {
+    if (node.released) fail_released(node);
+    const Node* before = std::exchange(current_node, &node);
+    struct Restore {
+      const Node* before;
+      ~Restore() { current_node = before; }
+    } restore{before};
+    node.backward(grads, inputs);
+    if (node.hooks) node.hooks->after(inputs, grads);
+    if (grad_state.anomaly && grad_state.anomaly_check_nan) check_nan(node, inputs);
+    if (!options_.retain_graph) {
+      node.drop_saved();
+      if (node.released && !node.first_backward.code && source_hooks.here) node.first_backward = source_hooks.here();
+    }
+  }
+  grads.clear();
+  for (size_t i = 0; i < node.edges.size(); ++i) {
+    const Edge& edge = node.edges[i];
+    if (!edge) continue;
+    if (edge.node->wanted || !options_.has_inputs) deliver(edge, std::move(inputs[i]));
+    if (--edge.node->pending == 0) ready_.push(edge.node.get());
+  }
+}
+
+Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
+  for (const Tensor& input : inputs) {
+    captures_.push_back({edge_to(input), {}, false});
+    check(static_cast<bool>(captures_.back().edge), "One of the differentiated Tensors does not require grad");
+  }
+  for (size_t i = 0; i < roots.size(); ++i) {
+    Edge edge = edge_to(roots[i]);
+    if (!edge) continue;
+    reach(edge.node.get());
+    roots_.push_back(edge.node);
+  }
+  count_consumers();
+  if (options_.has_inputs) mark_wanted();
+  for (size_t i = 0; i < roots.size(); ++i) {
+    if (Edge edge = edge_to(roots[i])) deliver(edge, grads[i]);
+  }
+  for (Node* node : std::vector<Node*>(reached_)) {
+    bool is_root = false;
+    for (const auto& root : roots_) is_root |= root.get() == node;
+    if (is_root && node->pending == 0) ready_.push(node);
+    if (roots_.size() == 1) break;  // the only root is the first reached
+  }
+  GradMode mode(options_.create_graph);
+  int steps = 0;
+  while (!ready_.empty()) {
+    Node* node = ready_.top();
+    ready_.pop();
+    process(*node);
+    if ((++steps & 63) == 0) check_interrupt();
+  }
+  Small<Tensor, 2> out;
+  for (size_t i = 0; i < captures_.size(); ++i) {
+    Capture& c = captures_[i];
+    if (!options_.accumulate) {
+      check(c.arrived || options_.allow_unused,
+            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+            "this is the desired behavior.\nIt is inputs[", i, "] of shape ", Ints(inputs[i].shape()), ".");
+      out.push_back(c.grad);
+    } else if (!is_leaf(inputs[i]) && c.grad) {
+      add(autograd_of(inputs[i]).grad, c.grad);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options) {
+  for (size_t i = 0; i < roots.size(); ++i) {
+    check(requires_grad(roots[i]), "element ", i, " of tensors does not require grad and does not have a grad_fn");
+  }
+  // The roots keep the graph alive while it runs, even if a hook drops the user's last reference.
+  return Run(options).execute(roots, grads, inputs);
+}
+
+void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) {
+  if (!grads[0] || !leaf) return;
+  Tensor g = grads[0];
+  Autograd& a = autograd_of(leaf);
+  if (g.dtype() != leaf.dtype()) g = cast(g, leaf.dtype());
+  check(g.shape() == leaf.shape(), "Function AccumulateGrad returned an invalid gradient at index 0 - got ",
+        Ints(g.shape()), " but expected shape compatible with ", Ints(leaf.shape()));
+  if (!a.grad) {
+    // Keep the buffer itself if nobody else holds it (the engine's list and `g` do).
+    const bool ours = !grad_state.enabled && g->state == (2 << 1 | 1) && g->storage->refs == 1 && g.layout().dense() &&
+                      !g->is_view && !g->autograd;
+    a.grad = ours ? g : grad_state.enabled ? clone(g) : in_layout(detach(g), leaf.layout());
+  } else if (grad_state.enabled) {
+    a.grad = sum_of(a.grad, g);
+  } else {
+    add_data(a.grad, g);
+    a.grad->bump_version();
+  }
+  if (a.post_accumulate) {
+    Small<Tensor, 2> unused;
+    Small<Tensor, 2> self{leaf};
+    a.post_accumulate->after(unused, self);
+  }
+}
+
+}  // namespace bulssi

@@ -1,0 +1,189 @@
+// Views and in-place changes: one rule.
+//
+// Note [Views]
+// `x.f_()` records exactly the node of `f(x)`, writes, counts a version, and makes that node the producer of x. When x
+// is a view, the node goes behind a ScatterView node, which becomes the producer of the base: its gradient splits into
+// the part outside the view (for the base as it was) and the part inside (for the node). Nodes of other views of that
+// base are stale then; each notices by its version when it is next used, and becomes `as_strided(base)`.
+#include "core/autograd/node.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+namespace {
+
+// Where a view lies inside a fresh tensor that has the base's layout.
+Layout inside(const Layout& view, const Layout& base) {
+  Layout made = view;
+  made.offset -= base.extent().first;
+  return made;
+}
+
+class ScatterView final : public Node {
+ public:
+  ScatterView(const Layout& base, const Layout& view) : base_(base), view_(view) {}
+  std::string name() const override { return "CopySlices"; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
+    if (!grads[0]) return;
+    Tensor whole = in_layout(grads[0], base_);
+    const Layout part = inside(view_, base_);
+    if (needs(1)) inputs[1] = clone(as_strided(whole, part));
+    if (needs(0)) inputs[0] = as_strided_scatter(whole, zeros(view_.shape, whole.dtype()), part);
+  }
+
+ private:
+  Layout base_, view_;
+};
+
+}  // namespace
+
+bool requires_grad_slow(const Tensor& t) {
+  Autograd& a = *t->autograd;
+  if (!a.base) return t->needs_grad;
+  const bool base_requires = requires_grad(a.base);
+  if (a.seen_version != t->version()) {
+    a.seen_version = t->version();
+    if (base_requires) {
+      const Layout base = a.base.layout(), view = t.layout();
+      Ref<Node> node;
+      {
+        GradMode on(true);
+        node = make_node("AsStridedBackward0", {&a.base},
+                         [base, view](const Tensor& g) { return as_strided_backward(g, base, view); });
+      }
+      a.node = std::move(node);
+      a.result_index = 0;
+      t->needs_grad = true;
+    }
+  }
+  return t->needs_grad || base_requires;
+}
+
+Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
+  Tensor out = alias(t, layout);
+  if (t->inference && !t->is_view && !(t->autograd)) return out;
+  if (!is_differentiable(t.dtype())) return out;
+  Autograd& a = autograd_of(out);
+  const bool chained = t->is_view && t->autograd->base;
+  a.base = chained ? t->autograd->base : t;
+  a.seen_version = t->version();
+  a.creation = !grad_state.enabled ? (grad_state.inference ? Creation::inference : Creation::no_grad) : creation;
+  // A view of a view keeps what forbids changing the latter.
+  if (chained && a.creation == Creation::normal) a.creation = t->autograd->creation;
+  out->is_view = true;
+  return out;
+}
+
+void check_inplace(const Tensor& t, const char* op) {
+  check_no_internal_overlap(t);
+  check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
+  check(!t->inference || grad_state.inference,
+        "Inplace update to inference tensor outside InferenceMode is not allowed."
+        "You can make a clone to get a normal tensor before doing inplace update."
+        "See https://github.com/pytorch/rfcs/pull/17 for more details.");
+  if (!grad_state.enabled || !t->autograd) return;
+  const Autograd& a = *t->autograd;
+  if (t->is_view && a.base) {
+    if (a.creation != Creation::normal && requires_grad(t)) {
+      const std::string made = a.node ? str("Output ", a.result_index, " of ", a.node->name(),
+                                            " is a view and is being modified inplace. ") : std::string();
+      if (a.creation == Creation::multi_output) {
+        fail(made, "This view is the output of a function that returns multiple views. Such functions do not allow "
+             "the output views to be modified inplace. You should replace the inplace operation by an out-of-place "
+             "one.");
+      }
+      if (a.creation == Creation::function) {
+        fail(made, "This view was created inside a custom Function (or because an input was returned as-is) and the "
+             "autograd logic to handle view+inplace would override the custom backward associated with the custom "
+             "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the "
+             "output of the custom Function.");
+      }
+      fail(a.node ? made : "A view was created in ", a.node ? "" : a.creation == Creation::inference ? "inference" :
+           "no_grad", a.node ? "The view was created in no_grad mode" :
+           " mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and "
+           "error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
+           "both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want "
+           "the inplace to be tracked).");
+    }
+    check(!requires_grad(t) || !is_leaf(a.base), "a view of a leaf Variable that requires grad is being used in an "
+          "in-place operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, clone() "
+          "the leaf first, or change it under torch.no_grad().");
+  }
+  check(!requires_grad(t) || !is_leaf(t), "a leaf Variable that requires grad is being used in an in-place operation.\n",
+        op, "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
+        "torch.no_grad().");
+}
+
+void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
+  t->bump_version();
+  note_change(t, op);
+  if (!node) return;
+  if (!(t->is_view && t->autograd->base)) {
+    set_producer(t, std::move(node));
+    return;
+  }
+  Autograd& a = *t->autograd;
+  const Tensor base = a.base;
+  auto scatter = Ref<Node>::adopt(new ScatterView(base.layout(), t.layout()));
+  init_node(*scatter);
+  scatter->edges.push_back(edge_to(base));
+  scatter->edges.push_back({std::move(node), 0});
+  set_producer(base, std::move(scatter));
+  a.seen_version = t->version() - 1;  // its node is made anew from the base when next used
+}
+
+void check_no_internal_overlap(const Tensor& t) {
+  check(!t.layout().overlaps_itself(), "unsupported operation: more than one element of the written-to tensor refers "
+        "to a single memory location. Please clone() the tensor before performing the operation.");
+}
+
+void check_no_partial_overlap(const Tensor& written, const Tensor& read) {
+  if (!(written->storage == read->storage) || written.same(read)) return;
+  if (written.numel() == 0 || read.numel() == 0) return;
+  const auto a = written.layout().extent(), b = read.layout().extent();
+  const int64_t sa = itemsize(written.dtype()), sb = itemsize(read.dtype());
+  const int64_t a0 = a.first * sa, a1 = (a.second + 1) * sa, b0 = b.first * sb, b1 = (b.second + 1) * sb;
+  if (a1 <= b0 || b1 <= a0) return;
+  if (a0 == b0 && a1 == b1 && written.strides() == read.strides() && written.shape() == read.shape()) return;
+  // As PyTorch: only tensors without holes can be judged; others pass.
+  if (!written.layout().dense() || !read.layout().dense()) return;
+  if (a0 == b0 && a1 == b1 && written.shape() == read.shape()) {
+    if (written.strides() == read.strides()) return;
+  }
+  fail("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+       "location. Please clone() the tensor before performing the operation.");
+}
+
+Tensor snapshot(const Tensor& t) {
+  Tensor out = empty_like(t);
+  copy_data(out, t);
+  if (recording(t)) {
+    const Edge edge = edge_to(t);
+    set_producer(out, edge.node, edge.index);
+  }
+  return out;
+}
+
+// ---- who changed it last --------------------------------------------------------------------------------------------
+
+void note_change(const Tensor& t, const char* op) {
+  Storage& s = *t->storage;
+  if (!s.change) s.change = new (allocate(sizeof(Change))) Change;
+  else if (s.change->code && source_hooks.release) source_hooks.release(s.change->code);
+  const Source here = source_hooks.here ? source_hooks.here() : Source{};
+  *s.change = {op, here.code, here.offset, here.line};
+}
+
+std::string last_change(const Tensor& t) {
+  const Change* c = t->storage->change;
+  if (!c) return "";
+  const std::string where = describe(Source{c->code, c->offset, c->line});
+  return str(c->op, where.empty() ? "" : " at " + where);
+}
+
+void drop_change(Change* c) {
+  if (c->code && source_hooks.release) source_hooks.release(c->code);
+  deallocate(c, sizeof(Change));
+}
+
+}  // namespace bulssi

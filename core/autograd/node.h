@@ -1,0 +1,310 @@
+// The backward graph: nodes, edges, saved tensors, and the autograd state of a tensor.
+#pragma once
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "core/base/alloc.h"
+#include "core/base/small.h"
+#include "core/tensor/tensor.h"
+
+namespace bulssi {
+
+class Node;
+void retain(Node* node);
+void release(Node* node);
+
+// ---- modes ---------------------------------------------------------------------------------------------------------
+
+struct GradState {
+  bool enabled = true;     // record operations
+  bool inference = false;  // tensors made now can never be recorded
+  bool anomaly = false;    // check every gradient for nan
+  bool anomaly_check_nan = true;
+};
+extern GradState grad_state;
+
+struct GradMode {  // sets recording for a scope
+  explicit GradMode(bool enabled) : before(std::exchange(grad_state.enabled, enabled)) {}
+  ~GradMode() { grad_state.enabled = before; }
+  GradMode(const GradMode&) = delete;
+  bool before;
+};
+
+// ---- where in the user's program -----------------------------------------------------------------------------------
+
+// A code object and an offset into it: what is needed to name a source line later, taken in a few ns.
+struct Source {
+  void* code = nullptr;
+  int32_t offset = 0;
+  int32_t line = 0;  // used instead of the offset where the interpreter gives lines only
+};
+struct SourceHooks {
+  Source (*here)() = nullptr;  // of the innermost frame outside the library, with its code object retained
+  void (*release)(void* code) = nullptr;
+  std::string (*describe)(const Source& source) = nullptr;  // "file.py:12, in train: y = x.exp()", or ""
+};
+extern SourceHooks source_hooks;
+std::string describe(const Source& source);
+
+// ---- nodes -----------------------------------------------------------------------------------------------------------
+
+struct Edge {
+  Ref<Node> node;
+  uint32_t index = 0;  // which of the node's results this is
+  explicit operator bool() const { return static_cast<bool>(node); }
+};
+
+// A tensor kept for backward. A node's own result is kept without its producer (no cycle) and gets it back on use.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(const Tensor& t, bool is_result, uint32_t result_index = 0);
+  Saved(Saved&& other) noexcept;
+  Saved& operator=(Saved&& other) noexcept;
+  Saved(const Saved&) = delete;
+  ~Saved();
+  Tensor get(Node& node) const;
+  // As get(), for code that does not record: no check for a producer, still the check for in-place changes.
+  const Tensor& raw(Node& node) const;
+  // For a result that is saved before the in-place operation that makes it counts its version.
+  void expect_next_version() { ++version_; }
+  bool defined() const { return static_cast<bool>(data_) || packed_; }
+
+ private:
+  void check_version(Node& node) const;
+  Tensor data_;
+  void* packed_ = nullptr;  // what a saved-tensor hook made of it
+  uint32_t version_ = 0;
+  uint32_t result_index_ = 0;
+  bool is_result_ = false;
+  bool requires_grad_ = false;
+};
+
+struct SavedHooks {  // torch.autograd.graph.saved_tensors_hooks
+  bool active = false;
+  void* (*pack)(const Tensor& t) = nullptr;
+  Tensor (*unpack)(void* packed) = nullptr;
+  void (*drop)(void* packed) = nullptr;
+};
+extern SavedHooks saved_hooks;
+
+// Python callables attached to nodes and tensors; the binding implements this.
+class Hooks {
+ public:
+  virtual ~Hooks() = default;
+  // May replace gradients. `index` is the result of the node a tensor hook belongs to, or -1 for a node hook.
+  virtual void before(Small<Tensor, 2>& grads) = 0;
+  virtual void after(Small<Tensor, 2>& inputs, const Small<Tensor, 2>& grads) = 0;
+  virtual bool empty() const = 0;
+};
+
+class Node {
+ public:
+  Node() = default;
+  Node(const Node&) = delete;
+  virtual ~Node();
+  // Sizes for the allocator.
+  static void* operator new(size_t bytes) { return allocate(bytes); }
+  static void operator delete(void* p, size_t bytes) { deallocate(p, bytes); }
+
+  virtual std::string name() const = 0;
+  // grads: one per result (undefined where nothing arrived). Returns one per edge.
+  virtual void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) = 0;
+  // Forgets what was saved; a second backward then fails.
+  virtual void drop_saved() {
+    if (!saved.empty()) released = true;
+    saved.clear();
+  }
+  virtual bool is_accumulate() const { return false; }
+
+  bool needs(int edge) const { return static_cast<bool>(edges[edge]); }
+  Tensor unpack(int i) { return saved[i].get(*this); }
+
+  Count refs = 1;
+  uint16_t results = 1;      // how many gradients arrive here
+  bool released = false;
+  bool from_function = false;  // a user's autograd.Function
+  uint64_t sequence = 0;
+  Source source;
+  Source first_backward;     // where the backward that released it was called
+  Small<Edge, 2> edges;
+  Small<Saved, 2> saved;
+  std::unique_ptr<Hooks> hooks;
+  void* python = nullptr;    // its Python object while one exists (borrowed)
+
+  // Scratch of the engine.
+  uint64_t run = 0;
+  int32_t pending = 0;
+  bool wanted = true;
+  Small<Tensor, 2> incoming;
+};
+
+// The rule for a recorded operation as a closure: attributes are captured by value, tensors go through `saved`.
+// F is Tensor(const Tensor& g) for one input and nothing saved, or void(BackwardCall&).
+struct BackwardCall {
+  Node& node;
+  const Small<Tensor, 2>& grads;
+  Small<Tensor, 2>& inputs;
+  const Tensor& grad(int i = 0) const { return grads[i]; }
+  bool needs(int i) const { return node.needs(i); }
+  Tensor saved(int i) const { return node.unpack(i); }
+  void set(int i, Tensor g) { inputs[i] = std::move(g); }
+};
+
+template <class F>
+class LambdaNode final : public Node {
+ public:
+  LambdaNode(const char* name, F rule) : name_(name), rule_(std::move(rule)) {}
+  std::string name() const override { return name_; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
+    if constexpr (std::is_invocable_v<F&, const Tensor&>) {
+      if (grads[0]) inputs[0] = rule_(grads[0]);
+    } else {
+      bool any = false;
+      for (const auto& g : grads) any |= static_cast<bool>(g);
+      BackwardCall call{*this, grads, inputs};
+      if (any) rule_(call);
+    }
+  }
+
+ private:
+  const char* name_;
+  F rule_;
+};
+
+// Adds to a leaf's .grad.
+class AccumulateNode final : public Node {
+ public:
+  explicit AccumulateNode(const Tensor& leaf) : leaf(leaf) {}
+  ~AccumulateNode() override;
+  std::string name() const override { return "AccumulateGrad"; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override;
+  bool is_accumulate() const override { return true; }
+  Tensor leaf;
+};
+
+// ---- the autograd state of a tensor ------------------------------------------------------------------------------------
+
+// How a view came to be, which decides whether it may be changed in place.
+enum class Creation : uint8_t { normal, multi_output, no_grad, inference, function };
+
+struct Autograd {
+  bool requires_grad = false;  // set by the user on a leaf
+  bool retains_grad = false;
+  Creation creation = Creation::normal;
+  bool non_differentiable_view = false;
+  Ref<Node> node;  // producer
+  uint32_t result_index = 0;
+  Node* accumulate = nullptr;  // of a leaf; not owned: it owns the tensor
+  Tensor grad;
+  Tensor base;                // views: the tensor that is no view
+  uint32_t seen_version = 0;  // views: the version `node` was made for
+  std::unique_ptr<Hooks> hooks;  // tensor hooks of a leaf wait here for the accumulate node
+  std::unique_ptr<Hooks> post_accumulate;
+  std::string name;
+  Source made;                // where a non-leaf was made is its node's source
+};
+void destroy(Autograd* a);
+Autograd& autograd_of(const Tensor& t);
+
+// Does an operation on t get recorded (views: after a look at their base)?
+bool requires_grad_slow(const Tensor& t);
+inline bool requires_grad(const Tensor& t) {
+  return t->is_view ? requires_grad_slow(t) : t->needs_grad;
+}
+bool is_leaf(const Tensor& t);
+// The producer, made anew where the base of a view was changed; null for leaves.
+Ref<Node> producer(const Tensor& t);
+// Where gradients of t go: producer, or the accumulate node of a leaf; empty if none is needed.
+Edge edge_to(const Tensor& t);
+void set_producer(const Tensor& t, Ref<Node> node, uint32_t result_index = 0);
+void set_requires_grad(const Tensor& t, bool value);
+// Shares memory and version counter, not the graph.
+Tensor detach(const Tensor& t);
+// Shares memory, counts versions apart (`.data`).
+Tensor data_of(const Tensor& t);
+uint64_t next_sequence();
+void init_node(Node& node);  // sequence number and source line
+
+// ---- recording ---------------------------------------------------------------------------------------------------------
+
+inline bool recording(const Tensor& t) { return grad_state.enabled && t && requires_grad(t); }
+inline bool recording(std::initializer_list<const Tensor*> inputs) {
+  if (!grad_state.enabled) return false;
+  for (const Tensor* t : inputs) {
+    if (*t && requires_grad(*t)) return true;
+  }
+  return false;
+}
+
+// What to keep for backward: arguments, or the result itself.
+struct Keep {
+  const Tensor& tensor;
+  bool is_result = false;
+};
+inline Keep result(const Tensor& t) { return {t, true}; }
+inline Keep keep(const Tensor& t) { return {t, false}; }
+
+template <class F>
+Ref<Node> make_node(const char* name, std::initializer_list<const Tensor*> inputs, F rule) {
+  auto node = Ref<Node>::adopt(new LambdaNode<F>(name, std::move(rule)));
+  init_node(*node);
+  for (const Tensor* t : inputs) node->edges.push_back(*t ? edge_to(*t) : Edge{});
+  return node;
+}
+// Records `out` as made from `inputs`; nothing happens if none of them needs it.
+template <class F>
+Tensor record(const char* name, std::initializer_list<const Tensor*> inputs, Tensor out, F rule,
+              std::initializer_list<Keep> keeps = {}) {
+  if (!recording(inputs) || !is_differentiable(out.dtype())) return out;
+  Ref<Node> node = make_node(name, inputs, std::move(rule));
+  for (const Keep& k : keeps) node->saved.push_back(Saved(k.tensor, k.is_result));
+  set_producer(out, std::move(node));
+  return out;
+}
+template <class F>
+Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::initializer_list<Keep> keeps = {}) {
+  return record(name, {&input}, std::move(out), std::move(rule), keeps);
+}
+
+// ---- views and in-place (inplace.cpp) ----------------------------------------------------------------------------------
+
+// A differentiable view of t with another layout (and dtype), without its node.
+Tensor view_of(const Tensor& t, const Layout& layout, Creation creation = Creation::normal);
+template <class F>
+Tensor make_view(const char* name, const Tensor& t, const Layout& layout, F rule) {
+  return record(name, t, view_of(t, layout), std::move(rule));
+}
+// Fails if t may not be changed in place now; call before writing. `op` is for messages.
+void check_inplace(const Tensor& t, const char* op);
+// After writing to t: version, and the history with `node` as its newest entry (null: no new entry).
+void changed_inplace(const Tensor& t, Ref<Node> node, const char* op);
+// Operation and place of the last in-place change of the memory of t, for messages; "" if none.
+std::string last_change(const Tensor& t);
+void note_change(const Tensor& t, const char* op);
+void check_no_internal_overlap(const Tensor& t);
+void check_no_partial_overlap(const Tensor& written, const Tensor& read);
+// A stand-in for t that keeps its place in the graph but has its own memory: what in-place operations that read
+// their argument in backward save.
+Tensor snapshot(const Tensor& t);
+
+// ---- the engine (engine.cpp) -------------------------------------------------------------------------------------------
+
+struct RunOptions {
+  bool retain_graph = false;
+  bool create_graph = false;
+  bool accumulate = true;      // into the leaves' .grad; otherwise gradients of `inputs` are returned
+  bool allow_unused = false;
+  bool has_inputs = false;
+};
+Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options);
+// Called between nodes so that Ctrl-C is seen.
+extern void (*check_interrupt)();
+// How many nodes an engine run is inside of (0: none): hooks may start runs of their own.
+extern const Node* current_node;
+
+}  // namespace bulssi

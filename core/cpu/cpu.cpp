@@ -1,0 +1,468 @@
+// Runs Programs: blocks, threads, and the choice of ISA.
+#include "core/cpu/cpu.h"
+
+#include <bulssi_isas.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "core/base/threads.h"
+#include "core/op/formulas.h"
+
+namespace bulssi {
+
+InterpreterLock interpreter_lock;
+
+namespace cpu {
+
+// ---- ISA -------------------------------------------------------------------------------------------------------------
+
+// BULSSI_FOR_ISAS(X) and BULSSI_FOR_PARTS(X, isa) come from the build: one X per ISA, and per part of the formulas.
+#define BULSSI_DECLARE_PART(isa, part) extern "C" const FormulaKernels* bulssi_pointwise_##isa##_##part();
+#define BULSSI_DECLARE(isa) \
+  extern "C" const void* bulssi_convert_##isa(); \
+  BULSSI_FOR_PARTS(BULSSI_DECLARE_PART, isa)
+BULSSI_FOR_ISAS(BULSSI_DECLARE)
+
+namespace {
+
+const char* chosen = "";
+FormulaKernels kernels[formula_count];
+const ConvertTable* convert_table = nullptr;
+
+void take_part(const FormulaKernels* part) {
+  for (int i = 0; i < formula_count; ++i) {
+    const FormulaKernels& k = part[i];
+    if (k.value[0] || k.value[1] || k.value[2] || k.value[3]) kernels[i] = k;
+  }
+}
+
+struct Isa {
+  const char* name;
+  void (*take)();
+};
+#define BULSSI_TAKE_PART(isa, part) take_part(bulssi_pointwise_##isa##_##part());
+#define BULSSI_ENTRY(isa)                                                          \
+  {#isa, [] {                                                                      \
+     BULSSI_FOR_PARTS(BULSSI_TAKE_PART, isa)                                       \
+     convert_table = static_cast<const ConvertTable*>(bulssi_convert_##isa());     \
+   }},
+constexpr Isa isas[] = {BULSSI_FOR_ISAS(BULSSI_ENTRY)};
+#define BULSSI_ISA_NAME(isa) #isa,
+constexpr const char* names[] = {BULSSI_FOR_ISAS(BULSSI_ISA_NAME) nullptr};
+
+}  // namespace
+
+const char* isa() { return chosen; }
+const char* const* isas_built() { return names; }
+bool isa_runs(const char* name) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (!std::strcmp(name, "v4")) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512cd") && isa_runs("v3");
+  }
+  if (!std::strcmp(name, "v3")) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("bmi");
+  }
+  return __builtin_cpu_supports("sse4.2");
+#else
+  return true;
+#endif
+}
+void choose_isa(const char* wanted) {
+  for (const Isa& i : isas) {
+    if (wanted && *wanted ? std::strcmp(wanted, i.name) != 0 : !isa_runs(i.name)) continue;
+    check(isa_runs(i.name), "BULSSI_ISA=", i.name, ": this processor cannot run it");
+    i.take();
+    chosen = i.name;
+    return;
+  }
+  fail(wanted ? "BULSSI_ISA=" : "", wanted ? wanted : "", ": no such instruction set in this build, or the processor "
+       "is older than all of them (x86-64-v2 is needed)");
+}
+const FormulaKernels& formula_kernels(int index) { return kernels[index]; }
+const ConvertTable& converters() { return *convert_table; }
+
+// ---- walking ---------------------------------------------------------------------------------------------------------
+
+Walk::Walk(Ints wanted, std::span<const int64_t* const> all, int lead) {
+  const int dims = static_cast<int>(wanted.size()), n = static_cast<int>(all.size());
+  Small<int, 6> order;
+  for (int i = 0; i < dims; ++i) {
+    if (wanted[i] != 1) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return std::abs(all[lead][a]) > std::abs(all[lead][b]);
+  });
+  for (int k = 0; k < n; ++k) strides.push_back(Dims());
+  for (int d : order) {
+    bool merges = !shape.empty();
+    for (int k = 0; merges && k < n; ++k) merges = strides[k].back() == all[k][d] * wanted[d];
+    if (merges) {
+      shape.back() *= wanted[d];
+      for (int k = 0; k < n; ++k) strides[k].back() = all[k][d];
+    } else {
+      shape.push_back(wanted[d]);
+      for (int k = 0; k < n; ++k) strides[k].push_back(all[k][d]);
+    }
+  }
+  if (shape.empty()) {
+    shape.push_back(1);
+    for (int k = 0; k < n; ++k) strides[k].push_back(1);
+  }
+}
+
+namespace {
+
+constexpr int64_t block_size = 512;
+constexpr int64_t grain = 64 * block_size;
+
+// Element offset of linear index i, and what is needed to go on from there.
+struct Cursor {
+  int64_t index[64];
+  int64_t offset = 0;
+  void seek(const Dims& shape, const Dims& strides, int64_t i) {
+    offset = 0;
+    for (int d = shape.dims(); d-- > 0;) {
+      index[d] = i % shape[d];
+      i /= shape[d];
+      offset += index[d] * strides[d];
+    }
+  }
+};
+
+template <class T, bool gathering>
+void move_strided(int64_t n, char* memory, int64_t stride, char* blockp) {
+  T* m = reinterpret_cast<T*>(memory);
+  T* b = reinterpret_cast<T*>(blockp);
+  for (int64_t i = 0; i < n; ++i) {
+    if constexpr (gathering) b[i] = m[i * stride];
+    else m[i * stride] = b[i];
+  }
+}
+
+// Moves n elements from linear index i between strided memory and a contiguous block of the same dtype.
+template <bool gathering>
+void move_block(const Slot& slot, const Dims& shape, const Dims& strides, int64_t i, int64_t n, char* block) {
+  const int size = itemsize(slot.dtype), last = shape.dims() - 1;
+  Cursor at;
+  at.seek(shape, strides, i);
+  while (n > 0) {
+    const int64_t m = std::min(n, shape[last] - at.index[last]);
+    char* memory = slot.data + at.offset * size;
+    if (strides[last] == 1) {
+      if (gathering) std::memcpy(block, memory, m * size);
+      else std::memcpy(memory, block, m * size);
+    } else {
+      dispatch_size(size, [&]<class T>() { move_strided<T, gathering>(m, memory, strides[last], block); });
+    }
+    block += m * size;
+    n -= m;
+    at.index[last] += m;
+    at.offset += m * strides[last];
+    for (int d = last; d > 0 && at.index[d] == shape[d]; --d) {
+      at.offset += strides[d - 1] - shape[d] * strides[d];
+      at.index[d] = 0;
+      ++at.index[d - 1];
+    }
+  }
+}
+
+constexpr int max_slots = 24;
+
+struct Execution {
+  std::span<const Step> steps;
+  std::span<const Slot> slots;
+  const Walk* walk = nullptr;  // null: everything is contiguous
+  int operand[max_slots];      // of the walk; -1: constant or no memory
+  bool direct[max_slots];      // no conversion
+  int64_t total = 0;
+
+  // Constant inputs are converted once per range.
+  void range(int64_t begin, int64_t end) const {
+    alignas(64) char room[max_slots][block_size * 8];
+    char* pointers[max_slots];
+    const ConvertTable& convert = converters();
+    bool whole = walk == nullptr;  // no block buffers: one call for the range
+    for (size_t s = 0; s < slots.size(); ++s) {
+      const Slot& slot = slots[s];
+      if (slot.kind == Slot::Kind::attribute) {
+        pointers[s] = slot.data;
+      } else if (slot.kind == Slot::Kind::temporary) {
+        pointers[s] = room[s];
+        whole = false;
+      } else if (operand[s] < 0) {
+        fill_constant(slot, room[s], std::min(block_size, end - begin), convert);
+        pointers[s] = room[s];
+        whole = whole && end - begin <= block_size;
+      } else {
+        whole = whole && direct[s];
+      }
+    }
+    const int64_t row = walk ? walk->shape.back() : total;
+    const bool by_row = row >= 128;
+    for (int64_t i = begin; i < end;) {
+      int64_t n = whole ? end - i : std::min(block_size, end - i);
+      if (by_row && !whole) n = std::min(n, row - i % row);
+      block(i, n, room, pointers, convert);
+      i += n;
+    }
+  }
+
+  static void fill_constant(const Slot& slot, char* to, int64_t n, const ConvertTable& convert) {
+    convert.load[int(slot.dtype)][int(slot.compute)](1, slot.data, to);
+    if (n == 1) return;
+    switch (slot.compute) {
+      case Compute::f32: std::fill_n(reinterpret_cast<float*>(to), n, *reinterpret_cast<float*>(to)); break;
+      case Compute::u8: std::memset(to, *to, n); break;
+      default: std::fill_n(reinterpret_cast<uint64_t*>(to), n, *reinterpret_cast<uint64_t*>(to));
+    }
+  }
+
+  // Where the n elements from linear index i lie side by side in memory, or null.
+  char* contiguous_at(size_t s, int64_t i, int64_t n) const {
+    const Slot& slot = slots[s];
+    const int size = itemsize(slot.dtype);
+    if (!walk) return slot.data + i * size;
+    const Dims &shape = walk->shape, &strides = walk->strides[operand[s]];
+    const int last = shape.dims() - 1;
+    if (strides[last] != 1 || i % shape[last] + n > shape[last]) return nullptr;
+    Cursor at;
+    at.seek(shape, strides, i);
+    return slot.data + at.offset * size;
+  }
+
+  void block(int64_t i, int64_t n, char (*room)[block_size * 8], char** pointers, const ConvertTable& convert) const {
+    alignas(64) char raw[block_size * 8];
+    char* place[max_slots];
+    for (size_t s = 0; s < slots.size(); ++s) {
+      const Slot& slot = slots[s];
+      place[s] = nullptr;
+      if (operand[s] < 0) continue;
+      place[s] = contiguous_at(s, i, n);
+      if (place[s] && direct[s]) {
+        pointers[s] = place[s];
+        continue;
+      }
+      pointers[s] = room[s];
+      if (slot.kind == Slot::Kind::output) continue;
+      if (place[s]) {
+        convert.load[int(slot.dtype)][int(slot.compute)](n, place[s], room[s]);
+      } else if (direct[s]) {
+        move_block<true>(slot, walk->shape, walk->strides[operand[s]], i, n, room[s]);
+      } else {
+        move_block<true>(slot, walk->shape, walk->strides[operand[s]], i, n, raw);
+        convert.load[int(slot.dtype)][int(slot.compute)](n, raw, room[s]);
+      }
+    }
+    for (const Step& step : steps) {
+      const void* in[10];
+      for (int k = 0; k < step.inputs; ++k) in[k] = pointers[step.in[k]];
+      step.kernel(n, in, pointers[step.out]);
+    }
+    for (size_t s = 0; s < slots.size(); ++s) {
+      const Slot& slot = slots[s];
+      if (slot.kind != Slot::Kind::output || pointers[s] != room[s]) continue;
+      if (place[s]) {
+        convert.store[int(slot.compute)][int(slot.dtype)](n, room[s], place[s]);
+      } else if (direct[s]) {
+        move_block<false>(slot, walk->shape, walk->strides[operand[s]], i, n, room[s]);
+      } else {
+        convert.store[int(slot.compute)][int(slot.dtype)](n, room[s], raw);
+        move_block<false>(slot, walk->shape, walk->strides[operand[s]], i, n, raw);
+      }
+    }
+  }
+};
+
+bool all_zero(const int64_t* strides, Ints shape) {
+  for (size_t d = 0; d < shape.size(); ++d) {
+    if (strides[d] != 0 && shape[d] != 1) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape) {
+  const int64_t n = numel_of(shape);
+  if (n == 0) return;
+  Execution e{steps, slots};
+  e.total = n;
+  bool strided = false;
+  int lead = -1;
+  for (size_t s = 0; s < slots.size(); ++s) {
+    const Slot& slot = slots[s];
+    e.operand[s] = -1;
+    e.direct[s] = is_direct(slot.dtype, slot.compute);
+    if (slot.kind == Slot::Kind::output || slot.kind == Slot::Kind::input) {
+      if (slot.kind == Slot::Kind::input && slot.strides && n > 1 && all_zero(slot.strides, shape)) continue;
+      e.operand[s] = 0;
+      strided |= slot.strides != nullptr;
+      if (slot.kind == Slot::Kind::output && lead < 0) lead = static_cast<int>(s);
+    }
+  }
+  if (!strided) {
+    const Unlocked unlocked(n);
+    return parallel_for(n, grain, [&](int64_t begin, int64_t end) { e.range(begin, end); });
+  }
+  const Dims flat = contiguous_strides(shape);
+  Small<const int64_t*, 8> strides;
+  int lead_operand = 0;
+  for (size_t s = 0; s < slots.size(); ++s) {
+    if (e.operand[s] < 0) continue;
+    e.operand[s] = static_cast<int>(strides.size());
+    if (static_cast<int>(s) == lead) lead_operand = e.operand[s];
+    strides.push_back(slots[s].strides ? slots[s].strides : flat.data());
+  }
+  const Walk walk(shape, strides, lead_operand);
+  bool dense = walk.shape.size() == 1;
+  for (const Dims& d : walk.strides) dense = dense && (d[0] == 1 || n == 1);
+  if (!dense) e.walk = &walk;
+  const Unlocked unlocked(n);
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) { e.range(begin, end); });
+}
+
+// ---- memory ----------------------------------------------------------------------------------------------------------
+
+void copy_bytes(void* to, const void* from, int64_t bytes) {
+  if (to == from) return;
+  constexpr int64_t piece = int64_t{1} << 19;
+  if (bytes <= 2 * piece) {
+    std::memmove(to, from, static_cast<size_t>(bytes));
+    return;
+  }
+  const char *f = static_cast<const char*>(from), *t = static_cast<char*>(to);
+  if (f < t + bytes && t < f + bytes) {  // overlapping: in one go
+    std::memmove(to, from, static_cast<size_t>(bytes));
+    return;
+  }
+  const Unlocked unlocked(bytes / 4);
+  parallel_for(bytes, piece, [&](int64_t begin, int64_t end) {
+    std::memcpy(static_cast<char*>(to) + begin, f + begin, static_cast<size_t>(end - begin));
+  });
+}
+
+namespace {
+
+// Transposed copies: tiles keep both sides in cache.
+template <class T>
+void copy_tiles(T* to, const T* from, int64_t rows, int64_t cols, int64_t to_row, int64_t to_col, int64_t from_row,
+                int64_t from_col) {
+  constexpr int64_t tile = 32;
+  parallel_for((rows + tile - 1) / tile, std::max<int64_t>(1, 65536 / (tile * cols + 1)), [&](int64_t b, int64_t e) {
+    for (int64_t r0 = b * tile; r0 < std::min(e * tile, rows); r0 += tile) {
+      const int64_t r1 = std::min(r0 + tile, rows);
+      for (int64_t c0 = 0; c0 < cols; c0 += tile) {
+        const int64_t c1 = std::min(c0 + tile, cols);
+        for (int64_t r = r0; r < r1; ++r) {
+          T* t = to + r * to_row;
+          const T* f = from + r * from_row;
+          for (int64_t c = c0; c < c1; ++c) t[c * to_col] = f[c * from_col];
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType from_dtype, Ints from_strides, Ints shape) {
+  const int64_t n = numel_of(shape);
+  if (n == 0) return;
+  if (to_dtype != from_dtype) {
+    check(!is_complex(to_dtype) && !is_complex(from_dtype), ErrorKind::not_implemented,
+          "\"copy_\" not implemented for '", legacy_name(is_complex(to_dtype) ? to_dtype : from_dtype), "'");
+    // Through the compute type of the source (of the target when that is the wider one).
+    Compute compute = compute_of(from_dtype);
+    if (compute == Compute::u8 || (compute == Compute::f32 && to_dtype == DType::f64)) compute = compute_of(to_dtype);
+    if (compute == Compute::u8) compute = Compute::i64;
+    static constexpr Kernel identity = [](int64_t m, const void* const* in, void* out) {
+      std::memcpy(out, in[0], static_cast<size_t>(m) * 8);
+    };
+    static constexpr Kernel identity4 = [](int64_t m, const void* const* in, void* out) {
+      std::memcpy(out, in[0], static_cast<size_t>(m) * 4);
+    };
+    const Slot slots[] = {{Slot::Kind::input, compute, from_dtype, const_cast<char*>(from), from_strides.data()},
+                          {Slot::Kind::output, compute, to_dtype, to, to_strides.data()}};
+    const Step step{compute == Compute::f32 ? identity4 : identity, 1, {0}, 1};
+    return run({&step, 1}, slots, shape);
+  }
+  const int64_t* both[] = {to_strides.data(), from_strides.data()};
+  const Walk walk(shape, both, 0);
+  const int size = itemsize(to_dtype), last = walk.shape.dims() - 1;
+  const Dims &ts = walk.strides[0], &fs = walk.strides[1];
+  const Unlocked unlocked(n);
+  if (last == 0 && ts[0] == 1 && fs[0] == 1) return copy_bytes(to, from, n * size);
+  if (last >= 1 && fs[last] != 1 && fs[last] != 0 && walk.shape[last] >= 8 && walk.shape[last - 1] >= 8) {
+    const int64_t rows = walk.shape[last - 1], cols = walk.shape[last], outer = n / (rows * cols);
+    for (int64_t o = 0; o < outer; ++o) {
+      int64_t t = 0, f = 0, i = o;
+      for (int d = last - 2; d >= 0; --d) {
+        t += i % walk.shape[d] * ts[d];
+        f += i % walk.shape[d] * fs[d];
+        i /= walk.shape[d];
+      }
+      dispatch_size(size, [&]<class T>() {
+        copy_tiles(reinterpret_cast<T*>(to) + t, reinterpret_cast<const T*>(from) + f, rows, cols, ts[last - 1],
+                   ts[last], fs[last - 1], fs[last]);
+      });
+    }
+    return;
+  }
+  const int64_t row = walk.shape[last], rows = n / row;
+  parallel_for(rows, std::max<int64_t>(1, 32768 / row), [&](int64_t begin, int64_t end) {
+    Cursor t, f;
+    for (int64_t r = begin; r < end; ++r) {
+      t.seek(walk.shape, ts, r * row);
+      f.seek(walk.shape, fs, r * row);
+      if (ts[last] == 1 && fs[last] == 1) {
+        std::memcpy(to + t.offset * size, from + f.offset * size, static_cast<size_t>(row * size));
+        continue;
+      }
+      dispatch_size(size, [&]<class T>() {
+        T* out = reinterpret_cast<T*>(to) + t.offset;
+        const T* in = reinterpret_cast<const T*>(from) + f.offset;
+        for (int64_t i = 0; i < row; ++i) out[i * ts[last]] = in[i * fs[last]];
+      });
+    }
+  });
+}
+
+void fill(char* to, DType dtype, Ints strides, Ints shape, Scalar value) {
+  alignas(16) char one[16] = {};
+  if (is_complex(dtype)) {
+    if (dtype == DType::c64) *reinterpret_cast<Complex64*>(one) = {float(value.as_double()), float(value.imag)};
+    else *reinterpret_cast<Complex128*>(one) = {value.as_double(), value.imag};
+  } else {
+    dispatch(dtype, "fill_", [&]<class T>() { *reinterpret_cast<T*>(one) = value.as<T>(); });
+  }
+  const int64_t n = numel_of(shape);
+  const int size = itemsize(dtype);
+  bool dense = true;
+  const Dims flat = contiguous_strides(shape);
+  for (size_t d = 0; d < shape.size(); ++d) dense = dense && (strides[d] == flat[d] || shape[d] == 1);
+  if (!dense) {
+    const Dims none(shape.size());
+    return copy(to, dtype, strides, one, dtype, none, shape);
+  }
+  bool zero = true;
+  for (int i = 0; i < size; ++i) zero = zero && one[i] == 0;
+  const Unlocked unlocked(n);
+  parallel_for(n, int64_t{1} << 17, [&](int64_t begin, int64_t end) {
+    if (zero || size == 1) {
+      std::memset(to + begin * size, one[0], static_cast<size_t>((end - begin) * size));
+      return;
+    }
+    dispatch_size(size, [&]<class T>() {
+      std::fill(reinterpret_cast<T*>(to) + begin, reinterpret_cast<T*>(to) + end, *reinterpret_cast<const T*>(one));
+    });
+  });
+}
+
+}  // namespace cpu
+}  // namespace bulssi

@@ -1,0 +1,101 @@
+// The CPU device as the rest of the core sees it: Programs over strided memory, copies, and the choice of ISA.
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "core/cpu/kernel.h"
+#include "core/tensor/dtype.h"
+#include "core/tensor/layout.h"
+
+namespace bulssi {
+
+// Lets other Python threads run while a long kernel does; the binding sets the hooks.
+struct InterpreterLock {
+  void* (*release)() = nullptr;
+  void (*acquire)(void* state) = nullptr;
+};
+extern InterpreterLock interpreter_lock;
+class Unlocked {
+ public:
+  // `work` is the number of elements (or an equivalent): short kernels keep the lock.
+  explicit Unlocked(int64_t work) : state_(work > 200000 && interpreter_lock.release ? interpreter_lock.release() : nullptr) {}
+  ~Unlocked() {
+    if (state_) interpreter_lock.acquire(state_);
+  }
+  Unlocked(const Unlocked&) = delete;
+
+ private:
+  void* state_;
+};
+
+namespace cpu {
+
+// ---- ISA -------------------------------------------------------------------------------------------------------------
+
+struct ConvertTable {
+  // n contiguous elements of a dtype to or from a compute type.
+  void (*load[dtype_count][compute_count])(int64_t n, const void* from, void* to) = {};
+  void (*store[compute_count][dtype_count])(int64_t n, const void* from, void* to) = {};
+};
+const char* isa();                    // "v4", "v3", "v2"
+const char* const* isas_built();      // null-terminated, best first
+bool isa_runs(const char* name);      // on this processor
+// BULSSI_ISA or the best that runs; called once at import.
+void choose_isa(const char* wanted);
+const FormulaKernels& formula_kernels(int index);
+const ConvertTable& converters();
+
+inline constexpr Compute compute_of(DType d) {
+  switch (d) {
+    case DType::f64: return Compute::f64;
+    case DType::f16: case DType::bf16: case DType::f32: return Compute::f32;
+    case DType::u8: case DType::boolean: return Compute::u8;
+    default: return Compute::i64;
+  }
+}
+inline constexpr DType dtype_of_compute(Compute c) {
+  constexpr DType d[] = {DType::f32, DType::f64, DType::i64, DType::u8};
+  return d[int(c)];
+}
+
+// Kernels read and write this memory as it is (bools are bytes of 0 and 1).
+inline constexpr bool is_direct(DType d, Compute c) {
+  return d == dtype_of_compute(c) || (c == Compute::u8 && d == DType::boolean);
+}
+
+// ---- programs --------------------------------------------------------------------------------------------------------
+
+// A value that steps read or write: memory outside, a block that lives only during the run, or one number.
+struct Slot {
+  enum class Kind : uint8_t { input, output, temporary, attribute };
+  Kind kind = Kind::input;
+  Compute compute = Compute::f32;
+  DType dtype = DType::f32;   // of the memory
+  char* data = nullptr;
+  const int64_t* strides = nullptr;  // in elements, over the shape of the run; null: contiguous
+};
+struct Step {
+  Kernel kernel = nullptr;
+  int8_t inputs = 0;
+  int8_t in[10] = {};  // slots
+  int8_t out = 0;
+};
+// Runs the steps block by block over all elements of `shape`. An input may be the same memory as an output.
+void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape);
+
+// ---- memory ----------------------------------------------------------------------------------------------------------
+
+void copy_bytes(void* to, const void* from, int64_t bytes);
+void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType from_dtype, Ints from_strides, Ints shape);
+void fill(char* to, DType dtype, Ints strides, Ints shape, Scalar value);
+
+// The dimensions of several operands in one walking order (outermost first), merged where all of them allow.
+struct Walk {
+  Dims shape;
+  Small<Dims, 6> strides;  // per operand
+  // `lead` is the operand whose memory order is followed.
+  Walk(Ints shape, std::span<const int64_t* const> strides, int lead);
+};
+
+}  // namespace cpu
+}  // namespace bulssi

@@ -1,0 +1,19 @@
+// Every pointwise formula, in one order.
+#pragma once
+#include "core/op/formula.h"
+#include "core/op/primitives.h"
+
+namespace bulssi {
+inline constexpr int formula_base = __COUNTER__;
+}
+#include "core/ops/arithmetic.h"
+#include "core/ops/compare.h"
+#include "core/ops/math.h"
+#include "core/ops/activation.h"
+namespace bulssi {
+inline constexpr int formula_count = __COUNTER__ - formula_base - 1;
+template <int... I>
+constexpr bool all_declared() {
+  return true;
+}
+}  // namespace bulssi

@@ -1,0 +1,551 @@
+#include "core/op/pointwise.h"
+
+#include <cctype>
+
+#include "core/cpu/cpu.h"
+#include "core/op/tensor_math.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+FormulaOp formulas[formula_count];
+
+namespace {
+
+// ---- what a struct says, at run time ---------------------------------------------------------------------------------
+
+template <class D, int K, class G, int... I, int... A>
+auto run_partial(std::integer_sequence<int, I...>, std::integer_sequence<int, A...>, const G& g, const auto* args,
+                 const auto& y, const auto* attributes) {
+  if constexpr (K == 0) return D::dx(g, args[I]..., y, attributes[A]...);
+  else if constexpr (K == 1) return D::dy(g, args[I]..., y, attributes[A]...);
+  else return D::dz(g, args[I]..., y, attributes[A]...);
+}
+
+template <class D, int K>
+Tensor recorded(const Tensor& g, const Tensor* args, const Tensor& y, const double* attributes) {
+  constexpr auto is = std::make_integer_sequence<int, tensor_count<D>>{};
+  constexpr auto as = std::make_integer_sequence<int, attribute_count<D>>{};
+  auto out = run_partial<D, K>(is, as, g, args, y, attributes);
+  if constexpr (std::is_same_v<decltype(out), Tensor>) return out;
+  else return full(g.shape(), Scalar(double(out)), g.dtype());
+}
+
+template <class D, int... I, int... A>
+constexpr Uses uses_of(int k, std::integer_sequence<int, I...>, std::integer_sequence<int, A...>) {
+  const Uses args[] = {Uses(1u << I, false)...};
+  const Uses y(1u << tensor_count<D>, false), g(0u, true);
+  const Uses none[] = {Uses(0u, false), ((void)A, Uses(0u, false))...};
+  constexpr std::integer_sequence<int, I...> is{};
+  constexpr std::integer_sequence<int, A...> as{};
+  if constexpr (declares_partial<D, 0>) {
+    if (k == 0) return Uses(run_partial<D, 0>(is, as, g, args, y, none));
+  }
+  if constexpr (declares_partial<D, 1>) {
+    if (k == 1) return Uses(run_partial<D, 1>(is, as, g, args, y, none));
+  }
+  if constexpr (declares_partial<D, 2>) {
+    if (k == 2) return Uses(run_partial<D, 2>(is, as, g, args, y, none));
+  }
+  return Uses(0u, false);
+}
+
+template <class D, class X, int... I>
+auto run_value(const X* in, std::integer_sequence<int, I...>) {
+  return D::value(in[I]...);
+}
+template <class D>
+double reference_of(const double* in) {
+  return double(run_value<D>(in, std::make_integer_sequence<int, formula_arity<D>>{}));
+}
+template <class D>
+Expr expression_of() {
+  Expr args[8];
+  for (int i = 0; i < formula_arity<D>; ++i) args[i] = Expr::argument(i);
+  return Expr(run_value<D>(args, std::make_integer_sequence<int, formula_arity<D>>{}));
+}
+
+std::string camel(const char* name) {
+  std::string text;
+  bool up = true;
+  for (const char* c = name; *c; ++c) {
+    if (*c == '_') up = true;
+    else text += up ? static_cast<char>(std::toupper(*c)) : *c, up = false;
+  }
+  return text;
+}
+
+template <int I>
+void setup() {
+  using D = typename Nth<I>::type;
+  FormulaOp& op = formulas[I];
+  constexpr auto is = std::make_integer_sequence<int, tensor_count<D>>{};
+  constexpr auto as = std::make_integer_sequence<int, attribute_count<D>>{};
+  op.info = &D::info;
+  op.index = I;
+  op.tensors = tensor_count<D>;
+  op.attributes = attribute_count<D>;
+  op.kernels = &cpu::formula_kernels(I);
+  op.node_name = D::info.node ? D::info.node : camel(D::info.name) + "Backward0";
+  for (int k = 0; k < tensor_count<D>; ++k) {
+    const Uses uses = uses_of<D>(k, is, as);
+    op.partial[k].identity = uses.gradient;
+    op.partial[k].uses = static_cast<uint8_t>(uses.mask);
+    op.saves |= op.partial[k].uses;
+  }
+  if constexpr (declares_partial<D, 0>) op.partial[0].exists = true, op.partial[0].recorded = recorded<D, 0>;
+  if constexpr (declares_partial<D, 1>) op.partial[1].exists = true, op.partial[1].recorded = recorded<D, 1>;
+  if constexpr (declares_partial<D, 2>) op.partial[2].exists = true, op.partial[2].recorded = recorded<D, 2>;
+  if constexpr (D::info.dtypes != bitwise && !D::info.condition) {
+    op.reference = reference_of<D>;
+    op.expression = [](const double* in) {
+      return expression_of<D>().evaluate({in, size_t(formula_arity<D>)});
+    };
+    op.source = [] {
+      const std::string names[] = {"x", "y", "z", "p", "q"};
+      return expression_of<D>().text(names, "T");
+    };
+  }
+}
+
+// ---- promotion -------------------------------------------------------------------------------------------------------
+
+constexpr int none = -1;
+int join(int higher, int lower) {
+  if (higher == none) return lower;
+  if (lower == none) return higher;
+  const DType h = static_cast<DType>(higher), l = static_cast<DType>(lower);
+  return category(l) > category(h) ? static_cast<int>(promote(h, l)) : higher;
+}
+int meet(int a, DType b) { return a == none ? static_cast<int>(b) : static_cast<int>(promote(static_cast<DType>(a), b)); }
+
+}  // namespace
+
+void setup_formulas() {
+  [&]<int... I>(std::integer_sequence<int, I...>) { (setup<I>(), ...); }
+  (std::make_integer_sequence<int, formula_count>{});
+}
+
+DType promoted_type(std::span<const Operand> args) {
+  int dims = none, scalars = none, numbers = none;
+  for (const Operand& a : args) {
+    if (a.tensor && !(*a.tensor)->wrapped_number) {
+      int& into = a.tensor->dims() > 0 ? dims : scalars;
+      into = meet(into, a.tensor->dtype());
+    } else {
+      const DType d = a.tensor ? a.tensor->dtype() : a.number.dtype();
+      numbers = meet(numbers, d == DType::f64 ? default_dtype() : d == DType::c128 ? DType::c64 : d);
+    }
+  }
+  return static_cast<DType>(join(dims, join(scalars, numbers)));
+}
+
+namespace {
+
+// ---- the backward node -----------------------------------------------------------------------------------------------
+
+class FormulaNode final : public Node {
+ public:
+  explicit FormulaNode(const FormulaOp& op) : op_(op) {}
+  std::string name() const override { return op_.node_name; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override;
+
+  struct Input {
+    Dims shape;
+    DType dtype;
+  };
+  const FormulaOp& op_;
+  Scalar attributes_[max_attributes];
+  // Shape and dtype of the tensor arguments, kept only where one differs from the result's.
+  std::unique_ptr<Input[]> originals_;
+  // What each of `saved` is: bit k argument k, bit `tensors` the result.
+  int place(int k) const { return __builtin_popcount(op_.saves & ((1u << k) - 1)); }
+};
+
+Tensor run_partial_kernel(const FormulaOp& op, int k, const Tensor& g, const Tensor* const* values,
+                          const Scalar* attributes) {
+  const FormulaOp::Partial& partial = op.partial[k];
+  const Tensor* like = g.layout().dense() ? &g : nullptr;
+  const int count = op.tensors + 1;
+  for (int i = 0; i < count && !like; ++i) {
+    if ((partial.uses >> i & 1) && values[i]->shape() == g.shape() && values[i]->layout().dense()) like = values[i];
+  }
+  Tensor out = like ? empty_like(*like, g.dtype()) : empty(g.shape(), g.dtype());
+  const bool f64 = g.dtype() == DType::f64;
+  const Kernel kernel = op.kernels->partial[k][f64];
+  const Compute compute = f64 ? Compute::f64 : Compute::f32;
+  // The common case: everything contiguous and of the compute type.
+  bool simple = g.contiguous() && out.contiguous() && cpu::is_direct(g.dtype(), compute) && g.numel() <= 32768;
+  for (int i = 0; i < count && simple; ++i) {
+    if (!(partial.uses >> i & 1)) continue;
+    const Tensor& v = *values[i];
+    const Compute c = op.info->condition && i == 0 ? Compute::u8 : compute;
+    simple = v.contiguous() && cpu::is_direct(v.dtype(), c) && v.numel() == g.numel();
+  }
+  double numbers[max_attributes];
+  for (int a = 0; a < op.attributes; ++a) {
+    if (f64) numbers[a] = attributes[a].as_double();
+    else new (&numbers[a]) float(static_cast<float>(attributes[a].as_double()));
+  }
+  if (simple) {
+    const void* in[8] = {g->data()};
+    for (int i = 0; i < count; ++i) in[1 + i] = (partial.uses >> i & 1) ? (*values[i])->data() : g->data();
+    if (op.info->condition && !(partial.uses & 1)) in[1] = nullptr;
+    for (int a = 0; a < op.attributes; ++a) in[1 + count + a] = &numbers[a];
+    if (g.numel()) kernel(g.numel(), in, out->data());
+    return out;
+  }
+  Small<Layout, 6> layouts;
+  for (int i = 0; i < count; ++i) {
+    layouts.push_back((partial.uses >> i & 1) ? values[i]->layout().broadcast(g.shape()) : g.layout());
+  }
+  cpu::Slot slots[10];
+  cpu::Step step{kernel, static_cast<int8_t>(1 + count + op.attributes), {}, 0};
+  int n = 0;
+  slots[n] = {cpu::Slot::Kind::input, compute, g.dtype(), g->data(), g.strides().data()};
+  step.in[0] = static_cast<int8_t>(n++);
+  for (int i = 0; i < count; ++i) {
+    if (!(partial.uses >> i & 1)) {
+      step.in[1 + i] = 0;
+      continue;
+    }
+    const Tensor& v = *values[i];
+    slots[n] = {cpu::Slot::Kind::input, op.info->condition && i == 0 ? Compute::u8 : compute, v.dtype(), v->data(),
+                layouts[i].strides.data()};
+    step.in[1 + i] = static_cast<int8_t>(n++);
+  }
+  for (int a = 0; a < op.attributes; ++a) {
+    slots[n] = {cpu::Slot::Kind::attribute, compute, g.dtype(), reinterpret_cast<char*>(&numbers[a])};
+    step.in[1 + count + a] = static_cast<int8_t>(n++);
+  }
+  slots[n] = {cpu::Slot::Kind::output, compute, out.dtype(), out->data(), out.strides().data()};
+  step.out = static_cast<int8_t>(n++);
+  cpu::run({&step, 1}, {slots, size_t(n)}, g.shape());
+  return out;
+}
+
+void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
+  const Tensor& g = grads[0];
+  if (!g) return;
+  const int count = op_.tensors + 1;
+  Tensor values[max_tensors + 1];
+  const Tensor* pointers[max_tensors + 1] = {};
+  for (int i = 0; i < count; ++i) {
+    if (!(op_.saves >> i & 1)) continue;
+    Saved& s = saved[place(i)];
+    if (!s.defined()) continue;
+    values[i] = s.get(*this);
+    pointers[i] = &values[i];
+  }
+  double attributes[max_attributes];
+  for (int a = 0; a < op_.attributes; ++a) attributes[a] = attributes_[a].as_double();
+  for (int k = 0; k < op_.tensors; ++k) {
+    if (!needs(k)) continue;
+    Tensor d;
+    if (op_.partial[k].identity) d = g;
+    else if (grad_state.enabled) d = op_.partial[k].recorded(g, values, values[op_.tensors], attributes);
+    else d = run_partial_kernel(op_, k, g, pointers, attributes_);
+    if (grad_state.enabled && !(d.shape() == g.shape())) d = expand(d, g.shape());
+    if (originals_) {
+      d = sum_to(d, originals_[k].shape);
+      if (d.dtype() != originals_[k].dtype) d = cast(d, originals_[k].dtype);
+    }
+    inputs[k] = std::move(d);
+  }
+}
+
+// Made before the operation runs; `saved` is filled by save_for_node.
+Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes) {
+  auto* node = new FormulaNode(op);
+  Ref<Node> owned = Ref<Node>::adopt(node);
+  init_node(*node);
+  for (int a = 0; a < op.attributes; ++a) node->attributes_[a] = attributes[a];
+  for (int k = 0; k < op.tensors; ++k) {
+    node->edges.push_back(args[k].tensor && op.partial[k].exists ? edge_to(*args[k].tensor) : Edge{});
+  }
+  return owned;
+}
+void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> args, const Tensor& out, bool next_version) {
+  unsigned needed = 0;
+  for (int k = 0; k < op.tensors; ++k) {
+    if (node.edges[k]) needed |= op.partial[k].uses;
+  }
+  auto& formula = static_cast<FormulaNode&>(node);
+  for (int k = 0; k <= op.tensors; ++k) {
+    if (!(op.saves >> k & 1)) continue;
+    if (!(needed >> k & 1)) {
+      node.saved.push_back(Saved());
+    } else if (k == op.tensors) {
+      node.saved.push_back(Saved(out, true));
+      if (next_version) node.saved.back().expect_next_version();
+    } else {
+      node.saved.push_back(Saved(args[k].tensor ? *args[k].tensor : wrapped_number(args[k].number), false));
+    }
+  }
+  if (needed == 0) node.saved.clear();
+  bool differs = false;
+  for (int k = 0; k < op.tensors; ++k) {
+    if (!node.edges[k]) continue;
+    const Tensor& t = *args[k].tensor;
+    differs |= t.dtype() != out.dtype() || !(t.shape() == out.shape());
+  }
+  if (!differs) return;
+  formula.originals_.reset(new FormulaNode::Input[op.tensors]);
+  for (int k = 0; k < op.tensors; ++k) {
+    if (node.edges[k]) formula.originals_[k] = {args[k].tensor->shape(), args[k].tensor->dtype()};
+  }
+}
+
+// ---- the forward run -------------------------------------------------------------------------------------------------
+
+struct Plan {
+  DType common;   // the type in which arguments meet
+  DType out;      // of the result
+  Compute compute;
+  Dims shape;
+  bool same_shape = true;  // all tensors have it
+};
+
+[[gnu::noinline, gnu::cold]] void refuse(const FormulaOp& op, DType d) {
+  fail(op.info->dtypes == Dtypes::only_floating || op.info->dtypes == Dtypes::bitwise ? ErrorKind::not_implemented
+                                                                                      : ErrorKind::runtime,
+       "\"", op.info->name, "\" not implemented for '", legacy_name(d), "'");
+}
+
+Compute compute_for(const FormulaOp& op, DType common) {
+  Compute c = cpu::compute_of(common);
+  if (c == Compute::u8 && !op.kernels->value[int(c)]) c = Compute::i64;
+  if (!op.kernels->value[int(c)] || is_complex(common)) refuse(op, common);
+  return c;
+}
+
+Plan plan(const FormulaOp& op, std::span<const Operand> args) {
+  Plan p;
+  const int first = op.info->condition ? 1 : 0;
+  const Tensor* shaped = nullptr;
+  bool uniform = true;
+  for (int k = 0; k < op.tensors; ++k) {
+    const Tensor* t = args[k].tensor;
+    if (!t) {
+      if (k >= first) uniform = false;
+      continue;
+    }
+    if (!shaped) {
+      shaped = t;
+      p.shape = t->shape();
+    } else if (!(t->shape() == p.shape)) {
+      p.shape = broadcast_shapes(p.shape, t->shape());
+      p.same_shape = false;
+    }
+    if (k >= first) uniform = uniform && (!args[first].tensor ? false : t->dtype() == args[first].tensor->dtype());
+  }
+  p.common = uniform ? args[first].tensor->dtype() : promoted_type(args.subspan(first));
+  if (op.info->no_bool) {
+    for (const Operand& a : args) {
+      check((a.tensor ? a.tensor->dtype() : a.number.dtype()) != DType::boolean, op.info->no_bool);
+    }
+  }
+  if (!is_floating(p.common)) {
+    if (op.info->dtypes == Dtypes::floating && !is_complex(p.common)) p.common = default_dtype();
+    else if (op.info->dtypes == Dtypes::only_floating) refuse(op, p.common);
+  }
+  p.compute = compute_for(op, p.common);
+  p.out = op.info->result == Result::boolean ? DType::boolean : p.common;
+  return p;
+}
+
+// Numbers as one element of the compute type.
+struct Number {
+  alignas(8) char bytes[8];
+  Number() = default;
+  Number(Scalar s, Compute c) {
+    switch (c) {
+      case Compute::f32: *reinterpret_cast<float*>(bytes) = static_cast<float>(s.as_double()); break;
+      case Compute::f64: *reinterpret_cast<double*>(bytes) = s.as_double(); break;
+      case Compute::i64: *reinterpret_cast<int64_t*>(bytes) = s.as_int(); break;
+      case Compute::u8: *reinterpret_cast<uint8_t*>(bytes) = static_cast<uint8_t>(s.as_int()); break;
+    }
+  }
+};
+
+void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Plan& p,
+             const Tensor& out) {
+  const Kernel kernel = op.kernels->value[int(p.compute)];
+  const Compute out_compute = op.info->result == Result::boolean ? Compute::u8 : p.compute;
+  const int64_t n = out.numel();
+  if (n == 0) return;
+  Number numbers[max_attributes + max_tensors];
+  for (int a = 0; a < op.attributes; ++a) numbers[max_tensors + a] = Number(attributes[a], p.compute);
+  bool simple = n <= 32768 && p.same_shape && out.contiguous() && cpu::is_direct(out.dtype(), out_compute);
+  for (int k = 0; k < op.tensors && simple; ++k) {
+    const Tensor* t = args[k].tensor;
+    const Compute c = op.info->condition && k == 0 ? Compute::u8 : p.compute;
+    simple = t ? t->contiguous() && cpu::is_direct(t->dtype(), c) : n == 1;
+  }
+  if (simple) {
+    const void* in[8];
+    for (int k = 0; k < op.tensors; ++k) {
+      if (args[k].tensor) {
+        in[k] = (*args[k].tensor)->data();
+      } else {
+        numbers[k] = Number(args[k].number, p.compute);
+        in[k] = numbers[k].bytes;
+      }
+    }
+    for (int a = 0; a < op.attributes; ++a) in[op.tensors + a] = numbers[max_tensors + a].bytes;
+    kernel(n, in, out->data());
+    return;
+  }
+  static constexpr int64_t zeros[64] = {};
+  Layout layouts[max_tensors];
+  cpu::Slot slots[10];
+  cpu::Step step{kernel, static_cast<int8_t>(op.arity()), {}, 0};
+  int count = 0;
+  for (int k = 0; k < op.tensors; ++k) {
+    cpu::Slot& slot = slots[count];
+    slot.compute = op.info->condition && k == 0 ? Compute::u8 : p.compute;
+    if (const Tensor* t = args[k].tensor) {
+      layouts[k] = t->layout().broadcast(out.shape());
+      slot.dtype = t->dtype();
+      slot.data = (*t)->data();
+      slot.strides = layouts[k].strides.data();
+      if (t->contiguous() && out.contiguous() && t->numel() == n) slot.strides = nullptr;
+    } else {
+      numbers[k] = Number(args[k].number, slot.compute);
+      slot.dtype = cpu::dtype_of_compute(slot.compute);
+      slot.data = numbers[k].bytes;
+      slot.strides = n == 1 && out.contiguous() ? nullptr : zeros;
+    }
+    step.in[k] = static_cast<int8_t>(count++);
+  }
+  for (int a = 0; a < op.attributes; ++a) {
+    slots[count] = {cpu::Slot::Kind::attribute, p.compute, p.common, numbers[max_tensors + a].bytes};
+    step.in[op.tensors + a] = static_cast<int8_t>(count++);
+  }
+  slots[count] = {cpu::Slot::Kind::output, out_compute, out.dtype(), out->data(),
+                  out.contiguous() ? nullptr : out.strides().data()};
+  step.out = static_cast<int8_t>(count++);
+  cpu::run({&step, 1}, {slots, size_t(count)}, out.shape());
+}
+
+bool wants_recording(const FormulaOp& op, std::span<const Operand> args) {
+  if (!grad_state.enabled) return false;
+  for (int k = 0; k < op.tensors; ++k) {
+    if (args[k].tensor && op.partial[k].exists && requires_grad(*args[k].tensor)) return true;
+  }
+  return false;
+}
+
+// Memory order of the result: that of the first argument of the full shape.
+Tensor make_result(const Plan& p, std::span<const Operand> args) {
+  if (p.shape.size() > 1) {
+    for (const Operand& a : args) {
+      if (!a.tensor || !(a.tensor->shape() == p.shape)) continue;
+      if (a.tensor->contiguous()) break;
+      return empty_like(*a.tensor, p.out);
+    }
+  }
+  return empty(p.shape, p.out);
+}
+
+const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {
+  if (!op.info->on_bool) return op;
+  for (const Operand& a : args) {
+    if ((a.tensor ? a.tensor->dtype() : a.number.dtype()) != DType::boolean) return op;
+  }
+  for (int i = 0; i < formula_count; ++i) {
+    if (std::string_view(formulas[i].info->name) == op.info->on_bool) return formulas[i];
+  }
+  return op;
+}
+
+Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor& into) {
+  const Plan p = plan(op, args);
+  check(category(p.out) <= category(into.dtype()), "result type ", legacy_name(p.out), " can't be cast to the desired output type ",
+        legacy_name(into.dtype()));
+  check(!wants_recording(op, args) && !(grad_state.enabled && requires_grad(into)), op.info->name,
+        "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+        "requires grad.");
+  bool overlaps = false;
+  for (const Operand& a : args) {
+    if (!a.tensor) continue;
+    if (into.shape() == p.shape) check_no_partial_overlap(into, *a.tensor);
+    overlaps |= (*a.tensor)->storage == into->storage && !a.tensor->same(into);
+  }
+  resize_output(into, p.shape);
+  check_no_internal_overlap(into);
+  if (overlaps) {
+    Tensor apart = empty(p.shape, p.out);
+    execute(op, args, attributes, p, apart);
+    copy_data(into, apart);
+  } else {
+    execute(op, args, attributes, p, into);
+  }
+  into->bump_version();
+  return into;
+}
+
+}  // namespace
+
+Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const Scalar* attributes,
+                    const Tensor* into) {
+  const FormulaOp& op = stand_in(asked, args);
+  if (into) return call_out(op, args, attributes, *into);
+  const Plan p = plan(op, args);
+  const bool record = wants_recording(op, args);
+  Tensor out = make_result(p, args);
+  execute(op, args, attributes, p, out);
+  bool all_numbers = true;
+  for (const Operand& a : args) all_numbers &= !a.tensor || (*a.tensor)->wrapped_number;
+  if (all_numbers) out->wrapped_number = true;
+  if (record && is_differentiable(p.out)) {
+    Ref<Node> node = formula_node(op, args, attributes);
+    save_for_node(*node, op, args, out, false);
+    set_producer(out, std::move(node));
+  }
+  return out;
+}
+
+Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::span<const Operand> args,
+                            const Scalar* attributes) {
+  const FormulaOp& op = stand_in(asked, args);
+  const Plan p = plan(op, args);
+  check(category(p.out) <= category(self.dtype()), "result type ", legacy_name(p.out), " can't be cast to the desired output type ",
+        legacy_name(self.dtype()));
+  check(p.shape == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
+        Ints(p.shape));
+  const bool record = wants_recording(op, args) || (grad_state.enabled && requires_grad(self));
+  if (record) check_inplace(self, op.info->name);
+  else {
+    GradMode off(false);
+    check_inplace(self, op.info->name);
+  }
+  for (const Operand& a : args) {
+    if (a.tensor && !a.tensor->same(self)) check_no_partial_overlap(self, *a.tensor);
+  }
+  if (!record || !is_differentiable(self.dtype())) {
+    execute(op, args, attributes, p, self);
+    changed_inplace(self, {}, op.info->name);
+    return self;
+  }
+  Ref<Node> node = formula_node(op, args, attributes);
+  unsigned needed = 0;
+  for (int k = 0; k < op.tensors; ++k) {
+    if (node->edges[k]) needed |= op.partial[k].uses;
+  }
+  // The old value, where backward reads it.
+  Tensor old;
+  Small<Operand, 3> kept(args.begin(), args.end());
+  for (int k = 0; k < op.tensors; ++k) {
+    if (kept[k].tensor && kept[k].tensor->same(self) && k == 0 && (needed >> k & 1)) {
+      old = snapshot(self);
+      kept[k].tensor = &old;
+    }
+  }
+  save_for_node(*node, op, kept, self, true);
+  execute(op, args, attributes, p, self);
+  changed_inplace(self, std::move(node), op.info->name);
+  return self;
+}
+
+}  // namespace bulssi

@@ -1,0 +1,70 @@
+// The run-time record of a formula, and calling it on tensors.
+#pragma once
+#include <array>
+#include <string>
+
+#include "core/autograd/node.h"
+#include "core/cpu/kernel.h"
+#include "core/op/formula.h"
+#include "core/tensor/tensor.h"
+
+namespace bulssi {
+
+inline constexpr int max_attributes = 3;
+
+// An argument of a pointwise operation: a tensor or a number.
+struct Operand {
+  const Tensor* tensor = nullptr;
+  Scalar number;
+  Operand() = default;
+  Operand(const Tensor& t) : tensor(&t) {}
+  Operand(const Scalar& s) : number(s) {}
+  Operand(double d) : number(d) {}
+};
+
+struct FormulaOp {
+  const Info* info = nullptr;
+  int index = -1;
+  int8_t tensors = 0, attributes = 0;
+  uint8_t saves = 0;  // bit k: argument k; bit `tensors`: the result
+  const FormulaKernels* kernels = nullptr;
+  std::string node_name;
+  struct Partial {
+    bool exists = false;
+    bool identity = false;  // the gradient itself
+    uint8_t uses = 0;
+    // The same text on tensors, recorded: for derivatives of derivatives.
+    Tensor (*recorded)(const Tensor& g, const Tensor* args, const Tensor& y, const double* attributes) = nullptr;
+  } partial[max_tensors];
+  // For tests: all in double. `value` gets arguments and attributes; `derivative` g, arguments, result, attributes.
+  double (*reference)(const double* in) = nullptr;
+  double (*expression)(const double* in) = nullptr;
+  std::string (*source)() = nullptr;
+
+  int arity() const { return tensors + attributes; }
+  bool differentiable() const { return partial[0].exists || partial[1].exists || partial[2].exists; }
+};
+
+extern FormulaOp formulas[];
+void setup_formulas();  // once, after the ISA is chosen
+
+// The type in which the arguments meet, by PyTorch's rules (tensors with dims, then 0-d tensors, then numbers).
+DType promoted_type(std::span<const Operand> args);
+
+// Runs the operation. `into`: write there instead of making a result (out=).
+Tensor call_formula(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes,
+                    const Tensor* into = nullptr);
+// x.f_(…)
+Tensor call_formula_inplace(const FormulaOp& op, const Tensor& self, std::span<const Operand> args,
+                            const Scalar* attributes);
+
+template <class D, class... Args>
+Tensor Tensor::apply(Args... args) {
+  constexpr int tensors = tensor_count<D>;
+  const Operand all[] = {Operand(args)...};
+  Scalar attributes[max_attributes];
+  for (int i = tensors; i < int(sizeof...(Args)); ++i) attributes[i - tensors] = all[i].number;
+  return call_formula(formulas[index_of<D>], {all, size_t(tensors)}, attributes);
+}
+
+}  // namespace bulssi

@@ -1,0 +1,107 @@
+#include "core/op/registry.h"
+
+#include "core/op/formulas.h"
+#include "core/op/pointwise.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+std::vector<Operation>& registry() {
+  static std::vector<Operation> all;
+  return all;
+}
+
+Registered::Registered(std::string_view schema, Call call, Call inplace, const char* doc, const Traits& traits) {
+  Operation op;
+  op.signature = parse_signature(schema);
+  op.name = op.signature.name;
+  op.doc = doc;
+  op.traits = traits;
+  op.call = call;
+  op.call_inplace = inplace;
+  if (inplace) {
+    op.traits.inplace = true;
+    if (op.traits.kind == OpKind::kernel) op.traits.kind = OpKind::alter;
+  }
+  registry().push_back(std::move(op));
+}
+
+void register_formulas() {
+  std::vector<Operation> made;
+  for (int i = 0; i < formula_count; ++i) {
+    const FormulaOp& f = formulas[i];
+    static const char* defaults[] = {"", "(Tensor self)", "(Tensor self, Tensor other)",
+                                     "(Tensor self, Tensor other, Tensor third)"};
+    Operation op;
+    op.signature = parse_signature(std::string(f.info->name) +
+                                   (f.info->signature ? f.info->signature : defaults[f.tensors]) + " -> Tensor");
+    op.name = f.info->name;
+    op.doc = f.info->doc;
+    const Forms& forms = f.info->forms;
+    op.traits = {OpKind::pointwise, forms.function, forms.method, forms.inplace, forms.out, f.differentiable(),
+                 forms.module, f.info->aliases,
+                 f.info->dtypes == Dtypes::floating ? "floating" : f.info->dtypes == Dtypes::arithmetic ? "all"
+                 : f.info->dtypes == Dtypes::bitwise ? "bitwise" : "only_floating"};
+    op.formula = &f;
+    made.push_back(std::move(op));
+  }
+  // Formulas are tried before functions of the same name.
+  registry().insert(registry().begin(), made.begin(), made.end());
+}
+
+Tensor run_inplace(const Operation& op, Value* v) {
+  const Tensor self = v[0].tensor;
+  bool record = false;
+  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
+    if (v[i].tensor && recording(v[i].tensor)) record = true;
+    for (const Tensor& t : v[i].tensors) record = record || (t && recording(t));
+  }
+  {
+    GradMode mode(record);
+    check_inplace(self, op.name.c_str());
+  }
+  if (record) v[0].tensor = snapshot(self);
+  Outcome result = op.call(v);
+  v[0].tensor = self;
+  const Tensor& made = result.tensor;
+  check(made.shape() == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
+        Ints(made.shape()));
+  check(category(made.dtype()) <= category(self.dtype()), "result type ", legacy_name(made.dtype()),
+        " can't be cast to the desired output type ", legacy_name(self.dtype()));
+  copy_data(self, made);
+  changed_inplace(self, record ? producer(made) : Ref<Node>(), op.name.c_str());
+  return self;
+}
+
+Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
+  if (grad_state.enabled) {
+    bool any = false;
+    for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
+      any = any || (v[i].tensor && requires_grad(v[i].tensor));
+      for (const Tensor& t : v[i].tensors) any = any || (t && requires_grad(t));
+    }
+    for (const Tensor& t : out) any = any || requires_grad(t);
+    check(!any || !op.traits.differentiable, op.name,
+          "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+          "requires grad.");
+  }
+  GradMode off(false);
+  Outcome result = op.call(v);
+  if (result.kind == Outcome::Kind::tensor) result.tensors = {result.tensor};
+  check(result.tensors.size() == out.size(), ErrorKind::type, op.name, "(): expected ", result.tensors.size(),
+        " out tensors, got ", out.size());
+  for (size_t i = 0; i < out.size(); ++i) {
+    const Tensor& made = result.tensors[i];
+    check(category(made.dtype()) <= category(out[i].dtype()), "result type ", legacy_name(made.dtype()),
+          " can't be cast to the desired output type ", legacy_name(out[i].dtype()));
+    resize_output(out[i], made.shape());
+    check_no_internal_overlap(out[i]);
+    copy_data(out[i], made);
+    out[i]->bump_version();
+    result.tensors[i] = out[i];
+  }
+  if (result.kind == Outcome::Kind::tensor) result.tensor = out[0];
+  return result;
+}
+
+}  // namespace bulssi

@@ -1,0 +1,152 @@
+// Copies, casts, fills and resizing.
+#include <cmath>
+
+#include "core/cpu/cpu.h"
+#include "core/op/registry.h"
+#include "core/op/tensor_math.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+void (*warn)(const char* category, const std::string& message) = [](const char*, const std::string&) {};
+
+Tensor clone(const Tensor& t) {
+  Tensor out = empty_like(t);
+  copy_data(out, t);
+  return record("CloneBackward0", t, out, [](const Tensor& g) { return g; });
+}
+OPERATION("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
+          (+[](const Tensor& self, MemoryFormat) { return clone(self); }),
+          "A copy of self with its own memory. Differentiable.")
+
+Tensor contiguous(const Tensor& t) {
+  if (t.contiguous()) return t;
+  Tensor out = empty(t.shape(), t.dtype());
+  copy_data(out, t);
+  return record("CloneBackward0", t, out, [](const Tensor& g) { return g; });
+}
+OPERATION("contiguous(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
+          (+[](const Tensor& self, MemoryFormat) { return contiguous(self); }),
+          "self in row-major memory: self itself if it is so already, else a copy.", {.function = false})
+
+Tensor cast(const Tensor& t, DType dtype) {
+  if (t.dtype() == dtype) return t;
+  const DType before = t.dtype();
+  return record("ToCopyBackward0", t, cast_data(t, dtype), [before](const Tensor& g) { return cast(g, before); });
+}
+
+Tensor in_layout(const Tensor& t, const Layout& layout) {
+  if (t.strides() == layout.strides && t->storage->refs == 1 && !t->is_view) return t;
+  Layout placed = layout;
+  placed.offset = 0;
+  Tensor out = empty_strided(placed, t.dtype());
+  if (!layout.dense()) fill_data(out, Scalar(0));
+  copy_data(out, t);
+  return record("CloneBackward0", t, out, [](const Tensor& g) { return g; });
+}
+
+namespace {
+struct Copy {
+  static void write(const Tensor& self, const Tensor& src, bool) { copy_data(self, src); }
+  static Ref<Node> node(const Tensor& self, const Tensor& src, bool) {
+    const Dims shape = src.shape();
+    const DType dtype = src.dtype();
+    return make_node("CopyBackwards", {&self, &src}, [shape, dtype](BackwardCall& c) {
+      if (c.needs(0)) c.set(0, zeros_like(c.grad()));
+      if (c.needs(1)) c.set(1, cast(sum_to(c.grad(), shape), dtype));
+    });
+  }
+};
+struct Fill {
+  static void write(const Tensor& self, Scalar value) { fill_data(self, value); }
+  static Ref<Node> node(const Tensor& self, Scalar) {
+    return make_node("FillBackward0", {&self}, [](const Tensor& g) { return zeros_like(g); });
+  }
+};
+struct FillTensor {
+  static void write(const Tensor& self, const Tensor& value) { copy_data(self, value); }
+  static Ref<Node> node(const Tensor& self, const Tensor& value) {
+    const DType dtype = value.dtype();
+    return make_node("FillBackward1", {&self, &value}, [dtype](BackwardCall& c) {
+      if (c.needs(0)) c.set(0, zeros_like(c.grad()));
+      if (c.needs(1)) c.set(1, cast(sum(c.grad(), std::nullopt, false, std::nullopt), dtype));
+    });
+  }
+  static void check_value(const Tensor& value) {
+    check(value.dims() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dims(),
+          " dimensions.");
+  }
+};
+struct Zero {
+  static void write(const Tensor& self) { fill_data(self, Scalar(0)); }
+  static Ref<Node> node(const Tensor& self) {
+    return make_node("ZeroBackward0", {&self}, [](const Tensor& g) { return zeros_like(g); });
+  }
+};
+}  // namespace
+
+Tensor copy_(const Tensor& self, const Tensor& from) {
+  if (!(self.shape() == from.shape())) {
+    const Dims both = broadcast_shapes(self.shape(), from.shape());
+    check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
+          Ints(both));
+  }
+  if (self.same(from)) return self;
+  return alter_inplace<Copy, const Tensor&, bool>("copy", self, from, false);
+}
+OPERATION("copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",
+          (+[](const Tensor& self, const Tensor& src, bool) { return copy_(self, src); }),
+          "Copies the elements of src, broadcast and converted, into self.", {.kind = OpKind::alter, .function = false})
+
+Tensor fill_(const Tensor& self, Scalar value) { return alter_inplace<Fill, Scalar>("fill", self, value); }
+ALTER("fill(Tensor self, Scalar value) -> Tensor", Fill, "Every element becomes value.", {.method = false})
+ALTER("fill(Tensor self, Tensor value) -> Tensor", FillTensor, "Every element becomes value, a 0-d tensor.",
+      {.method = false})
+ALTER("zero(Tensor self) -> Tensor", Zero, "Every element becomes 0.", {.function = false, .method = false})
+
+Tensor zeros_like(const Tensor& t) {
+  Tensor out = empty_like(t);
+  fill_data(out, Scalar(0));
+  return out;
+}
+
+void resize(const Tensor& t, Ints shape) {
+  const Layout layout = Layout::of(shape);
+  Layout placed = layout;
+  placed.offset = t.layout().offset;
+  const int64_t needed = (placed.offset + placed.numel()) * itemsize(t.dtype());
+  if (placed.numel() > 0 && needed > t->storage->bytes) resize_storage(*t->storage, needed);
+  set_layout(t, placed);
+}
+
+void resize_output(const Tensor& out, Ints shape) {
+  if (out.shape() == Dims(shape)) return;
+  if (out.numel() != 0) {
+    warn("UserWarning", str("An output with one or more elements was resized since it had shape ", Ints(out.shape()),
+                            ", which does not match the required output shape ", shape,
+                            ". This behavior is deprecated, and in a future PyTorch release outputs will not be "
+                            "resized unless they have zero elements. You can explicitly reuse an out tensor t by "
+                            "resizing it, inplace, to zero elements with t.resize_(0)."));
+  }
+  resize(out, shape);
+}
+
+bool has_nan(const Tensor& t) {
+  const Tensor d = dense(t);
+  return dispatch(t.dtype(), "isnan", [&]<class T>() {
+    const T* p = d.data<T>();
+    for (int64_t i = 0; i < d.numel(); ++i) {
+      if (std::isnan(static_cast<double>(p[i]))) return true;
+    }
+    return false;
+  });
+}
+
+void add_data(const Tensor& into, const Tensor& from) {
+  GradMode off(false);
+  const Operand both[] = {into, from};
+  call_formula(formulas[index_of<Add>], both, nullptr, &into);
+}
+Tensor sum_of(const Tensor& a, const Tensor& b) { return a + b; }
+
+}  // namespace bulssi

@@ -1,0 +1,123 @@
+// The extension module bulssi._core.
+#include <nanobind/nanobind.h>
+
+#include <cstdlib>
+
+#include "core/base/threads.h"
+#include "core/cpu/cpu.h"
+#include "core/op/pointwise.h"
+#include "core/ops/basics.h"
+#include "core/python/python.h"
+
+namespace nb = nanobind;
+
+namespace bulssi::python {
+
+namespace {
+
+void warn_python(const char* category, const std::string& message) {
+  Object builtins(PyImport_ImportModule("builtins"));
+  Object kind(PyObject_GetAttrString(builtins.get(), category));
+  if (PyErr_WarnEx(kind.get(), message.c_str(), 1) < 0) throw PendingError();
+}
+
+const char* kind_name(OpKind kind) {
+  static const char* names[] = {"pointwise", "kernel", "view", "alter", "composite"};
+  return names[static_cast<int>(kind)];
+}
+
+nb::list registry_list() {
+  nb::list out;
+  for (const Operation& op : registry()) {
+    nb::dict d;
+    d["name"] = op.name;
+    d["kind"] = kind_name(op.traits.kind);
+    d["schema"] = op.signature.text;
+    d["doc"] = op.doc;
+    d["function"] = op.traits.function;
+    d["method"] = op.traits.method;
+    d["inplace"] = op.traits.inplace;
+    d["out"] = op.traits.out;
+    d["module"] = op.traits.module ? nb::cast(op.traits.module) : nb::none();
+    d["aliases"] = op.traits.aliases;
+    d["differentiable"] = op.traits.differentiable;
+    d["dtypes"] = op.traits.dtypes;
+    if (op.formula) {
+      const FormulaOp* f = op.formula;
+      d["domain"] = nb::make_tuple(f->info->domain.low, f->info->domain.high);
+      d["tensors"] = int(f->tensors);
+      d["attributes"] = int(f->attributes);
+      auto callable = [](double (*function)(const double*), int arity) -> nb::object {
+        if (!function) return nb::none();
+        return nb::cpp_function([function, arity](nb::args args) {
+          if (int(args.size()) != arity) throw nb::value_error("wrong number of arguments");
+          double in[8];
+          for (int i = 0; i < arity; ++i) in[i] = nb::cast<double>(args[i]);
+          return function(in);
+        });
+      };
+      d["reference"] = callable(f->reference, f->arity());
+      d["expression"] = callable(f->expression, f->arity());
+      d["source"] = f->source ? nb::cast(f->source()) : nb::none();
+    }
+    out.append(d);
+  }
+  return out;
+}
+
+}  // namespace
+
+}  // namespace bulssi::python
+
+NB_MODULE(_core, m) {
+  using namespace bulssi;
+  using namespace bulssi::python;
+  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+    try {
+      std::rethrow_exception(p);
+    } catch (...) {
+      set_python_error();
+    }
+  });
+  cpu::choose_isa(std::getenv("BULSSI_ISA"));
+  setup_formulas();
+  register_formulas();
+  warn = warn_python;
+  interpreter_lock.release = []() -> void* { return PyEval_SaveThread(); };
+  interpreter_lock.acquire = [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); };
+  add_small_types(m.ptr());
+  add_tensor_type(m.ptr());
+  add_operations(m.ptr(), tensor_type);
+  add_node_types(m.ptr());
+  add_data_functions(m.ptr());
+  m.def("_install_source_hooks", install_source_hooks);
+  m.def("_set_parameter_type", [](nb::handle type) { parameter_type = reinterpret_cast<PyTypeObject*>(type.ptr()); });
+  m.def("registry", registry_list, "Every operation: name, kind, schema, doc and forms.");
+  m.def("live_tensors", [] { return live_tensors; }, "How many tensors exist.");
+  m.def("isa", [] { return cpu::isa(); }, "The instruction set whose kernels run.");
+  m.def("isas_built", [] {
+    nb::list out;
+    for (const char* const* name = cpu::isas_built(); *name; ++name) out.append(*name);
+    return out;
+  });
+  m.def("isa_runs", [](const char* name) { return cpu::isa_runs(name); });
+  m.def("get_num_threads", [] { return thread_count(); });
+  m.def("set_num_threads", [](int n) { set_thread_count(n); });
+  m.def("thread_reason", [] { return thread_reason(); });
+  m.def("empty_cache", [] { empty_cache(); });
+  m.def("memory_stats", [] {
+    const MemoryStats s = memory_stats();
+    nb::dict d;
+    d["in_use"] = s.in_use;
+    d["peak"] = s.peak;
+    d["cached"] = s.cached;
+    d["limit"] = s.limit;
+    d["blocks"] = s.blocks;
+    d["allocations"] = s.allocations;
+    d["reused"] = s.reused;
+    d["refused"] = s.refused;
+    return d;
+  });
+  m.def("get_default_dtype", [] { return nb::borrow(dtype_object(default_dtype())); });
+  m.def("_set_default_dtype", [](nb::handle d) { set_default_dtype(dtype_value(d.ptr())); });
+}

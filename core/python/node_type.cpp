@@ -1,0 +1,286 @@
+// Backward nodes as Python objects, grad modes, running backward, and where in the user's program an operation was.
+#include <cstring>
+#include <string>
+
+#include "core/ops/basics.h"
+#include "core/python/python.h"
+
+namespace bulssi::python {
+
+namespace {
+
+struct PyNode {
+  PyObject_HEAD
+  Node* node;
+};
+PyTypeObject* node_type;
+
+void node_dealloc(PyObject* self) {
+  auto* o = reinterpret_cast<PyNode*>(self);
+  if (o->node) {
+    o->node->python = nullptr;
+    release(o->node);
+  }
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+PyObject* node_repr(PyObject* self) {
+  return PyUnicode_FromFormat("<%s object at %p>", reinterpret_cast<PyNode*>(self)->node->name().c_str(), self);
+}
+PyObject* node_name(PyObject* self, PyObject*) {
+  return PyUnicode_FromString(reinterpret_cast<PyNode*>(self)->node->name().c_str());
+}
+PyObject* node_next(PyObject* self, void*) {
+  return guard([&]() -> PyObject* {
+    Node* node = reinterpret_cast<PyNode*>(self)->node;
+    Object out(must(PyTuple_New(static_cast<Py_ssize_t>(node->edges.size()))));
+    for (size_t i = 0; i < node->edges.size(); ++i) {
+      const Edge& e = node->edges[i];
+      PyTuple_SET_ITEM(out.get(), i, must(Py_BuildValue("(NI)", node_object(e.node.get()), e.index)));
+    }
+    return out.take();
+  });
+}
+PyObject* node_variable(PyObject* self, void*) {
+  Node* node = reinterpret_cast<PyNode*>(self)->node;
+  if (!node->is_accumulate()) return PyErr_Format(PyExc_AttributeError, "'%s' has no attribute 'variable'", node->name().c_str());
+  return wrap(static_cast<AccumulateNode*>(node)->leaf);
+}
+PyObject* node_sequence(PyObject* self, PyObject*) {
+  return PyLong_FromUnsignedLongLong(reinterpret_cast<PyNode*>(self)->node->sequence);
+}
+PyObject* node_source(PyObject* self, void*) {
+  return PyUnicode_FromString(describe(reinterpret_cast<PyNode*>(self)->node->source).c_str());
+}
+PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "The name of the backward operation."},
+                              {"_sequence_nr", node_sequence, METH_NOARGS, nullptr},
+                              {}};
+PyGetSetDef node_properties[] = {{"next_functions", node_next, nullptr, nullptr, nullptr},
+                                 {"variable", node_variable, nullptr, nullptr, nullptr},
+                                 {"source", node_source, nullptr, "File, line and function that recorded it.", nullptr},
+                                 {}};
+PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+                            {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
+                            {Py_tp_methods, node_methods},
+                            {Py_tp_getset, node_properties},
+                            {Py_tp_doc, const_cast<char*>("A recorded operation of the backward graph.")},
+                            {0, nullptr}};
+PyType_Spec node_spec = {"bulssi._core.Node", sizeof(PyNode), 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+PyType_Slot function_slots[] = {{Py_tp_doc, const_cast<char*>("Context and node of a user's autograd.Function.")},
+                                {0, nullptr}};
+PyType_Spec function_spec = {"bulssi._core.FunctionNode", sizeof(PyNode), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, function_slots};
+
+// ---- the user's source line --------------------------------------------------------------------------------------------
+
+// Code objects of the library itself are passed over. The answer for a code object is remembered by its address.
+std::string* library_folder = nullptr;
+struct Known {
+  PyCodeObject* code = nullptr;
+  bool library = false;
+};
+Known known[256];
+
+bool in_library(PyCodeObject* code) {
+  Known& k = known[(reinterpret_cast<uintptr_t>(code) >> 4) & 255];
+  if (k.code == code) return k.library;
+  const char* file = PyUnicode_AsUTF8(code->co_filename);
+  if (!file) PyErr_Clear();
+  Py_INCREF(code);
+  Py_XDECREF(k.code);
+  k.code = code;
+  k.library = file && library_folder && !std::strncmp(file, library_folder->c_str(), library_folder->size());
+  return k.library;
+}
+
+Source here() {
+  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
+  Source s;
+  while (frame) {
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    if (!in_library(code)) {
+      s.code = code;
+      s.offset = PyFrame_GetLasti(frame);
+      s.line = 0;
+      Py_DECREF(frame);
+      return s;
+    }
+    Py_DECREF(code);
+    PyFrameObject* back = PyFrame_GetBack(frame);
+    Py_DECREF(frame);
+    frame = back;
+  }
+  return s;
+}
+
+std::string describe_source(const Source& s) {
+  auto* code = static_cast<PyCodeObject*>(s.code);
+  const int line = PyCode_Addr2Line(code, s.offset);
+  const char* file = PyUnicode_AsUTF8(code->co_filename);
+  const char* name = PyUnicode_AsUTF8(code->co_name);
+  if (!file || !name) {
+    PyErr_Clear();
+    return "";
+  }
+  std::string text = str(file, ":", line);
+  if (std::strcmp(name, "<module>") != 0) text += str(", in ", name);
+  // The line itself, where the file can be read.
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  Object linecache(PyImport_ImportModule("linecache"));
+  if (linecache) {
+    Object source(PyObject_CallMethod(linecache.get(), "getline", "Oi", code->co_filename, line));
+    const char* shown = source ? PyUnicode_AsUTF8(source.get()) : nullptr;
+    if (shown) {
+      std::string_view trimmed = schema::trim(shown);
+      if (!trimmed.empty()) text += ": " + std::string(trimmed);
+    }
+  }
+  PyErr_Restore(type, value, trace);
+  return text;
+}
+
+// ---- functions -----------------------------------------------------------------------------------------------------------
+
+PyObject* set_grad_mode(PyObject*, PyObject* value) {
+  const int on = PyObject_IsTrue(value);
+  if (on < 0) return nullptr;
+  return PyBool_FromLong(std::exchange(grad_state.enabled, on != 0));
+}
+PyObject* is_grad_enabled(PyObject*, PyObject*) { return PyBool_FromLong(grad_state.enabled); }
+PyObject* set_inference_mode(PyObject*, PyObject* value) {
+  const int on = PyObject_IsTrue(value);
+  if (on < 0) return nullptr;
+  if (on) grad_state.enabled = false;
+  return PyBool_FromLong(std::exchange(grad_state.inference, on != 0));
+}
+PyObject* is_inference_mode_enabled(PyObject*, PyObject*) { return PyBool_FromLong(grad_state.inference); }
+
+std::vector<Tensor> tensors_of(PyObject* sequence, const char* what) {
+  Object fast(must(PySequence_Fast(sequence, "expected a sequence of tensors")));
+  std::vector<Tensor> out;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(fast.get(), i);
+    if (item == Py_None) {
+      out.emplace_back();
+      continue;
+    }
+    check(is_tensor(item), ErrorKind::type, "element ", i, " of ", what, " tuple is not a Tensor");
+    out.push_back(tensor_of(item));
+  }
+  return out;
+}
+
+PyObject* py_run_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  return guard([&]() -> PyObject* {
+    check(count == 7, ErrorKind::type, "run_backward() takes 7 arguments");
+    const auto roots = tensors_of(args[0], "tensors"), inputs = tensors_of(args[4], "inputs");
+    auto grads = tensors_of(args[1], "gradients");
+    RunOptions options;
+    options.retain_graph = PyObject_IsTrue(args[2]) == 1;
+    options.create_graph = PyObject_IsTrue(args[3]) == 1;
+    options.allow_unused = PyObject_IsTrue(args[5]) == 1;
+    options.accumulate = PyObject_IsTrue(args[6]) == 1;
+    options.has_inputs = !inputs.empty();
+    for (size_t i = 0; i < grads.size(); ++i) {
+      if (!grads[i]) grads[i] = full(roots[i].shape(), Scalar(1.0), roots[i].dtype());
+    }
+    const auto out = run_backward(roots, grads, inputs, options);
+    Object tuple(must(PyTuple_New(static_cast<Py_ssize_t>(out.size()))));
+    for (size_t i = 0; i < out.size(); ++i) PyTuple_SET_ITEM(tuple.get(), i, wrap(out[i]));
+    return tuple.take();
+  });
+}
+
+PyObject* py_backward(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  if (count == 0 && (!names || PyTuple_GET_SIZE(names) == 0) && impl_of(self)->numel == 1) {
+    return guard([&]() -> PyObject* {
+      const Tensor t = tensor_of(self);
+      check(is_floating(t.dtype()) || !requires_grad(t), "grad can be implicitly created only for real scalar outputs");
+      const Tensor g = full(t.shape(), Scalar(1.0), t.dtype());
+      run_backward({&t, 1}, {&g, 1}, {}, RunOptions{});
+      Py_RETURN_NONE;
+    });
+  }
+  Object module(PyImport_ImportModule("bulssi.autograd"));
+  if (!module) return nullptr;
+  Object function(PyObject_GetAttrString(module.get(), "backward"));
+  if (!function) return nullptr;
+  std::vector<PyObject*> all{self};
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  for (Py_ssize_t i = 0; i < count + named; ++i) all.push_back(args[i]);
+  // backward(gradient=…) is called grad_tensors there.
+  Object renamed;
+  if (named) {
+    renamed = Object(PyTuple_New(named));
+    if (!renamed) return nullptr;
+    for (Py_ssize_t i = 0; i < named; ++i) {
+      PyObject* name = PyTuple_GET_ITEM(names, i);
+      const bool gradient = PyUnicode_CompareWithASCIIString(name, "gradient") == 0;
+      PyObject* put = gradient ? PyUnicode_FromString("grad_tensors") : Object::borrow(name).take();
+      PyTuple_SET_ITEM(renamed.get(), i, put);
+    }
+  }
+  // Positional: gradient, retain_graph, create_graph, inputs. autograd.backward has grad_variables between.
+  Object inputs_name;
+  if (count > 3) {
+    PyErr_SetString(PyExc_TypeError, "backward() takes gradient, retain_graph and create_graph by position; give inputs by name");
+    return nullptr;
+  }
+  return PyObject_Vectorcall(function.get(), all.data(), static_cast<size_t>(count + 1), renamed.get());
+}
+
+PyMethodDef functions[] = {
+    {"set_grad_mode", set_grad_mode, METH_O, nullptr},
+    {"is_grad_enabled", is_grad_enabled, METH_NOARGS, "Whether operations are being recorded."},
+    {"set_inference_mode", set_inference_mode, METH_O, nullptr},
+    {"is_inference_mode_enabled", is_inference_mode_enabled, METH_NOARGS, "Whether inference mode is on."},
+    {"run_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(py_run_backward)), METH_FASTCALL, nullptr},
+    {}};
+PyMethodDef backward_method = {"backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(py_backward)),
+                               METH_FASTCALL | METH_KEYWORDS,
+                               "backward(gradient=None, retain_graph=None, create_graph=False, inputs=None)\n\n"
+                               "Adds the gradients of self with respect to the leaves to their .grad."};
+
+}  // namespace
+
+PyObject* node_object(Node* node) {
+  if (!node) Py_RETURN_NONE;
+  if (node->python) {
+    Py_INCREF(static_cast<PyObject*>(node->python));
+    return static_cast<PyObject*>(node->python);
+  }
+  auto* o = reinterpret_cast<PyNode*>(must(node_type->tp_alloc(node_type, 0)));
+  retain(node);
+  o->node = node;
+  node->python = o;
+  return reinterpret_cast<PyObject*>(o);
+}
+
+void add_node_types(PyObject* module) {
+  node_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&node_spec)));
+  must(PyObject_SetAttrString(module, "Node", reinterpret_cast<PyObject*>(node_type)));
+  Object bases(must(PyTuple_Pack(1, node_type)));
+  must(PyObject_SetAttrString(module, "FunctionNode",
+                              Object(must(PyType_FromSpecWithBases(&function_spec, bases.get()))).get()));
+  must(PyModule_AddFunctions(module, functions));
+  must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), "backward",
+                              Object(must(PyDescr_NewMethod(tensor_type, &backward_method))).get()));
+  check_interrupt = [] {
+    if (PyErr_CheckSignals() < 0) throw PendingError();
+  };
+}
+
+void install_source_hooks() {
+  Object module(must(PyImport_ImportModule("bulssi")));
+  Object path(must(PyObject_GetAttrString(module.get(), "__file__")));
+  const std::string file = PyUnicode_AsUTF8(path.get());
+  library_folder = new std::string(file.substr(0, file.find_last_of('/') + 1));
+  source_hooks.here = here;
+  source_hooks.release = [](void* code) { Py_DECREF(static_cast<PyObject*>(code)); };
+  source_hooks.describe = describe_source;
+}
+
+}  // namespace bulssi::python

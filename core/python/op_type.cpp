@@ -1,0 +1,460 @@
+// Operations as Python callables: functions of modules and methods of Tensor, made by a loop over the registry.
+#include <cstring>
+#include <map>
+#include <memory>
+
+#include "core/op/pointwise.h"
+#include "core/python/python.h"
+
+namespace bulssi::python {
+
+namespace {
+
+enum class Form : uint8_t { function, method, inplace };
+
+// All overloads of one name.
+struct Family {
+  std::string name;  // with the trailing _ of in-place forms
+  std::vector<const Operation*> overloads;
+  const FormulaOp* simple = nullptr;  // the only overload, or the first, takes just tensors
+  bool out = false;
+  bool numbers_first = false;
+};
+
+struct PyOperation {
+  PyObject_HEAD
+  vectorcallfunc vectorcall;
+  const Family* family;
+  Form form;
+};
+PyTypeObject *function_type, *method_type;
+
+// The parsed arguments of one call, only as many as there are parameters.
+class Values {
+ public:
+  explicit Values(size_t n) : n_(n) {
+    for (size_t i = 0; i < n_; ++i) new (at(i)) Value;
+  }
+  ~Values() {
+    for (size_t i = 0; i < n_; ++i) at(i)->~Value();
+  }
+  Values(const Values&) = delete;
+  Value* get() { return at(0); }
+
+ private:
+  Value* at(size_t i) { return reinterpret_cast<Value*>(room_) + i; }
+  size_t n_;
+  alignas(Value) unsigned char room_[16 * sizeof(Value)];
+};
+
+Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
+  if (op.formula) {
+    const FormulaOp& f = *op.formula;
+    Operand args[max_tensors];
+    for (int k = 0; k < f.tensors; ++k) args[k] = v[k].tensor ? Operand(v[k].tensor) : Operand(v[k].number);
+    Scalar attributes[max_attributes];
+    for (int a = 0; a < f.attributes; ++a) {
+      const Parameter& p = op.signature.parameters[f.tensors + a];
+      const Value& value = v[f.tensors + a];
+      attributes[a] = p.type == ArgType::floating ? Scalar(value.d) : p.type == ArgType::integer ? Scalar(value.i)
+                    : p.type == ArgType::boolean ? Scalar(value.b) : value.number;
+    }
+    const std::span<const Operand> list(args, size_t(f.tensors));
+    if (form == Form::inplace) return outcome(call_formula_inplace(f, v[0].tensor, list, attributes));
+    bool any = false;
+    for (const Operand& a : list) any = any || a.tensor;
+    if (!any) fail(ErrorKind::type, op.name, "(): argument 'input' (position 1) must be Tensor, not a number");
+    return outcome(call_formula(f, list, attributes, out));
+  }
+  if (form == Form::inplace) return op.call_inplace ? op.call_inplace(v) : outcome(run_inplace(op, v));
+  return op.call(v);
+}
+
+// Takes the keyword `out` out of a call. Returns the number of out tensors, or -1 if there is none.
+int take_out(PyObject* const* args, Py_ssize_t count, PyObject* names, Small<Tensor, 2>& out, Object& other_names,
+             std::vector<PyObject*>& other_args) {
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  Py_ssize_t at = -1;
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), "out") == 0) at = i;
+  }
+  if (at < 0) return -1;
+  PyObject* given = args[count + at];
+  other_args.assign(args, args + count);
+  other_names = Object(must(PyTuple_New(named - 1)));
+  Py_ssize_t k = 0;
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    if (i == at) continue;
+    other_args.push_back(args[count + i]);
+    PyObject* name = PyTuple_GET_ITEM(names, i);
+    Py_INCREF(name);
+    PyTuple_SET_ITEM(other_names.get(), k++, name);
+  }
+  if (given == Py_None) return 0;
+  if (is_tensor(given)) {
+    out.push_back(tensor_of(given));
+    return 1;
+  }
+  check(PyTuple_Check(given) || PyList_Check(given), ErrorKind::type, "argument 'out' must be Tensor, not ",
+        type_name(given));
+  Object fast(must(PySequence_Fast(given, "")));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(fast.get(), i);
+    check(is_tensor(item), ErrorKind::type, "argument 'out' must be tuple of Tensors, not tuple of ", type_name(item));
+    out.push_back(tensor_of(item));
+  }
+  return static_cast<int>(out.size());
+}
+
+PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
+                      PyObject* names) {
+  Small<Tensor, 2> out;
+  Object other_names;
+  std::vector<PyObject*> other_args;
+  if (names && form != Form::inplace) {
+    const int n = take_out(args, count, names, out, other_names, other_args);
+    if (n >= 0) {
+      bool allowed = n == 0;
+      for (const Operation* op : family.overloads) allowed = allowed || op->traits.out;
+      check(allowed, ErrorKind::type, family.name, "() got an unexpected keyword argument 'out'");
+      args = other_args.data();
+      names = PyTuple_GET_SIZE(other_names.get()) ? other_names.get() : nullptr;
+    }
+  }
+  for (const Operation* op : family.overloads) {
+    Values values(op->signature.parameters.size());
+    if (!parse(*op, self, args, count, names, values.get(), nullptr)) {
+      if (PyErr_Occurred()) throw PendingError();
+      continue;
+    }
+    if (form == Form::inplace) {
+      Outcome o = run(*op, form, values.get(), nullptr);
+      if (self) {
+        Py_INCREF(self);
+        return self;
+      }
+      return wrap(std::move(o.tensor));
+    }
+    if (out.empty()) return outcome_object(*op, run(*op, form, values.get(), nullptr));
+    if (op->formula) return outcome_object(*op, run(*op, form, values.get(), &out[0]));
+    return outcome_object(*op, run_out(*op, values.get(), out));
+  }
+  fail_no_overload(family.name, family.overloads, self, args, count, names);
+}
+
+inline bool plain(PyObject* o) { return Py_TYPE(o) == tensor_type || Py_TYPE(o) == parameter_type; }
+
+PyObject* call(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
+               PyObject* names) {
+  return guard([&]() -> PyObject* {
+    // The short way: f(x), f(x, y), x.f(), x.f(y) of plain tensors and numbers.
+    if (family.simple && !names) {
+      const FormulaOp& f = *family.simple;
+      const Py_ssize_t all = count + (self ? 1 : 0);
+      if (all == f.tensors && all <= 2 && f.attributes == 0) {
+        PyObject* a = self ? self : args[0];
+        PyObject* b = all == 2 ? args[count - 1] : a;
+        if (plain(a) && (plain(b) || PyFloat_CheckExact(b) || PyLong_CheckExact(b))) {
+          const Tensor x = tensor_of(a);
+          const Tensor y = plain(b) ? tensor_of(b) : Tensor();
+          const Operand list[] = {x, y ? Operand(y) : Operand(number_value(b))};
+          if (form == Form::inplace) {
+            call_formula_inplace(f, x, {list, size_t(all)}, nullptr);
+            Py_INCREF(a);
+            return a;
+          }
+          return wrap(call_formula(f, {list, size_t(all)}, nullptr));
+        }
+      }
+    }
+    return call_parsed(family, form, self, args, count, names);
+  });
+}
+
+PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t flags, PyObject* names) {
+  auto* o = reinterpret_cast<PyOperation*>(callable);
+  Py_ssize_t count = PyVectorcall_NARGS(flags);
+  bool handled = false;
+  PyObject* other = dispatch_torch_function(callable, args, count, names, &handled);
+  if (handled) return other;
+  if (o->form == Form::function) return call(*o->family, o->form, nullptr, args, count, names);
+  if (count < 1 || !is_tensor(args[0])) {
+    if (count < 1) {
+      PyErr_Format(PyExc_TypeError, "unbound method Tensor.%s() needs an argument", o->family->name.c_str());
+    } else {
+      PyErr_Format(PyExc_TypeError, "descriptor '%s' for 'torch._C.TensorBase' objects doesn't apply to a '%s' object",
+                   o->family->name.c_str(), Py_TYPE(args[0])->tp_name);
+    }
+    return nullptr;
+  }
+  return call(*o->family, o->form, args[0], args + 1, count - 1, names);
+}
+
+PyObject* method_get(PyObject* self, PyObject* object, PyObject*) {
+  if (!object || object == Py_None) {
+    Py_INCREF(self);
+    return self;
+  }
+  return PyMethod_New(self, object);
+}
+
+PyObject* operation_repr(PyObject* self) {
+  auto* o = reinterpret_cast<PyOperation*>(self);
+  return PyUnicode_FromFormat(o->form == Form::function ? "<built-in function %s>"
+                                                        : "<method '%s' of 'torch._C.TensorBase' objects>",
+                              o->family->name.c_str());
+}
+PyObject* operation_name(PyObject* self, void*) {
+  return PyUnicode_FromString(reinterpret_cast<PyOperation*>(self)->family->name.c_str());
+}
+std::string signature_text(const Operation& op, const std::string& name) {
+  std::string text = name + "(";
+  bool first = true, star = false;
+  for (const Parameter& p : op.signature.parameters) {
+    if (p.keyword_only && !star) {
+      text += first ? "*" : ", *";
+      star = true;
+      first = false;
+    }
+    text += str(first ? "" : ", ", p.name == "self" ? "input" : p.name.c_str(),
+                p.has_default ? "=" + p.default_text : std::string());
+    first = false;
+  }
+  if (op.traits.out) text += star ? ", out=None" : ", *, out=None";
+  return text + ")";
+}
+PyObject* operation_doc(PyObject* self, void*) {
+  auto* o = reinterpret_cast<PyOperation*>(self);
+  std::string text;
+  for (const Operation* op : o->family->overloads) {
+    text += str(text.empty() ? "" : "\n\n", signature_text(*op, o->family->name), "\n\n", op->doc);
+  }
+  return PyUnicode_FromString(text.c_str());
+}
+PyObject* operation_text_signature(PyObject* self, void*) {
+  auto* o = reinterpret_cast<PyOperation*>(self);
+  if (o->family->overloads.size() != 1) Py_RETURN_NONE;
+  return PyUnicode_FromString(signature_text(*o->family->overloads[0], "").c_str());
+}
+PyObject* operation_module(PyObject*, void*) { return PyUnicode_FromString("bulssi"); }
+PyObject* operation_reduce(PyObject* self, PyObject*) {
+  auto* o = reinterpret_cast<PyOperation*>(self);
+  Object module(PyImport_ImportModule("bulssi"));
+  if (!module) return nullptr;
+  Object getter(PyObject_GetAttrString(reinterpret_cast<PyObject*>(&PyBaseObject_Type), "__getattribute__"));
+  Object builtins(PyImport_ImportModule("builtins"));
+  Object get(PyObject_GetAttrString(builtins.get(), "getattr"));
+  return Py_BuildValue("O(Os)", get.get(),
+                       o->form == Form::function ? module.get() : reinterpret_cast<PyObject*>(tensor_type),
+                       o->family->name.c_str());
+}
+PyMethodDef operation_methods[] = {{"__reduce__", operation_reduce, METH_NOARGS, nullptr}, {}};
+PyGetSetDef operation_properties[] = {{"__name__", operation_name, nullptr, nullptr, nullptr},
+                                      {"__qualname__", operation_name, nullptr, nullptr, nullptr},
+                                      {"__doc__", operation_doc, nullptr, nullptr, nullptr},
+                                      {"__text_signature__", operation_text_signature, nullptr, nullptr, nullptr},
+                                      {"__module__", operation_module, nullptr, nullptr, nullptr},
+                                      {}};
+PyMemberDef operation_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(PyOperation, vectorcall), READONLY, nullptr}, {}};
+PyType_Slot function_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                                {Py_tp_repr, reinterpret_cast<void*>(operation_repr)},
+                                {Py_tp_methods, operation_methods},
+                                {Py_tp_getset, operation_properties},
+                                {Py_tp_members, operation_members},
+                                {0, nullptr}};
+PyType_Slot method_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                              {Py_tp_repr, reinterpret_cast<void*>(operation_repr)},
+                              {Py_tp_descr_get, reinterpret_cast<void*>(method_get)},
+                              {Py_tp_methods, operation_methods},
+                              {Py_tp_getset, operation_properties},
+                              {Py_tp_members, operation_members},
+                              {0, nullptr}};
+constexpr unsigned long flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+PyType_Spec function_spec = {"bulssi._core.function", sizeof(PyOperation), 0, flags, function_slots};
+PyType_Spec method_spec = {"bulssi._core.method", sizeof(PyOperation), 0, flags | Py_TPFLAGS_METHOD_DESCRIPTOR,
+                           method_slots};
+
+PyObject* make(const Family* family, Form form) {
+  PyTypeObject* type = form == Form::function ? function_type : method_type;
+  PyOperation* o = PyObject_New(PyOperation, type);
+  must(reinterpret_cast<PyObject*>(o));
+  o->vectorcall = vectorcall;
+  o->family = family;
+  o->form = form;
+  return reinterpret_cast<PyObject*>(o);
+}
+
+std::map<std::string, std::unique_ptr<Family>>& families(Form form) {
+  static std::map<std::string, std::unique_ptr<Family>> all[3];
+  return all[static_cast<int>(form)];
+}
+
+void add(const Operation& op, const std::string& name, Form form) {
+  auto& family = families(form)[name];
+  if (!family) family = std::make_unique<Family>();
+  family->name = name;
+  family->overloads.push_back(&op);
+  family->out = family->out || op.traits.out;
+  if (op.formula && family->overloads.size() == 1 && op.formula->attributes == 0 && !op.formula->info->condition) {
+    family->simple = op.formula;
+  }
+}
+
+// The submodule that holds functions such as special.erf.
+PyObject* home_of(PyObject* module, const Operation& op) {
+  if (!op.traits.module) return module;
+  PyObject* home = PyObject_GetAttrString(module, op.traits.module);
+  if (!home) {
+    PyErr_Clear();
+    const std::string full = str("bulssi._core.", op.traits.module);
+    home = must(PyModule_New(full.c_str()));
+    must(PyObject_SetAttrString(module, op.traits.module, home));
+  }
+  Py_DECREF(home);  // the module keeps it
+  return home;
+}
+
+std::vector<std::string> names_of(const Operation& op) {
+  std::vector<std::string> names{op.name};
+  std::string_view rest = op.traits.aliases;
+  while (!rest.empty()) {
+    const size_t space = rest.find(' ');
+    names.emplace_back(rest.substr(0, space));
+    rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
+  }
+  return names;
+}
+
+}  // namespace
+
+void add_operations(PyObject* module, PyTypeObject* tensor) {
+  function_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&function_spec)));
+  method_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&method_spec)));
+  std::map<std::string, const char*> homes;
+  for (const Operation& op : registry()) {
+    for (const std::string& name : names_of(op)) {
+      const bool ends_with_underscore = name.back() == '_';
+      const std::string key = op.traits.module ? str(op.traits.module, ".", name) : name;
+      if (op.traits.function) {
+        add(op, key, Form::function);
+        homes[key] = op.traits.module;
+      }
+      if (op.traits.method) add(op, name, ends_with_underscore ? Form::method : Form::method);
+      if (op.traits.inplace) {
+        add(op, name + "_", Form::inplace);
+        if (op.traits.function) homes[key + "_"] = op.traits.module;
+      }
+    }
+  }
+  for (auto& [key, family] : families(Form::function)) {
+    const char* home = homes[key];
+    PyObject* where = home ? home_of(module, *family->overloads[0]) : module;
+    if (home) family->name = key.substr(key.find_last_of('.') + 1);
+    must(PyObject_SetAttrString(where, family->name.c_str(), Object(make(family.get(), Form::function)).get()));
+  }
+  for (auto& [name, family] : families(Form::method)) {
+    must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor), name.c_str(),
+                                Object(make(family.get(), Form::method)).get()));
+  }
+  for (auto& [name, family] : families(Form::inplace)) {
+    must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor), name.c_str(),
+                                Object(make(family.get(), Form::inplace)).get()));
+    // torch.relu_(x) is x.relu_() for operations that are functions.
+    const std::string base = name.substr(0, name.size() - 1);
+    if (families(Form::function).count(base) && !PyObject_HasAttrString(module, name.c_str())) {
+      must(PyObject_SetAttrString(module, name.c_str(), Object(make(family.get(), Form::inplace)).get()));
+    }
+  }
+}
+
+PyObject* call_operation(const char* name, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  const auto& all = families(Form::function);
+  auto at = all.find(name);
+  if (at == all.end()) {
+    const auto& methods = families(Form::method);
+    auto method = methods.find(name);
+    if (method == methods.end()) return PyErr_Format(PyExc_AttributeError, "no operation is called %s", name);
+    return call(*method->second, Form::method, args[0], args + 1, count - 1, names);
+  }
+  return call(*at->second, Form::function, nullptr, args, count, names);
+}
+
+PyObject* outcome_object(const Operation& op, Outcome&& o) {
+  switch (o.kind) {
+    case Outcome::Kind::none: Py_RETURN_NONE;
+    case Outcome::Kind::tensor: return wrap(std::move(o.tensor));
+    case Outcome::Kind::tensors:
+    case Outcome::Kind::tuple: {
+      const Py_ssize_t n = static_cast<Py_ssize_t>(o.tensors.size());
+      PyObject* tuple;
+      if (!op.signature.results.empty() && op.signature.results.size() == o.tensors.size()) {
+        static std::map<const Operation*, PyTypeObject*> types;
+        PyTypeObject*& type = types[&op];
+        if (!type) {
+          auto* fields = new PyStructSequence_Field[op.signature.results.size() + 1]();
+          for (size_t i = 0; i < op.signature.results.size(); ++i) fields[i].name = op.signature.results[i].c_str();
+          static std::vector<std::unique_ptr<std::string>> kept;
+          kept.push_back(std::make_unique<std::string>("torch.return_types." + op.name));
+          PyStructSequence_Desc desc = {kept.back()->c_str(), op.doc.c_str(), fields, static_cast<int>(n)};
+          type = PyStructSequence_NewType(&desc);
+          if (!type) return nullptr;
+        }
+        tuple = PyStructSequence_New(type);
+        if (!tuple) return nullptr;
+        for (Py_ssize_t i = 0; i < n; ++i) PyStructSequence_SetItem(tuple, i, wrap(std::move(o.tensors[i])));
+        return tuple;
+      }
+      tuple = PyTuple_New(n);
+      if (!tuple) return nullptr;
+      for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(tuple, i, wrap(std::move(o.tensors[i])));
+      return tuple;
+    }
+    default: return scalar_object(o.number);
+  }
+}
+
+// ---- __torch_function__ ----------------------------------------------------------------------------------------------
+
+static bool subclass_dispatch_disabled = false;
+
+bool has_torch_function(PyObject* o) {
+  return !subclass_dispatch_disabled && is_tensor(o) && !plain(o);
+}
+
+PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names,
+                                  bool* handled) {
+  *handled = false;
+  PyObject* found = nullptr;
+  const Py_ssize_t all = count + (names ? PyTuple_GET_SIZE(names) : 0);
+  for (Py_ssize_t i = 0; i < all && !found; ++i) {
+    if (Py_TYPE(args[i]) == tensor_type) continue;
+    if (has_torch_function(args[i])) found = args[i];
+    else if (PyTuple_CheckExact(args[i]) || PyList_CheckExact(args[i])) {
+      const Py_ssize_t n = PySequence_Fast_GET_SIZE(args[i]);
+      for (Py_ssize_t k = 0; k < n && !found; ++k) {
+        PyObject* item = PySequence_Fast_GET_ITEM(args[i], k);
+        if (has_torch_function(item)) found = item;
+      }
+    }
+  }
+  if (!found) return nullptr;
+  *handled = true;
+  Object method(PyObject_GetAttrString(found, "__torch_function__"));
+  if (!method) return nullptr;
+  Object types(PyTuple_Pack(1, Py_TYPE(found)));
+  Object positional(PyTuple_New(count));
+  if (!types || !positional) return nullptr;
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    Py_INCREF(args[i]);
+    PyTuple_SET_ITEM(positional.get(), i, args[i]);
+  }
+  Object named(PyDict_New());
+  if (!named) return nullptr;
+  for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); ++i) {
+    if (PyDict_SetItem(named.get(), PyTuple_GET_ITEM(names, i), args[count + i]) < 0) return nullptr;
+  }
+  return PyObject_CallFunctionObjArgs(method.get(), callable, types.get(), positional.get(), named.get(), nullptr);
+}
+
+}  // namespace bulssi::python

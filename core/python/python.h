@@ -1,0 +1,151 @@
+// What the files of the binding share.
+#pragma once
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <frameobject.h>
+#include <structmember.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/autograd/node.h"
+#include "core/base/alloc.h"
+#include "core/base/error.h"
+#include "core/op/registry.h"
+#include "core/tensor/tensor.h"
+
+namespace bulssi::python {
+
+// ---- objects -----------------------------------------------------------------------------------------------------------
+
+struct PyTensor {
+  PyObject_HEAD
+  TensorImpl* impl;
+  PyObject* dict;
+  PyObject* weakrefs;
+};
+extern PyTypeObject* tensor_type;
+extern PyTypeObject* parameter_type;  // nn.Parameter once it exists: its results are plain tensors
+
+inline bool is_tensor(PyObject* o) {
+  return Py_TYPE(o) == tensor_type || PyObject_TypeCheck(o, tensor_type);
+}
+inline TensorImpl* impl_of(PyObject* o) { return reinterpret_cast<PyTensor*>(o)->impl; }
+// A C++ owner of what a Python tensor shows.
+inline Tensor tensor_of(PyObject* o) { return Tensor(impl_of(o)); }
+PyObject* wrap(Tensor t);                       // new reference; None when undefined
+PyObject* wrap_as(PyTypeObject* type, Tensor t);  // an object of a subclass; t must not be wrapped yet
+
+// An owned reference.
+class Object {
+ public:
+  Object() = default;
+  explicit Object(PyObject* owned) : p_(owned) {}
+  static Object borrow(PyObject* p) {
+    Py_XINCREF(p);
+    return Object(p);
+  }
+  Object(Object&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+  Object& operator=(Object&& o) noexcept {
+    std::swap(p_, o.p_);
+    return *this;
+  }
+  Object(const Object&) = delete;
+  ~Object() { Py_XDECREF(p_); }
+  PyObject* get() const { return p_; }
+  PyObject* take() { return std::exchange(p_, nullptr); }
+  explicit operator bool() const { return p_ != nullptr; }
+
+ private:
+  PyObject* p_ = nullptr;
+};
+// Throws PendingError when a C API call failed.
+inline PyObject* must(PyObject* p) {
+  if (!p) throw PendingError();
+  return p;
+}
+inline void must(int status) {
+  if (status < 0) throw PendingError();
+}
+
+void set_python_error();  // from the exception being handled
+// Runs f, turning C++ exceptions into Python ones.
+template <class F>
+auto guard(F&& f) -> decltype(f()) {
+  try {
+    return f();
+  } catch (...) {
+    set_python_error();
+    if constexpr (std::is_pointer_v<decltype(f())>) return nullptr;
+    else return static_cast<decltype(f())>(-1);
+  }
+}
+
+// ---- small types ---------------------------------------------------------------------------------------------------------
+
+extern PyTypeObject *dtype_type, *device_type, *size_type;
+PyObject* dtype_object(DType d);  // borrowed
+inline bool is_dtype(PyObject* o) { return Py_TYPE(o) == dtype_type; }
+DType dtype_value(PyObject* o);
+PyObject* device_object(Device d);  // new
+bool is_device(PyObject* o);
+Device device_value(PyObject* o);  // from a device, a string or an index; throws
+PyObject* size_object(Ints shape);  // new
+PyObject* scalar_object(Scalar s);  // new
+PyObject* ints_object(Ints values);  // a tuple
+void add_small_types(PyObject* module);
+
+// ---- arguments ------------------------------------------------------------------------------------------------------------
+
+bool is_number(PyObject* o);  // bool, int, float (exact or subclass), and NumPy scalars
+Scalar number_value(PyObject* o);
+bool is_int(PyObject* o);
+int64_t int_value(PyObject* o);
+Dims ints_value(PyObject* o);  // from a sequence
+std::string type_name(PyObject* o);
+
+// Parses a call for one overload. On a mismatch: returns false and, if `why` is given, says why.
+bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names, Value* into,
+           std::string* why);
+// All overloads of a name; the error when none fits.
+[[noreturn]] void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads,
+                                   PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names);
+
+PyObject* outcome_object(const Operation& op, Outcome&& o);
+
+// ---- operations as Python callables (op_type.cpp) ---------------------------------------------------------------------------
+
+void add_operations(PyObject* module, PyTypeObject* tensor);
+// Calls the operation of that name (all overloads) with ready arguments.
+PyObject* call_operation(const char* name, PyObject* const* args, Py_ssize_t count, PyObject* names);
+// Does an argument of a tensor subclass want to see the call itself (__torch_function__)? Returns its result, or null
+// with no error set when nobody does.
+bool has_torch_function(PyObject* o);
+PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names,
+                                  bool* handled);
+
+// ---- nodes (node_type.cpp) ----------------------------------------------------------------------------------------------------
+
+PyObject* node_object(Node* node);  // new; None for null
+void add_node_types(PyObject* module);
+void install_source_hooks();
+
+// ---- tensors from Python data (data.cpp) ----------------------------------------------------------------------------------------
+
+// torch.tensor(data, dtype): nested sequences, numbers, tensors, arrays.
+Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy);
+PyObject* tolist(const Tensor& t);
+void add_data_functions(PyObject* module);
+
+// ---- indexing (index.cpp) -----------------------------------------------------------------------------------------------------------
+
+PyObject* get_item(PyObject* self, PyObject* index);
+int set_item(PyObject* self, PyObject* index, PyObject* value);
+
+extern PyMethodDef tensor_methods[];
+extern PyGetSetDef tensor_properties[];
+void add_tensor_type(PyObject* module);
+void add_autograd_functions(PyObject* module);
+
+}  // namespace bulssi::python

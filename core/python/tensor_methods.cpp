@@ -1,0 +1,234 @@
+// Attributes and methods of Tensor that are not operations.
+#include "core/ops/basics.h"
+#include "core/python/python.h"
+
+namespace bulssi::python {
+
+namespace {
+
+#define BULSSI_GET(name, expression)                                            \
+  {name, [](PyObject* self, void*) -> PyObject* {                               \
+     return guard([&]() -> PyObject* {                                          \
+       [[maybe_unused]] const Tensor t = tensor_of(self);                       \
+       return expression;                                                       \
+     });                                                                        \
+   }, nullptr, nullptr, nullptr}
+
+PyObject* get_grad(PyObject* self, void*) {
+  TensorImpl* t = impl_of(self);
+  if (t->autograd && t->autograd->grad) return wrap(t->autograd->grad);
+  if (t->autograd && t->autograd->node && !t->autograd->retains_grad) {
+    return guard([&]() -> PyObject* {
+      const std::string made = describe(t->autograd->node->source);
+      warn("UserWarning", str("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                              "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
+                              "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. "
+                              "If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor "
+                              "instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
+                              made.empty() ? "" : " (This tensor was made at " + made + ".)"));
+      Py_RETURN_NONE;
+    });
+  }
+  Py_RETURN_NONE;
+}
+int set_grad(PyObject* self, PyObject* value, void*) {
+  return guard([&]() -> int {
+    const Tensor t = tensor_of(self);
+    if (!value || value == Py_None) {
+      if (t->autograd) t->autograd->grad = Tensor();
+      return 0;
+    }
+    check(is_tensor(value), ErrorKind::type, "assigned grad expected to be a Tensor or None but got grad of type ",
+          type_name(value));
+    const Tensor g = tensor_of(value);
+    check(!g.same(t), "can't assign Variable as its own grad");
+    check(g.dtype() == t.dtype(), "assigned grad has data of a different type");
+    check(g.shape() == t.shape(), "assigned grad has data of a different size");
+    autograd_of(t).grad = g;
+    return 0;
+  });
+}
+int set_requires_grad_property(PyObject* self, PyObject* value, void*) {
+  return guard([&]() -> int {
+    check(value && PyBool_Check(value), ErrorKind::runtime, "requires_grad must be a bool");
+    set_requires_grad(tensor_of(self), value == Py_True);
+    return 0;
+  });
+}
+PyObject* requires_grad_(PyObject* self, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"requires_grad", nullptr};
+  int value = 1;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:requires_grad_", const_cast<char**>(names), &value)) return nullptr;
+  return guard([&]() -> PyObject* {
+    set_requires_grad(tensor_of(self), value != 0);
+    Py_INCREF(self);
+    return self;
+  });
+}
+int set_data(PyObject* self, PyObject* value, void*) {
+  return guard([&]() -> int {
+    check(value && is_tensor(value), ErrorKind::type, "Variable data has to be a tensor, but got ",
+          value ? type_name(value) : std::string("nothing"));
+    const Tensor t = tensor_of(self), from = tensor_of(value);
+    if (t.same(from)) return 0;
+    t->storage = from->storage;
+    t->dtype = from->dtype;
+    set_layout(t, from.layout());
+    if (t->is_view) {
+      t->is_view = false;
+      if (t->autograd) t->autograd->base = Tensor();
+    }
+    t->own_version = Ref<Version>::adopt(new (allocate(sizeof(Version))) Version);
+    return 0;
+  });
+}
+PyObject* detach_inplace(PyObject* self, PyObject*) {
+  return guard([&]() -> PyObject* {
+    const Tensor t = tensor_of(self);
+    check(!(t->is_view && t->autograd && t->autograd->base), "Can't detach views in-place. Use detach() instead. If you "
+          "are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients "
+          "are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
+          "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.");
+    if (t->autograd) {
+      set_producer(t, {});
+      t->autograd->requires_grad = false;
+      t->needs_grad = false;
+    }
+    Py_INCREF(self);
+    return self;
+  });
+}
+PyObject* size(PyObject* self, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"dim", nullptr};
+  PyObject* dim = Py_None;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:size", const_cast<char**>(names), &dim)) return nullptr;
+  return guard([&]() -> PyObject* {
+    const Tensor t = tensor_of(self);
+    if (dim == Py_None) return size_object(t.shape());
+    check(is_int(dim), ErrorKind::type, "size(): argument 'dim' (position 1) must be int, not ", type_name(dim));
+    return PyLong_FromLongLong(t.shape()[wrap_dim(int_value(dim), t.dims(), false)]);
+  });
+}
+PyObject* stride(PyObject* self, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"dim", nullptr};
+  PyObject* dim = Py_None;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:stride", const_cast<char**>(names), &dim)) return nullptr;
+  return guard([&]() -> PyObject* {
+    const Tensor t = tensor_of(self);
+    if (dim == Py_None) return ints_object(t.strides());
+    check(is_int(dim), ErrorKind::type, "stride(): argument 'dim' (position 1) must be int, not ", type_name(dim));
+    return PyLong_FromLongLong(t.strides()[wrap_dim(int_value(dim), t.dims(), false)]);
+  });
+}
+PyObject* item(PyObject* self, PyObject*) {
+  return guard([&]() -> PyObject* {
+    const Tensor t = tensor_of(self);
+    check(t.numel() == 1, "a Tensor with ", t.numel(), " elements cannot be converted to Scalar");
+    return scalar_object(item_data(t));
+  });
+}
+PyObject* retain_grad(PyObject* self, PyObject*) {
+  return guard([&]() -> PyObject* {
+    const Tensor t = tensor_of(self);
+    check(requires_grad(t), "can't retain_grad on Tensor that has requires_grad=False");
+    if (!is_leaf(t)) t->autograd->retains_grad = true;
+    Py_RETURN_NONE;
+  });
+}
+PyObject* make_subclass(PyObject*, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"cls", "data", "require_grad", nullptr};
+  PyObject *type, *data;
+  int require = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|p:_make_subclass", const_cast<char**>(names), &type, &data,
+                                   &require)) {
+    return nullptr;
+  }
+  return guard([&]() -> PyObject* {
+    check(PyType_Check(type) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), tensor_type), ErrorKind::type,
+          "cls must be a type (got ", type_name(type), ")");
+    check(is_tensor(data), ErrorKind::type, "_make_subclass(): argument 'data' (position 2) must be Tensor, not ",
+          type_name(data));
+    const Tensor from = tensor_of(data);
+    Tensor t = detach(from);
+    t->own_version = Ref<Version>::adopt(new (allocate(sizeof(Version))) Version);
+    if (require) set_requires_grad(t, true);
+    return wrap_as(reinterpret_cast<PyTypeObject*>(type), std::move(t));
+  });
+}
+PyObject* tolist_method(PyObject* self, PyObject*) {
+  return guard([&]() -> PyObject* { return tolist(tensor_of(self)); });
+}
+PyObject* iterate_is_contiguous(PyObject* self, PyObject*, PyObject*) {
+  return PyBool_FromLong(impl_of(self)->contiguous);
+}
+#define BULSSI_METHOD(name, expression)                                          \
+  {name, [](PyObject* self, PyObject*) -> PyObject* {                            \
+     return guard([&]() -> PyObject* {                                           \
+       const Tensor t = tensor_of(self);                                         \
+       return expression;                                                        \
+     });                                                                         \
+   }, METH_NOARGS, nullptr}
+
+}  // namespace
+
+PyMethodDef tensor_methods[] = {
+    {"requires_grad_", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(requires_grad_)), METH_VARARGS | METH_KEYWORDS,
+     "Sets whether operations on this leaf are recorded; returns self."},
+    {"size", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(size)), METH_VARARGS | METH_KEYWORDS, "The shape, or one size of it."},
+    {"stride", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(stride)), METH_VARARGS | METH_KEYWORDS,
+     "The strides in elements, or one of them."},
+    {"item", item, METH_NOARGS, "The only element as a Python number."},
+    {"tolist", tolist_method, METH_NOARGS, "The elements as nested lists (a number for a 0-d tensor)."},
+    {"detach_", detach_inplace, METH_NOARGS, "Takes self out of the graph; returns self."},
+    {"retain_grad", retain_grad, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad after backward."},
+    {"_make_subclass", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(make_subclass)), METH_VARARGS | METH_KEYWORDS | METH_STATIC,
+     nullptr},
+    {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(iterate_is_contiguous)), METH_VARARGS | METH_KEYWORDS,
+     "Whether the elements lie in memory in row-major order without gaps."},
+    BULSSI_METHOD("dim", PyLong_FromLong(t.dims())),
+    BULSSI_METHOD("ndimension", PyLong_FromLong(t.dims())),
+    BULSSI_METHOD("numel", PyLong_FromLongLong(t.numel())),
+    BULSSI_METHOD("nelement", PyLong_FromLongLong(t.numel())),
+    BULSSI_METHOD("element_size", PyLong_FromLong(itemsize(t.dtype()))),
+    BULSSI_METHOD("data_ptr", PyLong_FromVoidPtr(t.numel() ? t->data() : nullptr)),
+    BULSSI_METHOD("storage_offset", PyLong_FromLongLong(t.layout().offset)),
+    BULSSI_METHOD("detach", wrap(detach(t))),
+    BULSSI_METHOD("is_floating_point", PyBool_FromLong(is_floating(t.dtype()))),
+    BULSSI_METHOD("is_complex", PyBool_FromLong(is_complex(t.dtype()))),
+    BULSSI_METHOD("is_signed", PyBool_FromLong(is_signed(t.dtype()))),
+    BULSSI_METHOD("is_inference", PyBool_FromLong(t->inference)),
+    BULSSI_METHOD("is_pinned", PyBool_FromLong(0)),
+    BULSSI_METHOD("_is_view", PyBool_FromLong(t->is_view && t->autograd && t->autograd->base)),
+    BULSSI_METHOD("_storage_bytes", PyLong_FromLongLong(t->storage->bytes)),
+    BULSSI_METHOD("_storage_ptr", PyLong_FromVoidPtr(t->storage->data)),
+    {}};
+
+PyGetSetDef tensor_properties[] = {
+    BULSSI_GET("shape", size_object(t.shape())),
+    BULSSI_GET("ndim", PyLong_FromLong(t.dims())),
+    BULSSI_GET("dtype", (Py_INCREF(dtype_object(t.dtype())), dtype_object(t.dtype()))),
+    BULSSI_GET("device", device_object(t.device())),
+    BULSSI_GET("itemsize", PyLong_FromLong(itemsize(t.dtype()))),
+    BULSSI_GET("nbytes", PyLong_FromLongLong(t.numel() * itemsize(t.dtype()))),
+    BULSSI_GET("is_leaf", PyBool_FromLong(is_leaf(t))),
+    BULSSI_GET("retains_grad", PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
+    BULSSI_GET("grad_fn", node_object(producer(t).get())),
+    BULSSI_GET("output_nr", PyLong_FromLong(t->autograd ? t->autograd->result_index : 0)),
+    BULSSI_GET("_version", PyLong_FromLong(t->version())),
+    BULSSI_GET("_base", wrap(t->is_view && t->autograd ? t->autograd->base : Tensor())),
+    BULSSI_GET("is_cpu", PyBool_FromLong(t.device().kind == DeviceKind::cpu)),
+    BULSSI_GET("is_cuda", PyBool_FromLong(t.device().kind == DeviceKind::cuda)),
+    BULSSI_GET("is_meta", PyBool_FromLong(t.device().kind == DeviceKind::meta)),
+    BULSSI_GET("is_sparse", PyBool_FromLong(0)),
+    BULSSI_GET("is_quantized", PyBool_FromLong(0)),
+    {"requires_grad", [](PyObject* self, void*) -> PyObject* {
+       return guard([&]() -> PyObject* { return PyBool_FromLong(requires_grad(tensor_of(self))); });
+     }, set_requires_grad_property, nullptr, nullptr},
+    {"grad", get_grad, set_grad, "The gradient that backward() added up, or None.", nullptr},
+    {"_grad", get_grad, set_grad, nullptr, nullptr},
+    {"data", [](PyObject* self, void*) -> PyObject* {
+       return guard([&]() -> PyObject* { return wrap(data_of(tensor_of(self))); });
+     }, set_data, "The same memory outside the graph, with a version counter of its own.", nullptr},
+    {}};
+
+}  // namespace bulssi::python

@@ -1,0 +1,209 @@
+#include "core/tensor/tensor.h"
+
+#include <cstring>
+
+#include "core/autograd/node.h"
+#include "core/cpu/cpu.h"
+
+namespace bulssi {
+
+PythonHooks python_hooks;
+int64_t live_tensors = 0;
+
+void destroy(Storage* s) {
+  if (s->change) drop_change(s->change);
+  if (s->free_foreign) s->free_foreign(s->context, s->data, s->bytes);
+  const int64_t block = s->block;
+  s->~Storage();
+  deallocate(s, static_cast<size_t>(block));
+}
+
+Ref<Storage> new_storage(int64_t bytes, Device device) {
+  const int64_t block = static_cast<int64_t>(sizeof(Storage)) + bytes;
+  auto* s = new (allocate(static_cast<size_t>(block))) Storage;
+  s->bytes = bytes;
+  s->block = block;
+  s->device = device;
+  s->data = s->own_data();
+  return Ref<Storage>::adopt(s);
+}
+
+Ref<Storage> foreign_storage(void* data, int64_t bytes, void* context,
+                             void (*free_foreign)(void*, void*, int64_t)) {
+  auto* s = new (allocate(sizeof(Storage))) Storage;
+  s->bytes = bytes;
+  s->block = sizeof(Storage);
+  s->data = static_cast<char*>(data);
+  s->context = context;
+  s->free_foreign = free_foreign;
+  s->resizable = false;
+  return Ref<Storage>::adopt(s);
+}
+
+void resize_storage(Storage& s, int64_t bytes) {
+  check(s.resizable, "Trying to resize storage that is not resizable: its memory belongs to another library");
+  if (bytes == s.bytes) return;
+  char* fresh = static_cast<char*>(allocate(static_cast<size_t>(bytes)));
+  std::memcpy(fresh, s.data, static_cast<size_t>(std::min(bytes, s.bytes)));
+  if (s.free_foreign) s.free_foreign(s.context, s.data, s.bytes);
+  s.data = fresh;
+  s.bytes = bytes;
+  s.free_foreign = [](void*, void* data, int64_t n) { deallocate(data, static_cast<size_t>(n)); };
+}
+
+TensorImpl::~TensorImpl() {
+  if (autograd) destroy(autograd);
+}
+
+void destroy(TensorImpl* t) {
+  --live_tensors;
+  t->~TensorImpl();
+  deallocate(t, sizeof(TensorImpl));
+}
+
+static Tensor new_tensor(Ref<Storage> storage, Layout layout, DType dtype) {
+  auto* t = new (allocate(sizeof(TensorImpl))) TensorImpl;
+  ++live_tensors;
+  t->storage = std::move(storage);
+  t->layout = std::move(layout);
+  t->numel = t->layout.numel();
+  t->contiguous = t->layout.contiguous();
+  t->dtype = dtype;
+  t->inference = grad_state.inference;
+  return Tensor(Ref<TensorImpl>::adopt(t));
+}
+
+static int64_t bytes_for(int64_t elements, DType dtype) {
+  int64_t bytes;
+  if (__builtin_mul_overflow(elements, int64_t{itemsize(dtype)}, &bytes) || bytes > (int64_t{1} << 62)) {
+    fail("Storage size calculation overflowed: ", elements, " elements of ", dtype);
+  }
+  return bytes;
+}
+
+Tensor empty(Ints shape, DType dtype, Device device) {
+  for (int64_t s : shape) {
+    check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", shape);
+  }
+  auto storage = new_storage(bytes_for(numel_of(shape), dtype), device);
+  return new_tensor(std::move(storage), Layout::of(shape), dtype);
+}
+
+Tensor empty_strided(const Layout& layout, DType dtype) {
+  const auto [low, high] = layout.extent();
+  Layout placed = layout;
+  placed.offset -= low;
+  return new_tensor(new_storage(bytes_for(high - low + 1, dtype)), placed, dtype);
+}
+
+Tensor empty_like(const Tensor& like, DType dtype) {
+  if (like.contiguous()) return empty(like.shape(), dtype);
+  if (like.layout().dense()) return empty_strided(like.layout(), dtype);
+  // Not dense: keep the order of the strides.
+  Layout layout = like.layout();
+  int64_t step = 1;
+  const auto order = layout.order();
+  for (int k = layout.dims(); k-- > 0;) {
+    layout.strides[order[k]] = step;
+    step *= std::max<int64_t>(layout.shape[order[k]], 1);
+  }
+  layout.offset = 0;
+  return empty_strided(layout, dtype);
+}
+
+Tensor full(Ints shape, Scalar value, DType dtype) {
+  Tensor out = empty(shape, dtype);
+  fill_data(out, value);
+  return out;
+}
+
+Tensor wrapped_number(Scalar value) {
+  Tensor out = empty({}, value.dtype());
+  if (value.kind == Scalar::Kind::boolean) *out.data<bool>() = value.i != 0;
+  else if (value.kind == Scalar::Kind::integer) *out.data<int64_t>() = value.i;
+  else if (value.kind == Scalar::Kind::floating) *out.data<double>() = value.d;
+  else *out.data<Complex128>() = {value.d, value.imag};
+  out->wrapped_number = true;
+  return out;
+}
+
+Tensor alias_as(const Tensor& t, const Layout& layout, DType dtype) {
+  Tensor out = new_tensor(t->storage, layout, dtype);
+  out->own_version = t->own_version;
+  out->inference = t->inference;
+  return out;
+}
+Tensor alias(const Tensor& t, const Layout& layout) { return alias_as(t, layout, t.dtype()); }
+
+void set_layout(const Tensor& t, const Layout& layout) {
+  t->layout = layout;
+  t->numel = layout.numel();
+  t->contiguous = layout.contiguous();
+}
+
+// The memory that may be read and written through `t`, in bytes.
+static std::pair<const char*, const char*> span_of(const Tensor& t) {
+  const auto [low, high] = t.layout().extent();
+  const char* base = t->storage->data;
+  const int size = itemsize(t.dtype());
+  return {base + low * size, base + (high + 1) * size};
+}
+
+void copy_data(const Tensor& to, const Tensor& from) {
+  if (to.numel() == 0) return;
+  if (to.dtype() == from.dtype() && to.contiguous() && from.contiguous() && to.numel() == from.numel()) {
+    cpu::copy_bytes(to->data(), from->data(), to.numel() * itemsize(to.dtype()));
+    return;
+  }
+  if (to->storage == from->storage) {
+    const auto a = span_of(to), b = span_of(from);
+    if (a.first < b.second && b.first < a.second) {
+      Tensor apart = empty(from.shape(), from.dtype());
+      cpu::copy(apart->data(), apart.dtype(), apart.strides(), from->data(), from.dtype(), from.strides(), from.shape());
+      copy_data(to, apart);
+      return;
+    }
+  }
+  const Layout source = from.layout().broadcast(to.shape());
+  cpu::copy(to->data(), to.dtype(), to.strides(), from->data(), from.dtype(), source.strides, to.shape());
+}
+
+void fill_data(const Tensor& to, Scalar value) {
+  if (to.numel() == 0) return;
+  cpu::fill(to->data(), to.dtype(), to.strides(), to.shape(), value);
+}
+
+Tensor dense(const Tensor& t) {
+  if (t.contiguous()) return t;
+  Tensor out = empty(t.shape(), t.dtype());
+  copy_data(out, t);
+  return out;
+}
+
+Tensor cast_data(const Tensor& t, DType dtype) {
+  if (t.dtype() == dtype) return t;
+  Tensor out = empty_like(t, dtype);
+  copy_data(out, t);
+  return out;
+}
+
+Scalar item_data(const Tensor& t) {
+  switch (t.dtype()) {
+    case DType::boolean: return Scalar(*t.data<bool>());
+    case DType::f64: return Scalar(*t.data<double>());
+    case DType::f32: return Scalar(static_cast<double>(*t.data<float>()));
+    case DType::f16: return Scalar(static_cast<double>(float(*t.data<Half>())));
+    case DType::bf16: return Scalar(static_cast<double>(float(*t.data<BFloat16>())));
+    default:
+      return dispatch(t.dtype(), "item", [&]<class T>() { return Scalar(convert<int64_t>(*t.data<T>())); });
+  }
+}
+
+static DType default_dtype_ = DType::f32;
+DType default_dtype() { return default_dtype_; }
+void set_default_dtype(DType dtype) {
+  check(is_floating(dtype), ErrorKind::type, "only floating-point types are supported as the default type");
+  default_dtype_ = dtype;
+}
+
+}  // namespace bulssi
