@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "special.h"
+#include "core/cpu/special.h"
 
 namespace bulssi::reference {
 
