@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/cpu/special.h"
+#include "special.h"
 
 namespace bulssi::reference {
 
