@@ -402,10 +402,24 @@ BULSSI_INLINE Mask<T> isfinite(Vec<T> a) {
 }
 
 // ---- the larger and the smaller ----
+// One instruction each; b if either is NaN.
+template <class T>
+BULSSI_INLINE Vec<T> max_or_second(Vec<T> a, Vec<T> b) {
+  return a.v > b.v ? a.v : b.v;
+}
+template <class T>
+BULSSI_INLINE Vec<T> min_or_second(Vec<T> a, Vec<T> b) {
+  return a.v < b.v ? a.v : b.v;
+}
+// low <= x <= high, NaN as it is.
+template <class T>
+BULSSI_INLINE Vec<T> clamp(Vec<T> x, double low, double high) {
+  return min_or_second(Vec<T>(high), max_or_second(Vec<T>(low), x));
+}
 // NaN if either is NaN (torch.maximum).
 template <class T>
 BULSSI_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
-  Vec<T> r = a.v > b.v ? a.v : b.v;  // b if unordered
+  Vec<T> r = max_or_second(a, b);
   if constexpr (detail::is_float<T>)
     return select(a != a, a, r);
   else
@@ -414,7 +428,7 @@ BULSSI_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
 BULSSI_MIXED(max)
 template <class T>
 BULSSI_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
-  Vec<T> r = a.v < b.v ? a.v : b.v;
+  Vec<T> r = min_or_second(a, b);
   if constexpr (detail::is_float<T>)
     return select(a != a, a, r);
   else
@@ -424,7 +438,7 @@ BULSSI_MIXED(min)
 // A number if either is a number (C's fmax, torch.fmax).
 template <class T>
 BULSSI_INLINE Vec<T> fmax(Vec<T> a, Vec<T> b) {
-  Vec<T> r = a.v > b.v ? a.v : b.v;
+  Vec<T> r = max_or_second(a, b);
   if constexpr (detail::is_float<T>)
     return select(b != b, a, r);
   else
@@ -433,7 +447,7 @@ BULSSI_INLINE Vec<T> fmax(Vec<T> a, Vec<T> b) {
 BULSSI_MIXED(fmax)
 template <class T>
 BULSSI_INLINE Vec<T> fmin(Vec<T> a, Vec<T> b) {
-  Vec<T> r = a.v < b.v ? a.v : b.v;
+  Vec<T> r = min_or_second(a, b);
   if constexpr (detail::is_float<T>)
     return select(b != b, a, r);
   else

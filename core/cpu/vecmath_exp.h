@@ -151,14 +151,23 @@ BULSSI_INLINE Vec<T> exp_poly(Vec<T> r) {
 }
 template <class T>
 BULSSI_INLINE Vec<T> clamp_exp(Vec<T> x) {  // beyond these the result is 0 or infinity
-  x = select(x < pick<T>(-105.0, -747.0), pick<T>(-105.0, -747.0), x);
-  return select(x > pick<T>(90.0, 711.0), pick<T>(90.0, 711.0), x);
+  return clamp(x, pick<T>(-105.0, -747.0), pick<T>(90.0, 711.0));
 }
 // e^x = p 2^n, 0.7 <= p <= 1.42
 template <class T>
 BULSSI_INLINE Vec<T> exp_parts(Vec<T> x, Vec<T>& n) {
   Vec<T> r = exp_reduce(clamp_exp(x), n);
   return r * r * exp_poly(r) + r + 1.0;
+}
+// e^x for |x| <= 80 (float), 700 (double), or NaN: no limits to check, and a power of two that is a normal number.
+template <class T>
+BULSSI_INLINE Vec<T> exp_bounded(Vec<T> x) {
+  Vec<T> n, r = exp_reduce(x, n), p = r * r * exp_poly(r) + r + 1.0;
+#if defined(__AVX512F__)
+  return scale(p, n);
+#else
+  return p * exp2i(n);
+#endif
 }
 // e^(x + dx), dx small beside x; for arguments known to more than T's precision.
 template <class T>
@@ -169,9 +178,23 @@ BULSSI_INLINE Vec<T> exp_pair(Vec<T> x, Vec<T> dx) {
 }
 
 // ---- log ----
-// x = m 2^e for a positive finite x (denormals too), sqrt(1/2) <= m < sqrt(2).
+// x = m 2^e for a positive finite x (denormals too), sqrt(1/2) <= m < sqrt(2). With AVX-512, e is infinite with the
+// sign of log x for x zero and infinite, and m is NaN for negative x.
 template <class T>
 BULSSI_INLINE Vec<T> log_reduce(Vec<T> x, Vec<T>& e) {
+#if defined(__AVX512F__)
+  Vec<T> m;
+  if constexpr (is_single<T>) {
+    e = typename Vec<T>::N(_mm512_getexp_ps((__m512)x.v));
+    m = typename Vec<T>::N(_mm512_getmant_ps((__m512)x.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_nan));
+  } else {
+    e = typename Vec<T>::N(_mm512_getexp_pd((__m512d)x.v));
+    m = typename Vec<T>::N(_mm512_getmant_pd((__m512d)x.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_nan));
+  }
+  Mask<T> upper = m > 1.4142135623730951;
+  e = select(upper, e + 1.0, e);
+  return select(upper, m * 0.5, m);
+#else
   using V = Vec<T>;
   using NI = typename V::NI;
   using NU = typename V::NU;
@@ -184,6 +207,7 @@ BULSSI_INLINE Vec<T> log_reduce(Vec<T> x, Vec<T>& e) {
       NI(NU(i + (one - half)) >> bits) - exponent_bias<T>;  // logical shift: no ISA below v4 has the other for 64 bits
   e = to_float<T>(k) - select(tiny, pick<T>(24.0, 54.0), 0.0);
   return typename V::N(i - (k << bits));
+#endif
 }
 // log(1 + f) = f - (f^2 / 2 - rest), sqrt(1/2) <= 1 + f < sqrt(2)
 template <class T>
@@ -206,6 +230,11 @@ BULSSI_INLINE Vec<T> log_sum(Vec<T> f, Vec<T> e) {
   Vec<T> low = log1p_rest(f, h) + e * pick<T>(0x1.7f7d1cp-20, 0x1.3de6af278ece6p-42);
   return e * pick<T>(0x1.62e4p-1, 0x1.62e42fefa3p-1) - ((h - low) - f);
 }
+#if defined(__AVX512F__)
+inline constexpr bool log_has_edges = true;
+#else
+inline constexpr bool log_has_edges = false;
+#endif
 // What log-like functions return outside (0, inf).
 template <class T>
 BULSSI_INLINE Vec<T> log_edges(Vec<T> x, Vec<T> r) {
@@ -237,9 +266,7 @@ BULSSI_INLINE Vec<T> exp(Vec<T> x) {
 // 2^x. 1.25 ULP.
 template <class T>
 BULSSI_INLINE Vec<T> exp2(Vec<T> x) {
-  constexpr double low = detail::pick<T>(-152.0, -1077.0), high = detail::pick<T>(129.0, 1025.0);
-  x = select(x < low, low, x);
-  x = select(x > high, high, x);
+  x = clamp(x, detail::pick<T>(-152.0, -1077.0), detail::pick<T>(129.0, 1025.0));
   Vec<T> n = opaque(x + detail::round_magic<T>) - detail::round_magic<T>, r = x - n, p;
   if constexpr (detail::is_single<T>)  // (2^r - 1) / r
     p = detail::poly(r, 0.00015476584947208343, 0.0013400537411341056, 0.0096180029140908885, 0.055503271239019145,
@@ -254,12 +281,12 @@ BULSSI_INLINE Vec<T> exp2(Vec<T> x) {
 // e^x - 1, relatively accurate near 0. 1.5 ULP.
 template <class T>
 BULSSI_INLINE Vec<T> expm1(Vec<T> x) {
-  constexpr double low = detail::pick<T>(-20.0, -40.0), bias = detail::exponent_bias<T>;
-  Vec<T> n, c = select(x < low, low, x);  // e^low is below a quarter of an ULP of the result, -1
-  c = select(c > detail::pick<T>(90.0, 711.0), detail::pick<T>(90.0, 711.0), c);
+  constexpr double bias = detail::exponent_bias<T>;
+  // e^-20 (e^-40) is below a quarter of an ULP of the result, -1
+  Vec<T> n, c = clamp(x, detail::pick<T>(-20.0, -40.0), detail::pick<T>(90.0, 711.0));
   Vec<T> r = detail::exp_reduce(c, n);
   Vec<T> rest = r * r * detail::exp_poly(r);
-  Vec<T> u = 1.0 - exp2i(select(n < bias, -n, -bias));  // e^x - 1 = ((1 - 2^-n) + r + rest) 2^n
+  Vec<T> u = 1.0 - exp2i(-min_or_second(n, Vec<T>(bias)));  // e^x - 1 = ((1 - 2^-n) + r + rest) 2^n
   detail::Pair<T> s = detail::fast_two_sum(u, r);
   return copysign(scale(s.hi + (s.lo + rest), n), x);
 }
@@ -268,7 +295,11 @@ BULSSI_INLINE Vec<T> expm1(Vec<T> x) {
 template <class T>
 BULSSI_INLINE Vec<T> log(Vec<T> x) {
   Vec<T> e, m = detail::log_reduce(x, e);
-  return detail::log_edges(x, detail::log_sum(m - 1.0, e));
+  Vec<T> r = detail::log_sum(m - 1.0, e);
+  if constexpr (detail::log_has_edges)
+    return r;
+  else
+    return detail::log_edges(x, r);
 }
 
 // log(1 + x), relatively accurate near 0. 1.5 ULP. What 1 + x rounds away is added to the reduced argument.
@@ -277,9 +308,15 @@ BULSSI_INLINE Vec<T> log1p(Vec<T> x) {
   Vec<T> u = x + 1.0;
   Vec<T> lost = select(x < 1.0, x - (u - 1.0), 1.0 - (u - x));
   Vec<T> e, m = detail::log_reduce(u, e);
-  constexpr double bias = detail::exponent_bias<T>;
-  Vec<T> f = (m - 1.0) + lost * exp2i(select(e < bias, -e, -bias));
-  Vec<T> r = detail::log_edges(u, detail::log_sum(f, e));
+  Vec<T> r;
+  if constexpr (detail::log_has_edges) {
+    r = detail::log_sum((m - 1.0) + scale(lost, -e), e);
+    r = select(x == -1.0, -inf, select(x < inf, r, x));
+  } else {
+    constexpr double bias = detail::exponent_bias<T>;
+    r = detail::log_sum((m - 1.0) + lost * exp2i(-min_or_second(e, Vec<T>(bias))), e);
+    r = detail::log_edges(u, r);
+  }
   return select(abs(x) < detail::pick<T>(0x1p-40, 0x1p-80), x, r);  // also keeps -0 and denormals
 }
 
@@ -359,7 +396,8 @@ BULSSI_INLINE Vec<T> cosh(Vec<T> x) {
 template <class T>
 BULSSI_INLINE Vec<T> tanh(Vec<T> x) {
   Vec<T> a = abs(x), z = x * x, q;
-  Vec<T> big = 1.0 - 2.0 / (exp(a + a) + 1.0);
+  Vec<T> c = min_or_second(Vec<T>(detail::pick<T>(20.0, 40.0)), a + a);  // the result rounds to 1 before
+  Vec<T> big = 1.0 - 2.0 / (detail::exp_bounded(c) + 1.0);
   if constexpr (detail::is_single<T>)  // (tanh(x) - x) / x^3 in x^2
     q = detail::poly(z, -0.006282469165, 0.02107775592, -0.05385385753, 0.1333260168, -0.3333331805);
   else
@@ -429,8 +467,7 @@ BULSSI_INLINE Vec<double> pow_positive_single(Vec<double> x, Vec<double> y) {
                                   0.66666666676060082 * 1.4426950408889634, 2.8853900817779268);
   log2 = select(x == 0.0, -inf, select(x < inf, log2, x));
   Vec<double> t = y * log2;
-  t = select(t < -400.0, -400.0, t);
-  t = select(t > 400.0, 400.0, t);
+  t = clamp(t, -400.0, 400.0);
   Vec<double> n = opaque(t + round_magic<double>) - round_magic<double>, r = t - n;
   Vec<double> p = poly(r, 0.00015476584947208343, 0.0013400537411341056, 0.0096180029140908885, 0.055503271239019145,
                        0.24022651353459729, 0.69314720655749162);

@@ -30,7 +30,7 @@ BULSSI_INLINE Vec<T> erfcx_positive(Vec<T> a) {
 // e^(-a^2), the square in two parts
 template <class T>
 BULSSI_INLINE Vec<T> exp_minus_square(Vec<T> a) {
-  a = select(a > pick<T>(20.0, 40.0), pick<T>(20.0, 40.0), a);
+  a = min_or_second(Vec<T>(pick<T>(20.0, 40.0)), a);
   Pair<T> s = two_prod(a, a);
   return exp_pair(-s.hi, -s.lo);
 }
@@ -52,7 +52,7 @@ BULSSI_INLINE Vec<T> erf_poly(Vec<T> z) {
 template <class T>
 BULSSI_INLINE Vec<T> erf(Vec<T> x) {
   constexpr double top = detail::pick<T>(4.0, 6.0);  // erf rounds to 1 before
-  Vec<T> a = abs(x), c = select(a > top, top, a), p;
+  Vec<T> a = abs(x), c = min_or_second(Vec<T>(top), a), p;
   if constexpr (detail::is_single<T>)
     p = detail::poly(c, -1.817855203e-05, 0.0003969086279, -0.003971941928, 0.02455508572, -0.107354949, -0.6342260803,
                      -1.129065447, 7.909546617e-05);
@@ -63,7 +63,7 @@ BULSSI_INLINE Vec<T> erf(Vec<T> x) {
                      -2.9678345718850584e-05, 7.60383422516038e-05, -0.00012986329086852249, 4.8005373026786969e-05,
                      0.00052411667029714823, -0.0016508859026373632, 0.00018658768970609971, 0.019135598162875578,
                      -0.10277331648169749, -0.63662023459025074, -1.1283789565289251, -2.9380526001757085e-08);
-  return select(a < 1.0, x * detail::erf_poly(x * x), copysign(1.0 - exp(p), x));
+  return select(a < 1.0, x * detail::erf_poly(x * x), copysign(1.0 - detail::exp_bounded(p), x));
 }
 // 1 - erf(x), relatively accurate far to the right. 4 ULP.
 template <class T>
@@ -76,7 +76,7 @@ inline Vec<T> erfc(Vec<T> x) {
 template <class T>
 inline Vec<T> erfcx(Vec<T> x) {
   Vec<T> a = abs(x), r = detail::erfcx_positive(a);
-  a = select(a > detail::pick<T>(20.0, 40.0), detail::pick<T>(20.0, 40.0), a);
+  a = min_or_second(Vec<T>(detail::pick<T>(20.0, 40.0)), a);
   detail::Pair<T> s = detail::two_prod(a, a);
   return select(x < 0.0, detail::exp_pair(s.hi, s.lo) * 2.0 - r, r);
 }
@@ -86,7 +86,7 @@ template <class T>
 inline Vec<T> ndtr(Vec<T> x) {
   constexpr double far = detail::pick<T>(20.0, 40.0);
   Vec<T> a = abs(x), h = x * 0.70710678118654752;
-  a = select(a > far, far, a);
+  a = min_or_second(Vec<T>(far), a);
   detail::Pair<T> s = detail::two_prod(a, a);
   Vec<T> e = detail::exp_pair(s.hi * -0.5, s.lo * -0.5) * detail::erfcx_positive(a * 0.70710678118654752) * 0.5;
   Vec<T> r = select(x < 0.0, e, 1.0 - e);

@@ -44,8 +44,7 @@ BULSSI_INLINE Vec<T> sin_poly(Vec<T> r) {
     p = poly(z, 2.7219564646747156e-15, -7.6430946970824572e-13, 1.6058945015131562e-10, -2.5052107011076811e-08,
              2.7557319213088301e-06, -0.00019841269841223841, 0.0083333333333332465, -0.16666666666666666);
   Vec<T> y = r * z * p + r;  // near pi / 2 the rounding could pass 1
-  y = select(y > 1.0, 1.0, y);
-  return select(y < -1.0, -1.0, y);
+  return clamp(y, -1.0, 1.0);
 }
 // -x where the integral number in t's low mantissa bits is odd (t = number + round_magic)
 template <class T>

@@ -1,5 +1,6 @@
-"""vec.h and vecmath.h, built for every ISA that this machine runs: edge values, and errors against mpmath within the bounds
-that the functions' own comments state."""
+"""vec.h and vecmath.h, built for every ISA that this machine runs: edge values, and errors against mpmath.
+
+The bounds are those that the functions' own comments state."""
 
 from __future__ import annotations
 
@@ -310,7 +311,7 @@ CASES: dict[str, Case] = {
         1e-9,
     ),
 }
-# Where SciPy's edge values are not PyTorch's: infinities, huge arguments, zeta and incomplete gamma outside their domains.
+# Where SciPy's edge values are not PyTorch's: infinities, huge arguments, arguments outside the domain.
 UNLIKE_SCIPY = {"i0", "i1", "j0", "j1", "y0", "y1", "lgamma", "digamma", "tgamma", "zeta", "igamma", "igammac"}
 EXACT = {"fmod": np.fmod, "remainder": python_remainder, "floor_divide": np.floor_divide, "nextafter": np.nextafter}
 
