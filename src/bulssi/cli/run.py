@@ -1,0 +1,237 @@
+"""`bulssi run script.py`: a PyTorch script, with torch meaning Bulssi."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import linecache
+import os
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+import bulssi
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["TORCH_VERSION", "install", "run"]
+
+TORCH_VERSION = "2.13.0+bulssi"  # what programs that ask for torch.__version__ are told
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class _Torch(types.ModuleType):
+    """The module `torch`: bulssi, but for its name and version."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            return getattr(bulssi, "__all__", None) or [n for n in dir(bulssi) if not n.startswith("_")]
+        try:
+            return getattr(bulssi, name)
+        except AttributeError:
+            # A program that did `import torch` expects torch.optim and the like to be there.
+            if name.startswith("_") or importlib.util.find_spec(f"bulssi.{name}") is None:
+                raise
+            return importlib.import_module(f"bulssi.{name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__"):
+            super().__setattr__(name, value)
+        elif getattr(bulssi, name, self) is not value:
+            setattr(bulssi, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(bulssi, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(bulssi)
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds torch and torch.* as bulssi and bulssi.*, the very same modules."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "torch" and not fullname.startswith("torch."):
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        if spec.name == "torch":
+            module = _Torch("torch", bulssi.__doc__)
+            module.__version__ = TORCH_VERSION
+            return module
+        own = "bulssi" + spec.name[len("torch") :]
+        try:
+            module = importlib.import_module(own)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (own == error.name or own.startswith(error.name + ".")):
+                raise  # something that the module itself needs
+            module = self._attribute(own)
+            if module is None:
+                raise ModuleNotFoundError(f"No module named '{spec.name}'", name=spec.name) from None
+        self.specs = {**getattr(self, "specs", {}), spec.name: module.__spec__}
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        if isinstance(module, _Torch):
+            return
+        # The import system has just written the alias's spec into the module; it stays itself.
+        name = module.__spec__.name if module.__spec__ is not None else ""
+        module.__spec__ = self.specs.pop(name, module.__spec__)
+
+    @staticmethod
+    def _attribute(own: str) -> types.ModuleType | None:
+        """A namespace that is a module object without a file of its own."""
+        value: Any = bulssi
+        for part in own.split(".")[1:]:
+            value = getattr(value, part, None)
+        return value if isinstance(value, types.ModuleType) else None
+
+
+def install() -> None:
+    """Makes `import torch` give Bulssi in this process, from now on."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        for name in [n for n in sys.modules if n == "torch" or n.startswith("torch.")]:
+            del sys.modules[name]
+        sys.meta_path.insert(0, _Finder())
+
+
+def run(script: str, args: Sequence[str]) -> int:
+    """Runs a script as `python script args` does, with torch meaning Bulssi; returns the exit code."""
+    try:
+        with open(script, "rb") as file:
+            source = file.read()
+    except OSError as error:
+        print(f"bulssi run: {script}: {error.strerror}", file=sys.stderr)
+        return 2
+    install()
+    path = os.path.abspath(script)
+    sys.argv = [script, *args]
+    sys.path[0:1] = [os.path.dirname(path)]
+    main = types.ModuleType("__main__")
+    main.__file__ = script
+    main.__dict__["__builtins__"] = __builtins__
+    before, sys.modules["__main__"] = sys.modules["__main__"], main
+    try:
+        exec(compile(source, script, "exec"), main.__dict__)
+    except SystemExit as leaving:
+        return _exit_code(leaving.code)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        _report(error, script)
+        return 1
+    finally:
+        sys.modules["__main__"] = before
+        _flush()
+    return 0
+
+
+def _exit_code(code: Any) -> int:
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for what exit handlers still print
+
+
+# ------------------------------------------------------------------------------------------------------ missing names
+
+
+def _report(error: BaseException, script: str) -> None:
+    """An exception that the script did not catch: one paragraph for a missing name, else the script's traceback."""
+    missing = describe_missing(error)
+    if missing is not None:
+        print(missing, file=sys.stderr)
+        return
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != script:
+        trace = trace.tb_next
+    sys.excepthook(type(error), error, trace or None)
+
+
+def describe_missing(error: BaseException) -> str | None:
+    """For a name of torch that Bulssi does not have: which, where, and what comes closest. Else None."""
+    found = _missing_module(error) or _missing_attribute(error)
+    if found is None:
+        return None
+    name, candidates = found
+    where, line = _place(error)
+    text = f"{where}: {name} is not in Bulssi {bulssi.__version__}"
+    if line:
+        text += f"\n    {line}"
+    close = _closest(name.rpartition(".")[2], candidates)
+    if close:
+        prefix = name.rpartition(".")[0]
+        text += "\n  closest: " + ", ".join(f"{prefix}.{other}" if prefix else other for other in close)
+    return text
+
+
+def _closest(name: str, candidates: Sequence[str]) -> list[str]:
+    lower = {other.lower(): other for other in candidates}
+    close = [lower[other] for other in difflib.get_close_matches(name.lower(), lower, n=4, cutoff=0.6)]
+    close += [other for other in sorted(candidates) if name.lower() in other.lower() and other not in close][:3]
+    return close[:5]
+
+
+def _missing_module(error: BaseException) -> tuple[str, list[str]] | None:
+    if not isinstance(error, ModuleNotFoundError) or not (error.name or "").startswith("torch."):
+        return None
+    import pkgutil
+
+    parent = error.name.rpartition(".")[0]
+    own = sys.modules.get("bulssi" + parent[len("torch") :])
+    paths = getattr(own, "__path__", [])
+    return error.name, [info.name for info in pkgutil.iter_modules(paths) if not info.name.startswith("_")]
+
+
+def _missing_attribute(error: BaseException) -> tuple[str, list[str]] | None:
+    if isinstance(error, ImportError) and error.name and (error.name + ".").startswith(("torch.", "bulssi.")):
+        module = sys.modules.get(error.name)
+        message = str(error).split("'")  # cannot import name 'x' from 'torch.nn' (…)
+        if module is None or not str(error).startswith("cannot import name") or len(message) < 2:
+            return None
+        return f"{_torch_name(error.name)}.{message[1]}", dir(module)
+    if not isinstance(error, AttributeError):
+        return None
+    obj, name = getattr(error, "obj", None), getattr(error, "name", None)
+    if obj is None or name is None:
+        return None
+    if isinstance(obj, types.ModuleType):
+        owner = obj.__name__
+    else:
+        kind = obj if isinstance(obj, type) else type(obj)
+        owner = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "torch" else f"torch.{kind.__qualname__}"
+        if issubclass(kind, bulssi.nn.Module):
+            return None  # an attribute of the user's own module
+    if not (owner + ".").startswith(("torch.", "bulssi.")):
+        return None
+    return f"{_torch_name(owner)}.{name}", [other for other in dir(obj) if not other.startswith("_")]
+
+
+def _torch_name(name: str) -> str:
+    """A name of this library as PyTorch's."""
+    name = "torch" + name[len("bulssi") :] if (name + ".").startswith("bulssi.") else name
+    return name.replace("torch._core", "torch")
+
+
+def _place(error: BaseException) -> tuple[str, str]:
+    """File and line of the user's code that the error came from, and its text."""
+    found = ("the script", "")
+    trace = error.__traceback__
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if not os.path.abspath(filename).startswith(_HERE + os.sep) and not filename.startswith("<frozen"):
+            found = (f"{filename}:{trace.tb_lineno}", linecache.getline(filename, trace.tb_lineno).strip())
+        trace = trace.tb_next
+    return found

@@ -1,0 +1,207 @@
+"""The command line, the digits, and the table of layers."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import bulssi
+from bulssi.cli import _plots, main
+from bulssi.cli.info import thread_reason
+
+
+def bulssi_command(*args: object, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "bulssi", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def script(folder: pathlib.Path, text: str, name: str = "script.py") -> pathlib.Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_run_maps_torch(tmp_path: pathlib.Path) -> None:
+    script(tmp_path, "VALUE = 5", "helper.py")
+    path = script(
+        tmp_path,
+        """
+import sys
+import helper
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torch.optim
+from torch.utils.data import DataLoader, TensorDataset
+from torch import nn as again, optim
+from torch.optim.lr_scheduler import StepLR
+import bulssi
+assert torch.Tensor is bulssi.Tensor and nn is again is bulssi.nn is torch.nn and F is bulssi.nn.functional
+assert sys.modules["torch.nn"] is sys.modules["bulssi.nn"] and bulssi.nn.__spec__.name == "bulssi.nn"
+assert __name__ == "__main__" and __file__ == sys.argv[0] and sys.modules["__main__"].helper is helper
+assert tuple(int(part) for part in torch.__version__.split("+")[0].split(".")) >= (2, 0)
+print(helper.VALUE, sys.argv[1:], torch.ones(2))
+sys.exit(3)
+""",
+    )
+    done = bulssi_command("run", path, "--epochs", "2")
+    assert done.stderr == ""
+    assert done.stdout == "5 ['--epochs', '2'] tensor([1., 1.])\n" and done.returncode == 3
+
+
+def test_run_star_import_and_pickles_of_main(tmp_path: pathlib.Path) -> None:
+    path = script(
+        tmp_path,
+        "from torch import *\nimport pickle\nclass A: pass\n"
+        "assert type(pickle.loads(pickle.dumps(A()))) is A\nprint(zeros(1))\n",
+    )
+    done = bulssi_command("run", path)
+    assert (done.stdout, done.stderr, done.returncode) == ("tensor([0.])\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    "line,name,close",
+    [
+        ("torch.onez(3)", "torch.onez", "torch.ones"),
+        ("torch.nn.Lineer(3, 4)", "torch.nn.Lineer", "torch.nn.Linear"),
+        ("from torch.nn import Lineer", "torch.nn.Lineer", "torch.nn.Linear"),
+        ("import torch.optin", "torch.optin", "torch.optim"),
+        ("torch.ones(3).reshap(3)", "torch.Tensor.reshap", "torch.Tensor.reshape"),
+        ("torch.optim.Adan", "torch.optim.Adan", "torch.optim.Adam"),
+    ],
+)
+def test_a_missing_name_is_told(tmp_path: pathlib.Path, line: str, name: str, close: str) -> None:
+    path = script(tmp_path, f"import torch\n\ndef f():\n    {line}\n\nf()\n")
+    done = bulssi_command("run", path)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert lines[0].startswith(f"{path}:4: {name} is not in Bulssi")
+    assert lines[1].strip() == line
+    assert close in lines[2].removeprefix("  closest: ").split(", ")
+
+
+def test_other_errors_have_the_scripts_traceback(tmp_path: pathlib.Path) -> None:
+    path = script(tmp_path, "import torch\ndef f():\n    return 1 / 0\nf()\n")
+    done = bulssi_command("run", path)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and lines[0] == "Traceback (most recent call last):"
+    assert lines[1] == f'  File "{path}", line 4, in <module>' and lines[-1].startswith("ZeroDivisionError")
+    path = script(
+        tmp_path,
+        "import torch\nclass Net(torch.nn.Module):\n"
+        "    def forward(self, x): return self.fc(x)\nNet()(torch.ones(1))\n",
+    )
+    assert "has no attribute 'fc'" in bulssi_command("run", path).stderr.splitlines()[-1]
+    path = script(tmp_path, "import torch\ntry:\n    torch.onez\nexcept AttributeError:\n    print('caught')\n")
+    assert bulssi_command("run", path).stdout == "caught\n"
+    path = script(tmp_path, "x = (\n")
+    assert "SyntaxError" in bulssi_command("run", path).stderr
+    path = script(tmp_path, "import sys\nsys.exit('a message')\n")
+    done = bulssi_command("run", path)
+    assert (done.stderr, done.returncode) == ("a message\n", 1)
+
+
+def test_wrong_usage_has_no_traceback() -> None:
+    done = bulssi_command("run", "no-such-file.py")
+    assert (done.stderr, done.returncode) == ("bulssi run: no-such-file.py: No such file or directory\n", 2)
+    for args in ([], ["fly"], ["run"], ["demo", "--epochs", "0"], ["demo", "--epochs", "x"]):
+        done = bulssi_command(*args)
+        assert done.returncode == 2 and "usage: bulssi" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["demo", "--help"], ["info", "--help"]])
+def test_help(args: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    assert caught.value.code == 0 and "usage: bulssi" in capsys.readouterr().out
+
+
+def test_info(capsys: pytest.CaptureFixture) -> None:
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    assert bulssi.__version__ in rows["bulssi"] and str(bulssi.get_num_threads()) in rows["threads"]
+    assert "processors" in thread_reason() and {"python", "cuda", "blas", "numpy"} <= rows.keys()
+
+
+def test_demo(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    before = bulssi.get_rng_state()
+    try:
+        assert main(["demo", "--epochs", "2", "--out", str(tmp_path / "out")]) == 0
+    finally:
+        bulssi.set_rng_state(before)
+    out = capsys.readouterr().out
+    assert "1437 handwritten digits to learn from, 360 held out" in out and "of the held-out digits right" in out
+    assert (tmp_path / "out" / "checkpoint.pt").exists()
+    assert bulssi.load(tmp_path / "out" / "checkpoint.pt")["epochs"] == 2
+    pytest.importorskip("matplotlib")
+    for name in ("learning-curve.png", "confusion.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_whole_demo_learns(tmp_path: pathlib.Path) -> None:
+    done = bulssi_command("demo", "--out", tmp_path)
+    assert done.returncode == 0
+    accuracy = float(done.stdout.split("% of the held-out")[0].rsplit("\n", 1)[1])
+    assert accuracy >= 98
+
+
+def test_demo_where_nothing_can_be_written(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = bulssi_command("demo", "--out", tmp_path / "file" / "x")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_terminal_plots() -> None:
+    curve = _plots.curve_text([1.0, 0.1, 0.01], [1.0, 0.2, 0.05])
+    assert curve[1].startswith("  1.0000 |") and curve[10].startswith("  0.0100 |") and curve[10].rstrip().endswith("*")
+    table = _plots.confusion_text([[3, 0], [1, 12]])
+    assert table[2:] == ["  0    3   ·", "  1    1  12"]
+
+
+def test_digits() -> None:
+    images, labels = bulssi.datasets.digits()
+    assert images.shape == (1797, 8, 8) and images.dtype == bulssi.uint8 and labels.dtype == bulssi.int64
+    assert (int(images.min()), int(images.max())) == (0, 16)
+    assert bulssi.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert images[0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
+    folder = pathlib.Path(bulssi.datasets.__file__).parent
+    assert (folder / "digits.bin").stat().st_size < 100_000
+    assert "CC BY 4.0" in (folder / "digits.LICENSE.txt").read_text()
+
+
+class Two(bulssi.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = bulssi.nn.Linear(6, 4)
+        self.lstm = bulssi.nn.LSTM(4, 5, batch_first=True)
+        self.up = bulssi.nn.ConvTranspose1d(7, 2, 3)
+        self.tied = self.table
+
+    def forward(self, x, y):
+        h, _ = self.lstm(self.tied(self.table(x)[..., :4].repeat(1, 1, 2)[..., :6]))
+        return {"h": h, "up": self.up(y)}
+
+
+def test_summary(capsys: pytest.CaptureFixture) -> None:
+    model = Two()
+    model.up.weight.requires_grad_(False)
+    found = bulssi.summary(model, [(2, 7, 6), (2, 7, 9)])
+    out = capsys.readouterr().out
+    assert str(found) + "\n" == out
+    rows = {layer.name: layer for layer in found.layers}
+    assert found.parameters == sum(p.numel() for p in model.parameters())
+    assert found.parameters - found.trainable == model.up.weight.numel()
+    assert sum(layer.parameters for layer in found.layers) == found.parameters, "shared ones are counted once"
+    assert rows["lstm"].multiply_adds == 14 * (20 * 4 + 20 * 5) and rows["lstm"].output.startswith("[2, 7, 5]")
+    assert rows["up"].multiply_adds == 2 * 7 * 9 * 2 * 3
+    assert [layer.multiply_adds for layer in found.layers if layer.kind == "Linear"] == [14 * 24, 14 * 24]
+    assert model.training and not model._forward_hooks and not model.lstm._forward_pre_hooks
+    assert "of them frozen" in out and os.linesep.join(out.splitlines()[:1]).startswith("layer")
+    with pytest.raises(Exception):  # noqa: B017 - whatever the model raises
+        bulssi.summary(model, (2, 7, 9))
+    assert model.training and not model._forward_hooks
