@@ -40,8 +40,8 @@ class Summary(NamedTuple):
             rows.append((name, layer.output, _count(layer.parameters), _count(layer.multiply_adds)))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = [
-            f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
-            for row in rows
+            f"{name:<{widths[0]}}  {output:<{widths[1]}}  {count:>{widths[2]}}  {work:>{widths[3]}}"
+            for name, output, count, work in rows
         ]
         rule = "-" * len(lines[0])
         frozen = self.parameters - self.trainable
