@@ -1,4 +1,4 @@
-#include "alloc.h"
+#include "core/base/alloc.h"
 
 #include <pthread.h>
 #include <sys/mman.h>

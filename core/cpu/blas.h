@@ -1,0 +1,25 @@
+// BLAS and LAPACK from the scipy-openblas32 package, opened at first use: importing bulssi does not load the library.
+#pragma once
+
+namespace bulssi {
+
+// Where the shared library is; Python hands it over once. Takes effect until the library has been opened.
+void blas_set_library_path(const char* path);
+bool blas_loaded() noexcept;
+// What the library says about itself, or an empty string when it is not loaded.
+const char* blas_config();
+
+namespace blas_detail {
+void* find(const char* name);
+}
+
+// The function `name` (without the package's prefix "scipy_": "dgesdd_", "cblas_dgemm"), with 32-bit integers. Opens
+// the library if need be. Throws Error, naming the path, when the library or the function is missing. The library runs
+// on the calling thread alone: threads are ours. Call through a static, so that the look-up happens once:
+//   static const auto dgesdd = blas<void(char*, int*, …)>("dgesdd_");
+template <class Function>
+Function* blas(const char* name) {
+  return reinterpret_cast<Function*>(blas_detail::find(name));
+}
+
+}  // namespace bulssi

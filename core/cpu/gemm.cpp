@@ -1,0 +1,494 @@
+// Matrix products: which path is taken when.
+//
+//   path      when                                             what
+//   row       m == 1 or n == 1                                 b streamed once, eight rows at a time, or dot products
+//   dot       both operands contiguous along k, k >= 9 m       no packing: lanes run along k and are summed at the end
+//   direct    fewer than a million multiply-adds               register tiles straight on the operands, on one thread;
+//                                                              only a b that is contiguous along k is packed
+//   parts     k much longer than c is large                    k is cut into pieces whose products are added in order
+//   blocked   everything else                                  blocks of k; both operands packed once, tiles of c over
+//   the threads
+//
+// Measured (two AVX-512 cores, f32, GFLOP/s): see the table in the commit that introduced this file, and bench/.
+// All products go through these kernels: beside a BLAS the packed path is as fast from 256 up, and the direct path
+// needs no call into a library that takes longer to decide than a product of 16 x 16 takes. blas.h serves LAPACK.
+#include "core/cpu/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "core/base/alloc.h"
+#include "core/base/threads.h"
+#include "core/cpu/cpu.h"
+#include "core/cpu/gemm_kernels.h"
+
+#define BULSSI_DECLARE_GEMM(name) extern "C" const bulssi::GemmTable* bulssi_gemm_##name();
+BULSSI_FOR_ISAS(BULSSI_DECLARE_GEMM)
+#undef BULSSI_DECLARE_GEMM
+
+namespace bulssi {
+namespace {
+
+const GemmTable& choose_table() {
+#define BULSSI_TRY_GEMM(name) \
+  if (!std::strcmp(cpu::isa(), #name)) return *bulssi_gemm_##name();
+  BULSSI_FOR_ISAS(BULSSI_TRY_GEMM)
+#undef BULSSI_TRY_GEMM
+  fail(ErrorKind::runtime, "matrix product: no kernels for the instruction set ", cpu::isa());
+}
+const GemmTable& table() {
+  static const GemmTable& t = choose_table();
+  return t;
+}
+template <class T>
+const GemmKernels<T>& kernels() {
+  if constexpr (std::is_same_v<T, float>)
+    return table().f32;
+  else
+    return table().f64;
+}
+
+constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which one thread is faster than two
+constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread should take at a time, at least
+constexpr int64_t kDepth = 384;                  // of a block of k: a packed panel of b fits the first-level cache
+constexpr int64_t kTileRows = 112, kTileCols = 256;
+constexpr int64_t kFewRows = 48;                         // up to here b is not read often enough to be worth packing
+constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Uninitialised elements for the duration of a call.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)), p_(static_cast<T*>(allocate(bytes_))) {}
+  ~Scratch() { deallocate(p_, bytes_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return p_; }
+
+ private:
+  size_t bytes_;
+  T* p_;
+};
+
+// An operand as a function of its two indices; one of the strides is 1 (or its extent is).
+template <class T>
+struct Matrix {
+  const T* p;
+  int64_t row, col;
+  Matrix at(int64_t i, int64_t j) const { return {p + i * row + j * col, row, col}; }
+  Matrix transposed() const { return {p, col, row}; }
+};
+
+// A product in the making: c = alpha a b + beta c + bias.
+template <class T>
+struct Product {
+  int64_t m, n, k;
+  Matrix<T> a, b;
+  T* c;
+  int64_t ldc;
+  T alpha, beta;
+  const T* bias;
+};
+
+// ---- splitting
+// -------------------------------------------------------------------------------------------------------
+
+// c cut into rows x cols tiles of about equal size, columns at multiples of a unit.
+struct Grid {
+  int64_t m, n, unit, rows, cols;
+
+  Grid(int64_t m, int64_t n, int64_t k, int64_t unit, int64_t most_rows, int64_t most_cols) : m(m), n(n), unit(unit) {
+    const int64_t units = ceil_div(n, unit);
+    rows = ceil_div(m, most_rows);
+    cols = std::min(units, ceil_div(n, most_cols));
+    // Enough tiles for many threads, as long as each is worth taking. Halving the longer side keeps the most reuse.
+    while (rows * cols < 64 && m * n * k / (rows * cols) >= 2 * kTileWork) {
+      const bool by_rows = m / rows >= n / cols ? m / rows >= 16 : cols * 2 > units && m / rows >= 16;
+      if (by_rows)
+        rows *= 2;
+      else if (cols * 2 <= units)
+        cols *= 2;
+      else
+        break;
+    }
+  }
+  // f(first row, rows, first column, columns) for every tile, over the threads.
+  template <class F>
+  void run(F&& f) const {
+    const int64_t units = ceil_div(n, unit);
+    parallel_for(rows * cols, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; t++) {
+        const int64_t r = t % rows, s = t / rows;
+        const int64_t i = m * r / rows, j = std::min(n, units * s / cols * unit);
+        f(i, m * (r + 1) / rows - i, j, std::min(n, units * (s + 1) / cols * unit) - j);
+      }
+    });
+  }
+};
+
+template <class T>
+GemmBlock<T> block_of(const Product<T>& g) {
+  return {g.m, g.n, g.k, g.a.p, g.a.row, g.a.col, g.b.p, g.b.row, 0, g.c, g.ldc, g.alpha, g.beta, g.bias, 0, 0, {}};
+}
+
+// ---- the paths
+// -------------------------------------------------------------------------------------------------------
+
+// c = beta c + bias: what is left without a product.
+template <class T>
+void scale_rows(int64_t m, int64_t n, T* c, int64_t ldc, T beta, const T* bias) {
+  for (int64_t i = 0; i < m; i++, c += ldc) {
+    for (int64_t j = 0; j < n; j++)
+      c[j] = static_cast<T>((bias ? bias[j] : T(0)) + (beta == T(0) ? T(0) : static_cast<T>(beta * c[j])));
+  }
+}
+
+template <class T>
+void dot_path(const Product<T>& g) {
+  const auto run = [&](int64_t i, int64_t rows, int64_t j, int64_t cols) {
+    GemmBlock<T> block = block_of(g);
+    block.m = rows;
+    block.n = cols;
+    block.a += i * g.a.row;
+    block.b += j * g.b.col;
+    block.b_row = g.b.col;
+    block.c += i * g.ldc + j;
+    if (g.bias) block.bias += j;
+    kernels<T>().dot(block);
+  };
+  if (g.m * g.n * g.k < kSerial) return run(0, g.m, 0, g.n);
+  Grid(g.m, g.n, g.k, 8, 48, 256).run(run);
+}
+
+// One row, b contiguous along n.
+template <class T>
+void row_path(const Product<T>& g) {
+  Scratch<T> scaled(g.alpha == T(1) ? 0 : g.k);
+  const T* x = g.a.p;
+  int64_t step = g.a.col;
+  if (g.alpha != T(1)) {
+    for (int64_t p = 0; p < g.k; p++) scaled.get()[p] = g.alpha * x[p * step];
+    x = scaled.get();
+    step = 1;
+  }
+  const auto run = [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; j += 2048) {  // the part of c stays in the first-level cache
+      const int64_t n = std::min<int64_t>(2048, end - j);
+      scale_rows(1, n, g.c + j, 0, g.beta, g.bias ? g.bias + j : nullptr);
+      kernels<T>().stream(n, g.k, x, step, g.b.p + j, g.b.row, g.c + j);
+    }
+  };
+  const int64_t unit = 64;
+  parallel_for(g.n, std::max(unit, ceil_div(kTileWork / 2, g.k * unit) * unit), run);
+}
+
+// Packs both operands for a block of k and computes the tiles of c.
+template <class T>
+void packed_block(const Product<T>& g, T* a_scratch, T* b_scratch) {
+  const GemmKernels<T>& f = kernels<T>();
+  const GemmPanels rows(g.m, f.rows);
+  const int64_t panel = f.panel, b_panels = ceil_div(g.n, panel);
+  const int64_t chunk = std::clamp<int64_t>(b_panels / 8, 1, 8), a_chunks = ceil_div(rows.count, chunk),
+                b_chunks = ceil_div(b_panels, chunk);
+  parallel_for(a_chunks + b_chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+      if (t < a_chunks) {
+        for (int64_t r = t * chunk; r < std::min(rows.count, (t + 1) * chunk); r++) {
+          const int64_t i = rows.first(r);
+          f.pack_rows(rows.rows(r), g.k, g.a.at(i, 0).p, g.a.row, g.a.col, a_scratch + i * g.k);
+        }
+      } else {
+        const int64_t j = (t - a_chunks) * chunk * panel;
+        f.pack_panels(g.k, std::min(chunk * panel, g.n - j), g.b.at(0, j).p, g.b.row, g.b.col, b_scratch + j * g.k);
+      }
+    }
+  });
+  const Grid grid(rows.count, g.n, g.k * rows.rows(0), panel, ceil_div(kTileRows, f.rows), kTileCols);
+  grid.run([&](int64_t first, int64_t count, int64_t j, int64_t cols) {
+    GemmBlock<T> block = block_of(g);
+    block.n = cols;
+    block.a = a_scratch;
+    block.a_panels = count;
+    block.a_first = first;
+    block.panels = rows;
+    block.b = b_scratch + j * g.k;
+    block.b_panel = g.k * panel;
+    block.c += j;
+    if (g.bias) block.bias += j;
+    f.block(block);
+  });
+}
+
+// c in tiles, a as it is; b as it is or packed. For few rows.
+template <class T>
+void few_rows_path(const Product<T>& g) {
+  const GemmKernels<T>& f = kernels<T>();
+  const int64_t panel = f.panel, panels = ceil_div(g.n, panel);
+  const bool pack = g.b.col != 1;
+  Scratch<T> packed(pack ? g.k * panels * panel : 0);
+  // Tiles of all rows: the thread that packs a part of b is the one that uses it.
+  const auto run = [&](int64_t, int64_t, int64_t j, int64_t cols) {
+    GemmBlock<T> block = block_of(g);
+    block.n = cols;
+    block.b += j;
+    if (pack) {
+      T* part = packed.get() + j * g.k;
+      f.pack_panels(g.k, cols, g.b.at(0, j).p, g.b.row, g.b.col, part);
+      block.b = part;
+      block.b_panel = g.k * panel;
+    }
+    block.c += j;
+    if (g.bias) block.bias += j;
+    f.block(block);
+  };
+  if (g.m * g.n * g.k < kSerial) return run(0, 1, 0, g.n);
+  Grid(1, g.n, g.m * g.k, panel, 1, kTileCols).run(run);
+}
+
+template <class T>
+void blocked_path(const Product<T>& g) {
+  const int64_t panel = kernels<T>().panel;
+  const int64_t blocks = ceil_div(g.k, kDepth), depth = ceil_div(g.k, blocks);
+  const int64_t rows = std::min(g.m, kBlockRows), cols = std::min(g.n, kBlockCols);
+  Scratch<T> a_scratch(rows * depth);
+  Scratch<T> b_scratch(depth * ceil_div(cols, panel) * panel);
+  for (int64_t j = 0; j < g.n; j += cols) {
+    for (int64_t p = 0; p < g.k; p += depth) {
+      for (int64_t i = 0; i < g.m; i += rows) {
+        Product<T> part = g;
+        part.m = std::min(rows, g.m - i);
+        part.n = std::min(cols, g.n - j);
+        part.k = std::min(depth, g.k - p);
+        part.a = g.a.at(i, p);
+        part.b = g.b.at(p, j);
+        part.c += i * g.ldc + j;
+        if (p == 0) {
+          if (g.bias) part.bias += j;
+        } else {
+          part.beta = T(1);
+          part.bias = nullptr;
+        }
+        packed_block(part, a_scratch.get(), b_scratch.get());
+      }
+    }
+  }
+}
+
+template <class T>
+void product(const Product<T>& g);
+
+// k in `parts` pieces, each with its own c; they are added in order.
+template <class T>
+void parts_path(const Product<T>& g, int64_t parts) {
+  const int64_t size = g.m * g.n;
+  Scratch<T> partial(parts * size);
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+      const int64_t p = g.k * t / parts;
+      product<T>({g.m, g.n, g.k * (t + 1) / parts - p, g.a.at(0, p), g.b.at(p, 0), partial.get() + t * size, g.n,
+                  g.alpha, T(0), nullptr});
+    }
+  });
+  for (int64_t i = 0; i < g.m; i++) {
+    T* c = g.c + i * g.ldc;
+    T* sum = partial.get() + i * g.n;
+    for (int64_t t = 1; t < parts; t++) {
+      const T* more = sum + t * size;
+      for (int64_t j = 0; j < g.n; j++) sum[j] += more[j];
+    }
+    scale_rows(1, g.n, c, 0, g.beta, g.bias ? g.bias : nullptr);
+    if (g.beta == T(0) && !g.bias)
+      for (int64_t j = 0; j < g.n; j++) c[j] = sum[j];
+    else
+      for (int64_t j = 0; j < g.n; j++) c[j] += sum[j];
+  }
+}
+
+template <class T>
+void product(const Product<T>& g) {
+  if (g.m <= 0 || g.n <= 0) return;
+  if (g.k <= 0 || g.alpha == T(0)) return scale_rows(g.m, g.n, g.c, g.ldc, g.beta, g.bias);
+  if (g.n == 1 && g.m > 1 && !g.bias) {
+    // As a row: (a b)' = b' a'.
+    if (g.ldc == 1)
+      return product<T>({1, g.m, g.k, g.b.transposed(), g.a.transposed(), g.c, g.m, g.alpha, g.beta, nullptr});
+    Scratch<T> row(g.m);
+    product<T>({1, g.m, g.k, g.b.transposed(), g.a.transposed(), row.get(), g.m, g.alpha, T(0), nullptr});
+    for (int64_t i = 0; i < g.m; i++) {
+      T& c = g.c[i * g.ldc];
+      c = row.get()[i] + (g.beta == T(0) ? T(0) : g.beta * c);
+    }
+    return;
+  }
+  const int64_t work = g.m * g.n * g.k;
+  if (work >= kSerial && g.k >= 4096 && g.m * g.n <= 16384) return parts_path(g, std::min<int64_t>(64, g.k / 2048));
+  const bool dots = g.a.col == 1 && g.b.row == 1 && (g.m == 1 || (g.k >= 9 * g.m && g.k >= 64));
+  if (dots) return dot_path(g);
+  if (g.m == 1 && g.b.col == 1) return row_path(g);
+  if (work < kSerial || g.m <= kFewRows) return few_rows_path(g);
+  blocked_path(g);
+}
+
+// ---- types
+// -----------------------------------------------------------------------------------------------------------
+
+// Integers: rows of c updated by rows of b. Unsigned arithmetic, because overflow wraps.
+template <class T>
+void integer_product(int64_t m, int64_t n, int64_t k, T alpha, Matrix<T> a, Matrix<T> b, T beta, T* c, int64_t ldc,
+                     const T* bias) {
+  using U = std::make_unsigned_t<T>;
+  // Narrow types would be promoted to int, where a product of two 16-bit numbers overflows.
+  using W = std::conditional_t<(sizeof(T) < 4), uint32_t, U>;
+  parallel_for(m, std::max<int64_t>(1, kTileWork / 8 / std::max<int64_t>(1, n * k)), [&](int64_t begin, int64_t end) {
+    Scratch<W> sums(n);
+    W* s = sums.get();
+    for (int64_t i = begin; i < end; i++) {
+      for (int64_t j = 0; j < n; j++) s[j] = 0;
+      if (b.col == 1) {
+        for (int64_t p = 0; p < k; p++) {
+          const W x = static_cast<W>(a.p[i * a.row + p * a.col]);
+          const T* from = b.p + p * b.row;
+          for (int64_t j = 0; j < n; j++) s[j] += x * static_cast<W>(from[j]);
+        }
+      } else {
+        for (int64_t j = 0; j < n; j++) {
+          W sum = 0;
+          for (int64_t p = 0; p < k; p++)
+            sum += static_cast<W>(a.p[i * a.row + p * a.col]) * static_cast<W>(b.p[p * b.row + j * b.col]);
+          s[j] = sum;
+        }
+      }
+      T* out = c + i * ldc;
+      for (int64_t j = 0; j < n; j++) {
+        W v = static_cast<W>(alpha) * s[j] + (bias ? static_cast<W>(bias[j]) : W(0));
+        if (beta != 0) v += static_cast<W>(beta) * static_cast<W>(out[j]);
+        out[j] = static_cast<T>(v);
+      }
+    }
+  });
+}
+
+// f16 and bf16: both operands widened to f32, the result rounded once.
+template <class T>
+void half_product(DType dtype, int64_t m, int64_t n, int64_t k, const Scalar& alpha, Matrix<T> a, Matrix<T> b,
+                  const Scalar& beta, T* c, int64_t ldc, const T* bias) {
+  const auto load = cpu::converters().load[static_cast<int>(dtype)][static_cast<int>(Compute::f32)];
+  const auto store = cpu::converters().store[static_cast<int>(Compute::f32)][static_cast<int>(dtype)];
+  // Rows of the stored matrix, one after the other; a transposed one stays transposed.
+  const auto widen = [&](Matrix<T> from, int64_t rows, int64_t cols, float* to) -> Matrix<float> {
+    const bool turned = from.col != 1;
+    if (turned) std::swap(rows, cols);
+    const int64_t ld = turned ? from.col : from.row;
+    parallel_for(rows, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, cols)), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) load(cols, from.p + i * ld, to + i * cols);
+    });
+    return turned ? Matrix<float>{to, 1, cols} : Matrix<float>{to, cols, 1};
+  };
+  Scratch<float> wide_a(m * k), wide_b(k * n), wide_c(m * n), wide_bias(bias ? n : 0);
+  const float beta_value = beta.as<float>();
+  if (beta_value != 0)
+    for (int64_t i = 0; i < m; i++) load(n, c + i * ldc, wide_c.get() + i * n);
+  if (bias) load(n, bias, wide_bias.get());
+  product<float>({m, n, k, widen(a, m, k, wide_a.get()), widen(b, k, n, wide_b.get()), wide_c.get(), n,
+                  alpha.as<float>(), beta_value, bias ? wide_bias.get() : nullptr});
+  for (int64_t i = 0; i < m; i++) store(n, wide_c.get() + i * n, c + i * ldc);
+}
+
+template <class T>
+Matrix<T> stored(const void* p, bool trans, int64_t ld) {
+  return trans ? Matrix<T>{static_cast<const T*>(p), 1, ld} : Matrix<T>{static_cast<const T*>(p), ld, 1};
+}
+
+template <class T>
+void typed(DType dtype, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const Scalar& alpha, const void* a,
+           int64_t lda, const void* b, int64_t ldb, const Scalar& beta, void* c, int64_t ldc, const void* bias) {
+  const Matrix<T> x = stored<T>(a, trans_a, lda), y = stored<T>(b, trans_b, ldb);
+  T* out = static_cast<T*>(c);
+  const T* add = static_cast<const T*>(bias);
+  if constexpr (std::is_same_v<T, bool>)
+    fail(ErrorKind::runtime, "\"addmm_impl_cpu_\" not implemented for 'Bool'");
+  else if constexpr (std::is_floating_point_v<T>)
+    product<T>({m, n, k, x, y, out, ldc, alpha.as<T>(), beta.as<T>(), add});
+  else if constexpr (std::is_integral_v<T>)
+    integer_product<T>(m, n, k, alpha.as<T>(), x, y, beta.as<T>(), out, ldc, add);
+  else
+    half_product<T>(dtype, m, n, k, alpha, x, y, beta, out, ldc, add);
+}
+
+}  // namespace
+
+void gemm(DType dtype, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const Scalar& alpha, const void* a,
+          int64_t lda, const void* b, int64_t ldb, const Scalar& beta, void* c, int64_t ldc, const void* bias) {
+  dispatch(dtype, "addmm_impl_cpu_",
+           [&]<class T>() { typed<T>(dtype, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, bias); });
+}
+
+void gemm_batched(DType dtype, int64_t batch, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+                  const Scalar& alpha, const void* a, int64_t lda, int64_t stride_a, const void* b, int64_t ldb,
+                  int64_t stride_b, const Scalar& beta, void* c, int64_t ldc, int64_t stride_c) {
+  // One b for all, and a and c laid out as one tall matrix each: one product.
+  if (stride_b == 0 && !trans_a && stride_a == m * lda && stride_c == m * ldc)
+    return gemm(dtype, false, trans_b, batch * m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  const int64_t size = itemsize(dtype), work = std::max<int64_t>(1, m * n * k);
+  const auto run = [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; t++) {
+      gemm(dtype, trans_a, trans_b, m, n, k, alpha, static_cast<const char*>(a) + t * stride_a * size, lda,
+           static_cast<const char*>(b) + t * stride_b * size, ldb, beta, static_cast<char*>(c) + t * stride_c * size,
+           ldc);
+    }
+  };
+  // Products large enough to be split themselves go one after the other when they are few.
+  if (work >= 16 * kSerial && batch < 16) return run(0, batch);
+  parallel_for(batch, std::max<int64_t>(1, kTileWork / work), run);
+}
+
+void gemv(DType dtype, bool trans, int64_t m, int64_t n, const Scalar& alpha, const void* a, int64_t lda, const void* x,
+          int64_t x_step, const Scalar& beta, void* y, int64_t y_step) {
+  const int64_t rows = trans ? n : m, inner = trans ? m : n;
+  gemm(dtype, trans, false, rows, 1, inner, alpha, a, lda, x, x_step, beta, y, y_step);
+}
+
+namespace {
+template <class T>
+void typed_dot(int64_t n, const T* a, int64_t a_step, const T* b, int64_t b_step, T* out) {
+  using Sum =
+      std::conditional_t<std::is_floating_point_v<T>, T, std::conditional_t<std::is_integral_v<T>, uint64_t, float>>;
+  constexpr int64_t grain = 16384;
+  const int64_t count = range_count(n, grain), size = range_size(n, grain);
+  Scratch<Sum> partial(count);
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+    Sum& sum = partial.get()[begin / size];
+    if constexpr (std::is_floating_point_v<T>) {
+      if (a_step == 1 && b_step == 1) {
+        kernels<T>().dot({1, 1, end - begin, a + begin, 0, 1, b + begin, 0, 0, &sum, 1, T(1), T(0), nullptr, 0, 0, {}});
+        return;
+      }
+    }
+    Sum total = 0;
+    for (int64_t i = begin; i < end; i++) {
+      if constexpr (std::is_integral_v<T>)
+        total += static_cast<Sum>(a[i * a_step]) * static_cast<Sum>(b[i * b_step]);
+      else
+        total += static_cast<Sum>(a[i * a_step]) * static_cast<Sum>(b[i * b_step]);
+    }
+    sum = total;
+  });
+  Sum total = 0;
+  for (int64_t i = 0; i < count; i++) total += partial.get()[i];
+  *out = static_cast<T>(total);
+}
+}  // namespace
+
+void dot(DType dtype, int64_t n, const void* a, int64_t a_step, const void* b, int64_t b_step, void* out) {
+  dispatch(dtype, "dot", [&]<class T>() {
+    if constexpr (std::is_same_v<T, bool>)
+      fail(ErrorKind::runtime, "\"dot\" not implemented for 'Bool'");
+    else
+      typed_dot<T>(n, static_cast<const T*>(a), a_step, static_cast<const T*>(b), b_step, static_cast<T*>(out));
+  });
+}
+
+}  // namespace bulssi
