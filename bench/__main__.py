@@ -101,9 +101,7 @@ def print_packages(names: list[str]) -> None:
 def print_machine(oracle: Library, candidate: Library, threads: int) -> None:
     """What was measured and on what; the floors in the tables come from these rates."""
     names = [f"{library.__name__} {library.__version__}" for library in (candidate, oracle)]
-    print(
-        f"{' beside '.join(names)}, {threads} threads, medians of interleaved batches, time of the empty call taken off"
-    )
+    print(f"{' beside '.join(names)}, {threads} threads, medians of interleaved batches without the empty call's time")
     rates = [f"{bandwidth(oracle, log2_bytes) / 1e9:.1f} GB/s ({size})" for log2_bytes, size in COPIES]
     print(f"peak {peak(oracle) / 1e9:.0f} GFLOP/s (float32), copy {', '.join(rates)}")
     load = os.getloadavg()[0]

@@ -1,0 +1,71 @@
+"""The installed package: its size, what importing it costs and drags in, and the hygiene of its binary."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench import package
+from bulssi import _core
+
+MODULE = Path(_core.__file__)
+STRIPPED_MODULE_BYTES = 12e6
+INSTALLED_BYTES = 60e6
+IMPORT_SECONDS = 0.060
+
+
+def test_module_is_small() -> None:
+    assert MODULE.stat().st_size < STRIPPED_MODULE_BYTES
+
+
+def test_package_with_its_requirements_is_small() -> None:
+    assert package.size_with_requirements("bulssi") < INSTALLED_BYTES
+
+
+def test_only_requirement_is_a_blas() -> None:
+    assert package.required("bulssi") == ["scipy-openblas32"]
+
+
+def test_import_is_quick() -> None:
+    # The best of three medians: the question is what the import costs, not what else the machine is doing.
+    assert min(package.import_seconds("bulssi", rounds=5) for _ in range(3)) < IMPORT_SECONDS
+
+
+def test_import_stays_within_the_standard_library() -> None:
+    code = (
+        "import sys, bulssi\n"
+        "allowed = set(sys.stdlib_module_names) | {'bulssi', 'scipy_openblas32'}\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} - allowed))"
+    )
+    # -S: no site packages' own start-up hooks, which may import what they like; -I: no environment variables.
+    paths = f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n"
+    imported = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", paths + code], capture_output=True, text=True, check=True
+    )
+    assert set(imported.stdout.split()) <= {"__main__"}
+
+
+def kernel_objects() -> list[Path]:
+    """Object files compiled once per instruction set, in the build folder of the environment that runs the tests."""
+    build = Path(__file__).parents[2] / "build" / Path(sys.prefix).name
+    return sorted(path for path in build.rglob("*.o") if re.search(r"isa|kernels?_", str(path.relative_to(build))))
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
+def test_weak_symbols_of_kernels_name_their_instruction_set() -> None:
+    """The linker keeps one copy of a weak symbol: were it the AVX-512 one, older machines would crash."""
+    objects = kernel_objects()
+    if not objects:
+        pytest.skip("the build folder of this environment is not beside the tests")
+    for path in objects:
+        listed = subprocess.run(["nm", "--demangle", path], capture_output=True, text=True, check=True).stdout
+        weak = re.findall(r"^[0-9a-f]* [WVu] (.*)$", listed, re.MULTILINE)
+        foreign = [symbol for symbol in weak if not re.search(ISA_NAMESPACE, symbol)]
+        assert not foreign, f"{path.name}: {foreign[:5]}"
+
+
+ISA_NAMESPACE = r"bulssi::(v2|v3|v4|neon)::"

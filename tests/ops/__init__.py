@@ -1,0 +1,3 @@
+"""Tests that run over the registry of operations: a new operation is tested by being declared."""
+
+from . import recipes as recipes

@@ -1,0 +1,189 @@
+"""The operations under test, as the registry of the core lists them, and sample arguments for each.
+
+Nothing here lists operations for the sake of listing them: arguments follow from the types and names of the schema's
+parameters. `RECIPES` holds only operations whose arguments must fit together in a way a schema cannot say.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import bulssi
+import numpy as np
+from bulssi import _core
+from tools.schema import Parameter, Signature, parse
+
+Tensor = bulssi.Tensor
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An entry of the registry."""
+
+    entry: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.entry["name"]
+
+    @property
+    def kind(self) -> str:
+        return self.entry["kind"]
+
+    @property
+    def differentiable(self) -> bool:
+        return self.entry["differentiable"]
+
+    @cached_property
+    def signature(self) -> Signature:
+        return parse(self.entry["schema"])
+
+    def has(self, variant: str) -> bool:
+        """Whether there is a `function`, `method`, `inplace` or `out` form."""
+        return self.entry["variants"][variant]
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The operation as a function of its arguments; the method where there is no function."""
+        if not self.has("function"):
+            return lambda self_, *args, **kwargs: getattr(self_, self.name)(*args, **kwargs)
+        home: Any = bulssi
+        for part in (self.entry.get("module") or "").split("."):
+            home = getattr(home, part) if part else home
+        return getattr(home, self.name)
+
+    def draw(self) -> Draw:
+        """A source of arguments; the same ones in every run."""
+        return Draw(np.random.default_rng(zlib.crc32(self.name.encode())), *self.entry["domain"])
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass
+class Draw:
+    """A source of arguments for one operation, drawn from its domain in float64."""
+
+    rng: np.random.Generator
+    low: float
+    high: float
+
+    def __call__(self, *shape: int, low: float | None = None, high: float | None = None) -> Tensor:
+        low, high = self.low if low is None else low, self.high if high is None else high
+        return bulssi.from_numpy(np.asarray(self.rng.uniform(low, high, shape)))
+
+    def index(self, below: int, *shape: int) -> Tensor:
+        return bulssi.from_numpy(np.asarray(self.rng.integers(0, below, shape)))
+
+    def mask(self, *shape: int) -> Tensor:
+        return bulssi.from_numpy(np.asarray(self.rng.random(shape) < 0.5))
+
+    def positive_definite(self, n: int) -> Tensor:
+        x = self(n, n)
+        return x @ x.mT + n * bulssi.eye(n, dtype=x.dtype)
+
+
+SHAPE = (3, 4)
+
+
+@dataclass
+class Sample:
+    """Arguments of one call."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield from flatten((self.args, self.kwargs))
+
+    def map(self, change: Callable[[Tensor], Any]) -> Sample:
+        """The same call with every tensor argument changed."""
+        args, kwargs = mapped((self.args, self.kwargs), change)
+        return Sample(args, kwargs)
+
+    def call(self, operation: Operation) -> Any:
+        """The result; random operations give the same one every time."""
+        bulssi.manual_seed(0)
+        return operation.function(*self.args, **self.kwargs)
+
+
+def mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if type(value) in (list, tuple):
+        return type(value)(mapped(part, change) for part in value)
+    if type(value) is dict:
+        return {key: mapped(part, change) for key, part in value.items()}
+    return value
+
+
+def flatten(value: Any) -> Iterator[Tensor]:
+    """The tensors in arguments or in a result."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from flatten(part)
+    elif isinstance(value, dict):
+        yield from flatten(list(value.values()))
+
+
+def argument(parameter: Parameter, draw: Draw, shape: tuple[int, ...]) -> Any:
+    """An argument for a required parameter, by its type and, for index and mask tensors and sizes, its name."""
+    if parameter.base == "Tensor":
+        if parameter.is_list:
+            return [draw(*shape), draw(*shape)]
+        if parameter.name in ("index", "indices"):
+            return draw.index(max(1, shape[0] if shape else 1), *shape)
+        if parameter.name in ("mask", "condition"):
+            return draw.mask(*shape)
+        return draw(*shape)
+    if parameter.is_list:
+        return {"size": [2, *shape], "shape": [2, *shape], "sizes": [2, *shape]}.get(parameter.name, [0])
+    by_type = {"int": 0, "SymInt": 0, "float": 0.5, "Scalar": 0.5, "number": 0.5, "bool": False, "str": "mean"}
+    by_type |= {"ScalarType": bulssi.float64, "dtype": bulssi.float64}
+    if parameter.base not in by_type:
+        raise NotImplementedError(f"no argument of type {parameter.base} for parameter {parameter.name}")
+    return by_type[parameter.base]
+
+
+def derived(operation: Operation, draw: Draw, shape: tuple[int, ...]) -> Sample:
+    """Arguments for the required parameters alone, from their types."""
+    required = operation.signature.required
+    positional = [argument(each, draw, shape) for each in required if not each.keyword_only]
+    named = {each.name: argument(each, draw, shape) for each in required if each.keyword_only}
+    return Sample(tuple(positional), named)
+
+
+def samples(operation: Operation) -> list[Sample]:
+    """Sample calls in float64: of the recipe, or derived for the usual shape."""
+    draw = operation.draw()
+    if operation.name in RECIPES:
+        made = RECIPES[operation.name](draw)
+        return [each if isinstance(each, Sample) else Sample(each, {}) for each in made]
+    return [derived(operation, draw, SHAPE)]
+
+
+def of(*args: Any, **kwargs: Any) -> Sample:
+    return Sample(args, kwargs)
+
+
+Recipe = Callable[[Draw], list[Any]]
+RECIPES: dict[str, Recipe] = {}
+
+
+def recipe(*names: str) -> Callable[[Recipe], Recipe]:
+    def declare(made: Recipe) -> Recipe:
+        RECIPES.update(dict.fromkeys(names, made))
+        return made
+
+    return declare
+
+
+OPERATIONS = [Operation(entry) for entry in _core.registry()]
+POINTWISE = [operation for operation in OPERATIONS if operation.kind == "pointwise"]
+DIFFERENTIABLE = [operation for operation in OPERATIONS if operation.differentiable]

@@ -1,0 +1,143 @@
+"""The forms of an operation agree: function, method, in-place, `out=`; and so do layouts of its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import bulssi
+import pytest
+
+from .compare import as_array, assert_close, assert_same
+from .operations import OPERATIONS, POINTWISE, Operation, Sample, derived, flatten, samples
+
+Tensor = bulssi.Tensor
+
+
+def with_form(form: str) -> list[Operation]:
+    return [operation for operation in OPERATIONS if operation.has(form)]
+
+
+def test_registry_is_there() -> None:
+    assert len(OPERATIONS) >= 300
+    assert len(POINTWISE) >= 80
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_operation_has_a_sample_that_runs_and_a_docstring(operation: Operation) -> None:
+    assert operation.entry["doc"].strip()
+    for sample in samples(operation):
+        sample.call(operation)
+
+
+@pytest.mark.parametrize("operation", with_form("method"), ids=str)
+def test_method_equals_function(operation: Operation) -> None:
+    if not operation.has("function"):
+        pytest.skip("a method only")
+    for sample in samples(operation):
+        first, *rest = sample.args
+        if not isinstance(first, Tensor):
+            continue
+        expected = sample.call(operation)
+        bulssi.manual_seed(0)
+        assert_same(getattr(first, operation.name)(*rest, **sample.kwargs), expected)
+
+
+@pytest.mark.parametrize("operation", with_form("inplace"), ids=str)
+def test_in_place_equals_out_of_place(operation: Operation) -> None:
+    for sample in samples(operation):
+        expected = sample.call(operation)
+        if expected.dtype != sample.args[0].dtype or expected.shape != sample.args[0].shape:
+            continue
+        target, *rest = sample.map(lambda tensor: tensor.clone()).args
+        address, version = target.data_ptr(), target._version
+        bulssi.manual_seed(0)
+        returned = getattr(target, operation.name + "_")(*rest, **sample.kwargs)
+        assert returned is target
+        assert (target.data_ptr(), target._version) == (address, version + 1)
+        assert_same(target, expected)
+
+
+@pytest.mark.parametrize("operation", with_form("out"), ids=str)
+def test_out_receives_the_result(operation: Operation) -> None:
+    for sample in samples(operation):
+        expected = sample.call(operation)
+        if not isinstance(expected, Tensor):
+            continue
+        transposed = bulssi.empty(expected.shape[::-1], dtype=expected.dtype).permute(*range(expected.dim())[::-1])
+        for out in (bulssi.empty_like(expected), transposed):
+            bulssi.manual_seed(0)
+            returned = operation.function(*sample.args, **sample.kwargs, out=out)
+            assert returned is out
+            assert_same(out, expected)
+
+
+def transposed(x: Tensor) -> Tensor:
+    """The same numbers, last dimension not contiguous."""
+    return x.mT.contiguous().mT if x.dim() >= 2 else strided(x)
+
+
+def strided(x: Tensor) -> Tensor:
+    """The same numbers, every second element of a larger storage."""
+    if x.dim() == 0:
+        return bulssi.stack([x, x])[1]
+    spread = bulssi.empty(*x.shape[:-1], 2 * x.shape[-1], dtype=x.dtype)
+    spread.zero_()
+    view = spread[..., ::2]
+    view.copy_(x)
+    return view
+
+
+def reversed_twice(x: Tensor) -> Tensor:
+    """The same numbers under a negative stride."""
+    return x.flip(0)[::-1] if x.dim() else x
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@pytest.mark.parametrize("change", [transposed, strided, reversed_twice], ids=lambda change: change.__name__)
+def test_layout_of_arguments_does_not_matter(operation: Operation, change: Callable[[Tensor], Tensor]) -> None:
+    if operation.kind == "view" or "strided" in operation.name:
+        pytest.skip("a view shares its argument's layout")
+    for sample in samples(operation):
+        expected = sample.call(operation)
+        assert_close(sample.map(change).call(operation), expected, 2**-52)
+
+
+@pytest.mark.parametrize("operation", POINTWISE, ids=str)
+def test_broadcasting_equals_expanding(operation: Operation) -> None:
+    draw = operation.draw()
+    count = len(operation.signature.tensors)
+    if count < 2:
+        pytest.skip("one tensor")
+    shapes = [(3, 1, 4), (2, 1), (1, 1, 4)]
+    sample = derived(operation, draw, (1,))
+    tensors = iter([fitting(tensor, draw, shapes[at % 3]) for at, tensor in enumerate(sample.tensors())])
+    sample = sample.map(lambda _: next(tensors))
+    shape = bulssi.broadcast_shapes(*(tensor.shape for tensor in sample.tensors()))
+    assert_same(sample.call(operation), sample.map(lambda x: x.expand(shape).contiguous()).call(operation))
+
+
+def fitting(like: Tensor, draw: Any, shape: tuple[int, ...]) -> Tensor:
+    return draw.mask(*shape) if like.dtype == bulssi.bool else draw(*shape).to(like.dtype)
+
+
+@pytest.mark.parametrize("operation", POINTWISE, ids=str)
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (1,), (1, 1, 1, 1, 1)], ids=str)
+def test_small_and_empty_shapes(operation: Operation, shape: tuple[int, ...]) -> None:
+    sample = derived(operation, operation.draw(), shape)
+    result = sample.call(operation)
+    for each in flatten(result):
+        assert each.shape == shape
+        if each.numel() == 1:
+            flat = sample.map(lambda tensor: tensor.reshape(1)).call(operation)
+            assert as_array(each).reshape(1) == pytest.approx(as_array(flat), nan_ok=True)
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.kind != "pointwise"], ids=str)
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)], ids=str)
+def test_unusual_shapes_give_a_result_or_an_explained_error(operation: Operation, shape: tuple[int, ...]) -> None:
+    try:
+        sample: Sample = derived(operation, operation.draw(), shape)
+        sample.call(operation)
+    except (RuntimeError, IndexError, ValueError, TypeError) as refused:
+        assert str(refused)

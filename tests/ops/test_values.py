@@ -1,0 +1,94 @@
+"""Values of the pointwise operations against references, over dtypes and edge values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import bulssi
+import numpy as np
+import pytest
+
+from .compare import as_array, assert_close
+from .operations import POINTWISE, Operation, Sample, samples
+from .oracle import reference
+
+FLOATING = [bulssi.float64, bulssi.float32, bulssi.bfloat16, bulssi.float16]
+INTEGERS = [bulssi.uint8, bulssi.int8, bulssi.int16, bulssi.int32, bulssi.int64]
+EDGES = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -5e-324, 1e-310, 1e300, -1e300, 1.0, -1.0, 0.5, 88.0, 710.0]
+
+with_reference = [operation for operation in POINTWISE if operation.entry["reference"] is not None]
+with_oracle = [each for each in POINTWISE if reference(each.name, len(each.signature.tensors))]
+
+
+def floats(sample: Sample) -> list[np.ndarray[Any, Any]]:
+    return [as_array(tensor).astype(np.float64) for tensor in sample.tensors()]
+
+
+def attributes(operation: Operation, sample: Sample) -> list[float]:
+    """The numbers that follow the tensors, positional ones as given."""
+    return [float(each) for each in sample.args if not isinstance(each, bulssi.Tensor)]
+
+
+@pytest.mark.parametrize("operation", with_reference, ids=str)
+@pytest.mark.parametrize("dtype", FLOATING, ids=str)
+def test_kernel_agrees_with_the_formula_in_double(operation: Operation, dtype: bulssi.dtype) -> None:
+    for sample in samples(operation):
+        cast = sample.map(lambda tensor: tensor.to(dtype))
+        actual = cast.call(operation)
+        compute = np.vectorize(operation.entry["reference"], otypes=[np.float64])
+        expected = bulssi.from_numpy(np.asarray(compute(*floats(cast), *attributes(operation, cast))))
+        assert actual.dtype in (dtype, bulssi.bool)
+        assert_close(actual, expected, bulssi.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("operation", with_oracle, ids=str)
+def test_formula_agrees_with_numpy_or_scipy(operation: Operation) -> None:
+    oracle = reference(operation.name, len(operation.signature.tensors))
+    assert oracle is not None
+    for sample in samples(operation):
+        try:
+            expected = oracle(*floats(sample))
+        except TypeError:  # an operation on integers
+            sample = sample.map(lambda tensor: (tensor * 4).to(bulssi.int64))
+            expected = oracle(*(array.astype(np.int64) for array in floats(sample)))
+        assert_close(sample.call(operation), bulssi.from_numpy(np.asarray(expected)), 2**-52, ulps=64)
+
+
+@pytest.mark.parametrize("operation", with_oracle, ids=str)
+def test_edge_values_agree_with_numpy_or_scipy(operation: Operation) -> None:
+    """Where the oracle is finite or infinite the value follows it; where it is NaN, so is ours."""
+    arity = len(operation.signature.tensors)
+    oracle = reference(operation.name, arity)
+    assert oracle is not None
+    grid = np.array(np.meshgrid(*[EDGES] * arity)).reshape(arity, -1)
+    with np.errstate(all="ignore"):
+        try:
+            expected = oracle(*grid)
+        except TypeError:
+            pytest.skip("an operation on integers has no edges of floating point")
+    actual = as_array(operation.function(*(bulssi.from_numpy(row.copy()) for row in grid)))
+    wrong = ~np.isclose(actual.astype(np.float64), expected.astype(np.float64), rtol=1e-12, atol=1e-300, equal_nan=True)
+    report = [(*grid[:, at], actual[at], expected[at]) for at in np.flatnonzero(wrong)]
+    assert not report, f"(arguments, actual, expected): {report[:5]}"
+
+
+@pytest.mark.parametrize("operation", POINTWISE, ids=str)
+@pytest.mark.parametrize("dtype", [*INTEGERS, bulssi.bool], ids=str)
+def test_integers_agree_with_doubles(operation: Operation, dtype: bulssi.dtype) -> None:
+    """Small integers give the value that the same numbers give as floats, or the dtype is refused."""
+    low = max(operation.entry["domain"][0], 0)
+    for sample in samples(operation):
+        whole = sample.map(lambda tensor: (tensor.clamp(min=low) + 1).floor().to(dtype))
+        try:
+            actual = whole.call(operation)
+        except (RuntimeError, TypeError) as refused:
+            assert str(refused), "a refused dtype is named"
+            continue
+        try:
+            expected = whole.map(lambda tensor: tensor.double()).call(operation)
+        except (RuntimeError, TypeError):
+            continue  # bitwise operations are for integers alone
+        if dtype == bulssi.bool and actual.dtype == bulssi.bool:
+            expected = expected.bool()
+        assert_close(actual.double(), expected.double(), bulssi.finfo(bulssi.float32).eps)
