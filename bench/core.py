@@ -100,6 +100,7 @@ def find(lib: Library, name: str) -> Any:
 def pointwise_rows() -> None:
     """Declare rows for the unary and binary pointwise operations that record gradients, as the registry names them."""
     import torch
+
     from bulssi import _core
 
     for entry in _core.registry():

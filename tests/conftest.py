@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
+
 from bulssi import _core
 
 
@@ -36,7 +37,7 @@ PASSED = pytest.StashKey[bool]()
 
 @pytest.fixture(autouse=True)
 def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every tensor that a test makes is gone when it ends. A failed test's traceback may hold some, so it is let off."""
+    """Every tensor that a test makes is gone when it ends. A failed test is let off: its traceback may hold some."""
     before = _core.live_tensors()
     yield
     if _core.live_tensors() > before and request.node.stash.get(PASSED, False):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import bulssi
 import numpy as np
+
+import bulssi
 
 from .operations import flatten
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import bulssi
 import numpy as np
+
+import bulssi
 from bulssi import _core
 from tools.schema import Parameter, Signature, parse
 

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import bulssi
 import pytest
+
+import bulssi
 from bulssi import _core
 
 from .compare import assert_same

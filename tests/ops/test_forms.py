@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import bulssi
 import pytest
+
+import bulssi
 
 from .compare import as_array, assert_close, assert_same
 from .operations import OPERATIONS, POINTWISE, Operation, Sample, derived, flatten, samples

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-import bulssi
 import numpy as np
 import pytest
+
+import bulssi
 
 from .compare import assert_close
 from .operations import DIFFERENTIABLE, Operation, Sample, flatten, samples

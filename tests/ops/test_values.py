@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import bulssi
 import numpy as np
 import pytest
+
+import bulssi
 
 from .compare import as_array, assert_close
 from .operations import POINTWISE, Operation, Sample, samples
