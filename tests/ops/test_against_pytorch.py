@@ -1,0 +1,115 @@
+"""Every operation of the registry beside PyTorch's of the same name: values, result dtypes, kinds of error, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import bulssi
+import numpy as np
+import pytest
+
+from .compare import as_array
+from .operations import DIFFERENTIABLE, OPERATIONS, Operation, Sample, flatten, mapped, samples
+
+torch = pytest.importorskip("torch")
+
+DTYPES = ["float64", "float32", "bfloat16", "float16", "uint8", "int8", "int16", "int32", "int64", "bool"]
+# Rounding: PyTorch computes some half-precision results in several rounded steps where we round once.
+ULPS = 32
+
+
+def counterpart(operation: Operation) -> Any:
+    """PyTorch's function or method, or None where it has none by this name (an overload of ours, say)."""
+    for home in (torch, torch.nn.functional, torch.special, torch.linalg, torch._C._nn, torch.ops.aten):
+        found = getattr(home, operation.name.removeprefix("special_").removeprefix("linalg_"), None)
+        if callable(found) and (home is not torch.linalg or operation.name.startswith("linalg_")):
+            return found
+    return getattr(torch.Tensor, operation.name, None)
+
+
+def to_torch(tensor: bulssi.Tensor) -> Any:
+    return torch.from_numpy(as_array(tensor).copy()).to(getattr(torch, str(tensor.dtype).split(".")[1]))
+
+
+def to_numpy(tensor: Any) -> np.ndarray[Any, Any]:
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def in_torch(sample: Sample) -> Sample:
+    """The same call with PyTorch's tensors and dtypes."""
+    args, kwargs = mapped((sample.args, sample.kwargs), to_torch)
+
+    def dtype(value: Any) -> Any:
+        return getattr(torch, str(value).split(".")[1]) if isinstance(value, bulssi.dtype) else value
+
+    return Sample(tuple(dtype(each) for each in args), {key: dtype(each) for key, each in kwargs.items()})
+
+
+def torch_tensors(value: Any) -> Iterator[Any]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from torch_tensors(part)
+
+
+def assert_agree(ours: Any, theirs: Any) -> None:
+    for left, right in zip(flatten(ours), torch_tensors(theirs), strict=True):
+        assert (tuple(left.shape), str(left.dtype).split(".")[1]) == (
+            tuple(right.shape),
+            str(right.dtype).split(".")[1],
+        )
+        expected = to_numpy(right).astype(np.float64)
+        epsilon = torch.finfo(right.dtype).eps if right.dtype.is_floating_point else 0.0
+        finite = np.abs(expected[np.isfinite(expected)])
+        scale = finite.max() if finite.size else 1.0
+        actual = as_array(left).astype(np.float64)
+        np.testing.assert_allclose(actual, expected, rtol=ULPS * epsilon, atol=ULPS * epsilon * scale)
+
+
+shared = [operation for operation in OPERATIONS if counterpart(operation) is not None]
+random = ["rand", "dropout", "bernoulli", "multinomial", "normal", "empty", "poisson", "exponential"]
+comparable = [operation for operation in shared if not any(word in operation.name for word in random)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", comparable, ids=str)
+def test_value_dtype_and_kind_of_error(operation: Operation, dtype: str) -> None:
+    target = getattr(bulssi, dtype)
+    for sample in samples(operation):
+        whole = not target.is_floating_point
+        cast = sample.map(
+            lambda x, whole=whole: (x.abs() + 1 if whole else x).to(target) if x.is_floating_point() else x
+        )
+        try:
+            expected = counterpart(operation)(*in_torch(cast).args, **in_torch(cast).kwargs)
+        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as refused:
+            if isinstance(refused, NotImplementedError) or "not implemented for" in str(refused):
+                continue  # a kernel that PyTorch lacks, not a combination it refuses
+            with pytest.raises(type(refused)):
+                cast.call(operation)
+            continue
+        assert_agree(cast.call(operation), expected)
+
+
+@pytest.mark.parametrize("operation", [each for each in DIFFERENTIABLE if each in comparable], ids=str)
+def test_gradient(operation: Operation) -> None:
+    for sample in samples(operation):
+        ours = sample.map(lambda x: x.detach().requires_grad_() if x.is_floating_point() else x)
+        theirs = in_torch(sample)
+        leaves = [x for x in torch_tensors([theirs.args, list(theirs.kwargs.values())]) if x.is_floating_point()]
+        for leaf in leaves:
+            leaf.requires_grad_()
+        expected = [x for x in torch_tensors(counterpart(operation)(*theirs.args, **theirs.kwargs)) if x.requires_grad]
+        actual = [x for x in flatten(ours.call(operation)) if x.requires_grad]
+        assert len(actual) == len(expected)
+        if not expected:
+            continue
+        sum((root * root).sum() for root in expected).backward()
+        sum((root * root).sum() for root in actual).backward()
+        for left, right in zip((x for x in ours.tensors() if x.requires_grad), leaves, strict=True):
+            assert (left.grad is None) == (right.grad is None)
+            if right.grad is not None:
+                assert_agree(left.grad, right.grad)
