@@ -252,9 +252,15 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), 1, draw.index(4, 3, 2))]
 
 
-@recipe("scatter", "scatter_add")
+@recipe("scatter")
 def _(draw: Draw) -> list[Any]:
-    return [(draw(3, 4), 0, draw.index(3, 2, 4), draw(2, 4))]
+    once = bulssi.tensor([[2, 0, 1, 0], [0, 1, 2, 2]])  # no place twice: which value stays would be undefined
+    return [(draw(3, 4), 0, once, draw(2, 4))]
+
+
+@recipe("scatter_add")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), 0, draw.index(3, 5, 4), draw(5, 4))]
 
 
 @recipe("scatter_reduce")
@@ -383,6 +389,12 @@ def _(draw: Draw) -> list[Any]:
 @recipe("quantile", "nanquantile")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 5), 0.3, 1)]
+
+
+@recipe("clamp", "clip")
+def _(draw: Draw) -> list[Any]:
+    middle = (draw.low + draw.high) / 2
+    return [of(draw(3, 4), min=middle), of(draw(3, 4), draw(3, 4), draw(4))]
 
 
 # ---- Layers -------------------------------------------------------------------------------------------------------

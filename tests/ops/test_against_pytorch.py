@@ -1,13 +1,14 @@
-"""Every operation of the registry beside PyTorch's of the same name: values, result dtypes, kinds of error, gradients."""
+"""Every operation of the registry beside PyTorch's of the same name: values, dtypes, kinds of error, gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import bulssi
 import numpy as np
 import pytest
+
+import bulssi
 
 from .compare import as_array
 from .operations import DIFFERENTIABLE, OPERATIONS, Operation, Sample, flatten, mapped, samples
@@ -28,8 +29,13 @@ def counterpart(operation: Operation) -> Any:
     return getattr(torch.Tensor, operation.name, None)
 
 
+def name_of(dtype: Any) -> str:
+    """`float32` of either library's dtype."""
+    return str(dtype).split(".")[1]
+
+
 def to_torch(tensor: bulssi.Tensor) -> Any:
-    return torch.from_numpy(as_array(tensor).copy()).to(getattr(torch, str(tensor.dtype).split(".")[1]))
+    return torch.from_numpy(as_array(tensor).copy()).to(getattr(torch, name_of(tensor.dtype)))
 
 
 def to_numpy(tensor: Any) -> np.ndarray[Any, Any]:
@@ -42,7 +48,7 @@ def in_torch(sample: Sample) -> Sample:
     args, kwargs = mapped((sample.args, sample.kwargs), to_torch)
 
     def dtype(value: Any) -> Any:
-        return getattr(torch, str(value).split(".")[1]) if isinstance(value, bulssi.dtype) else value
+        return getattr(torch, name_of(value)) if isinstance(value, bulssi.dtype) else value
 
     return Sample(tuple(dtype(each) for each in args), {key: dtype(each) for key, each in kwargs.items()})
 
@@ -57,10 +63,8 @@ def torch_tensors(value: Any) -> Iterator[Any]:
 
 def assert_agree(ours: Any, theirs: Any) -> None:
     for left, right in zip(flatten(ours), torch_tensors(theirs), strict=True):
-        assert (tuple(left.shape), str(left.dtype).split(".")[1]) == (
-            tuple(right.shape),
-            str(right.dtype).split(".")[1],
-        )
+        assert tuple(left.shape) == tuple(right.shape)
+        assert left.dtype == getattr(bulssi, name_of(right.dtype))
         expected = to_numpy(right).astype(np.float64)
         epsilon = torch.finfo(right.dtype).eps if right.dtype.is_floating_point else 0.0
         finite = np.abs(expected[np.isfinite(expected)])
