@@ -7,6 +7,7 @@ parameters. `RECIPES` holds only operations whose arguments must fit together in
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,9 +24,10 @@ Tensor = bulssi.Tensor
 
 @dataclass(frozen=True)
 class Operation:
-    """An entry of the registry."""
+    """An entry of the registry; an overload of a name is an entry of its own, told apart by a number."""
 
     entry: dict[str, Any]
+    overload: int
 
     @property
     def name(self) -> str:
@@ -61,8 +63,14 @@ class Operation:
         """A source of arguments; the same ones in every run."""
         return Draw(np.random.default_rng(zlib.crc32(self.name.encode())), *self.entry["domain"])
 
+    def attributes(self, sample: Sample) -> list[float]:
+        """The numbers behind the tensors of a pointwise operation, in order: given ones, else defaults."""
+        given = dict(zip((each.name for each in self.signature.parameters), sample.args, strict=False)) | sample.kwargs
+        numbers = [each for each in self.signature.parameters if each.base != "Tensor"]
+        return [float(given.get(each.name, each.default)) for each in numbers]
+
     def __str__(self) -> str:
-        return self.name
+        return self.name if self.overload == 0 else f"{self.name}.{self.overload}"
 
 
 @dataclass
@@ -185,6 +193,13 @@ def recipe(*names: str) -> Callable[[Recipe], Recipe]:
     return declare
 
 
-OPERATIONS = [Operation(entry) for entry in _core.registry()]
+def numbered(entries: list[dict[str, Any]]) -> Iterator[Operation]:
+    seen = Counter[str]()
+    for entry in entries:
+        yield Operation(entry, seen[entry["name"]])
+        seen[entry["name"]] += 1
+
+
+OPERATIONS = list(numbered(_core.registry()))
 POINTWISE = [operation for operation in OPERATIONS if operation.kind == "pointwise"]
 DIFFERENTIABLE = [operation for operation in OPERATIONS if operation.differentiable]

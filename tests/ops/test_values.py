@@ -26,11 +26,6 @@ def floats(sample: Sample) -> list[np.ndarray[Any, Any]]:
     return [as_array(tensor).astype(np.float64) for tensor in sample.tensors()]
 
 
-def attributes(operation: Operation, sample: Sample) -> list[float]:
-    """The numbers that follow the tensors, positional ones as given."""
-    return [float(each) for each in sample.args if not isinstance(each, bulssi.Tensor)]
-
-
 @pytest.mark.parametrize("operation", with_reference, ids=str)
 @pytest.mark.parametrize("dtype", FLOATING, ids=str)
 def test_kernel_agrees_with_the_formula_in_double(operation: Operation, dtype: bulssi.dtype) -> None:
@@ -38,7 +33,7 @@ def test_kernel_agrees_with_the_formula_in_double(operation: Operation, dtype: b
         cast = sample.map(lambda tensor: tensor.to(dtype))
         actual = cast.call(operation)
         compute = np.vectorize(operation.entry["reference"], otypes=[np.float64])
-        expected = bulssi.from_numpy(np.asarray(compute(*floats(cast), *attributes(operation, cast))))
+        expected = bulssi.from_numpy(np.asarray(compute(*floats(cast), *operation.attributes(cast))))
         assert actual.dtype in (dtype, bulssi.bool)
         assert_close(actual, expected, bulssi.finfo(dtype).eps)
 
