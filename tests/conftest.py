@@ -1,26 +1,33 @@
 """What all tests share: nothing may leak, and the tests that need PyTorch as the oracle can be selected.
 
-Warnings are errors (pyproject.toml). A module of tests that compares with PyTorch begins with
-`torch = pytest.importorskip("torch")`; its tests then carry the mark `parity`, which `make parity` selects.
+Warnings are errors (pyproject.toml). Tests that compare with PyTorch carry the mark `parity`, which `make parity`
+selects: those of a module that has imported it, and those that call `pytest.importorskip("torch")` themselves.
 """
 
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 
 import pytest
 
 from bulssi import _core
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def compares_with_pytorch(item: pytest.Function) -> bool:
     pytorch = sys.modules.get("torch")
+    if pytorch is not None and any(value is pytorch for value in vars(item.module).values()):
+        return True
+    code = item.function.__code__
+    required = [name for name in code.co_consts if isinstance(name, str) and re.search(r"^torch$|\.torch$", name)]
+    return "importorskip" in code.co_names and bool(required)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        module: ModuleType | None = getattr(item, "module", None)
-        if pytorch is not None and any(value is pytorch for value in vars(module).values()):
+        if isinstance(item, pytest.Function) and compares_with_pytorch(item):
             item.add_marker("parity")
 
 
