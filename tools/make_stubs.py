@@ -115,14 +115,14 @@ def operations() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """`def` lines by name: of methods of Tensor, and of functions of the module."""
     methods, functions = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for entry in _core.registry():
-        signature, variants = parse(entry["schema"]), entry["variants"]
-        for name in [entry["name"], *entry.get("aliases", "").split()]:
-            if variants["method"]:
+        signature = parse(entry["schema"])
+        for name in [entry["name"], *entry["aliases"].split()]:
+            if entry["method"]:
                 methods[name] += with_spread_sizes(signature, name, definition(signature, name, "method"))
-            if variants["inplace"]:
+            if entry["inplace"]:
                 methods[name + "_"].append(definition(signature, name + "_", "inplace"))
-            if variants["function"]:
-                form = "out" if variants["out"] else "function"
+            if entry["function"]:
+                form = "out" if entry["out"] else "function"
                 functions[name] += with_spread_sizes(signature, name, definition(signature, name, form))
     return methods, functions
 

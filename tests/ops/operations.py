@@ -47,7 +47,7 @@ class Operation:
 
     def has(self, variant: str) -> bool:
         """Whether there is a `function`, `method`, `inplace` or `out` form."""
-        return self.entry["variants"][variant]
+        return self.entry[variant]
 
     @cached_property
     def function(self) -> Callable[..., Any]:
@@ -59,9 +59,14 @@ class Operation:
             home = getattr(home, part) if part else home
         return getattr(home, self.name)
 
+    @property
+    def domain(self) -> tuple[float, float]:
+        """Where arguments are drawn from; a formula declares its own."""
+        return self.entry.get("domain", (-2.0, 2.0))
+
     def draw(self) -> Draw:
         """A source of arguments; the same ones in every run."""
-        return Draw(np.random.default_rng(zlib.crc32(self.name.encode())), *self.entry["domain"])
+        return Draw(np.random.default_rng(zlib.crc32(self.name.encode())), *self.domain)
 
     def attributes(self, sample: Sample) -> list[float]:
         """The numbers behind the tensors of a pointwise operation, in order: given ones, else defaults."""
