@@ -1,5 +1,6 @@
 // The extension module bulssi._core.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
 
 #include <cstdlib>
 
