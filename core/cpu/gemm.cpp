@@ -14,6 +14,8 @@
 // needs no call into a library that takes longer to decide than a product of 16 x 16 takes. blas.h serves LAPACK.
 #include "core/cpu/gemm.h"
 
+#include <bulssi_isas.h>
+
 #include <algorithm>
 #include <cstring>
 #include <type_traits>

@@ -28,9 +28,11 @@ def compiler() -> list[str]:
     return os.environ.get("CXX", "g++").split()
 
 
-def isas() -> str:
-    """The macro that lists the instruction sets of the build."""
-    return "-DBULSSI_FOR_ISAS(X)=" + " ".join(f"X({isa})" for isa in ISAS)
+def isas(folder: Path) -> str:
+    """The flag that finds the build's list of instruction sets, written into a folder."""
+    every = " ".join(f"X({isa})" for isa in ISAS)
+    (folder / "bulssi_isas.h").write_text(f"#define BULSSI_FOR_ISAS(X) {every}\n")
+    return f"-I{folder}"
 
 
 def run(command: Sequence[str]) -> None:
