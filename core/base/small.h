@@ -20,6 +20,7 @@ class Small {
   Small(std::initializer_list<T> items) { append(items.begin(), items.end()); }
   Small(std::span<const T> items) { append(items.data(), items.data() + items.size()); }
   template <class It>
+    requires(!std::is_integral_v<It>)
   Small(It first, It last) {
     append(first, last);
   }

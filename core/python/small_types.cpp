@@ -12,7 +12,8 @@ void set_python_error() {
   } catch (const Error& e) {
     static PyObject* const kinds[] = {PyExc_RuntimeError,  PyExc_ValueError,     PyExc_TypeError,
                                       PyExc_IndexError,    PyExc_NotImplementedError, PyExc_OverflowError,
-                                      PyExc_AttributeError, PyExc_ZeroDivisionError, PyExc_BufferError, PyExc_KeyError};
+                                      PyExc_AttributeError, PyExc_ZeroDivisionError, PyExc_BufferError, PyExc_KeyError,
+                                      PyExc_AssertionError};
     PyErr_SetString(kinds[static_cast<int>(e.kind())], e.what());
   } catch (const OutOfMemory& e) {
     PyErr_SetString(PyExc_RuntimeError, e.what());

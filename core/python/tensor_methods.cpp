@@ -14,6 +14,12 @@ namespace {
      });                                                                        \
    }, nullptr, nullptr, nullptr}
 
+Tensor reversed(const Tensor& t) {
+  Dims order;
+  for (int i = t.dims(); i-- > 0;) order.push_back(i);
+  return permute(t, order);
+}
+
 PyObject* get_grad(PyObject* self, void*) {
   TensorImpl* t = impl_of(self);
   if (t->autograd && t->autograd->grad) return wrap(t->autograd->grad);
@@ -210,6 +216,13 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("device", device_object(t.device())),
     BULSSI_GET("itemsize", PyLong_FromLong(itemsize(t.dtype()))),
     BULSSI_GET("nbytes", PyLong_FromLongLong(t.numel() * itemsize(t.dtype()))),
+    BULSSI_GET("T", wrap(reversed(t))),
+    BULSSI_GET("mT", (check(t.dims() >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got ",
+                            t.dims(), "-D tensor."), wrap(mT(t)))),
+    BULSSI_GET("H", (check(t.dims() == 2 || t.dims() == 0, "tensor.H is only supported on matrices (2-D tensors). Got ",
+                           t.dims(), "-D tensor."), wrap(t.dims() ? mT(t) : t))),
+    BULSSI_GET("mH", (check(t.dims() >= 2, "tensor.mH is only supported on matrices or batches of matrices. Got ",
+                            t.dims(), "-D tensor."), wrap(mT(t)))),
     BULSSI_GET("is_leaf", PyBool_FromLong(is_leaf(t))),
     BULSSI_GET("retains_grad", PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
     BULSSI_GET("grad_fn", node_object(producer(t).get())),

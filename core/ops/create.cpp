@@ -1,0 +1,324 @@
+// New tensors: constants, ranges, and changes of dtype or device.
+#include <cmath>
+
+#include "core/base/threads.h"
+#include "core/op/registry.h"
+#include "core/ops/basics.h"
+#include "core/ops/create.h"
+
+namespace bulssi {
+
+void check_device(const std::optional<Device>& device) {
+  if (!device || device->kind == DeviceKind::cpu) return;
+  check(device->kind != DeviceKind::cuda, ErrorKind::assertion, "Torch not compiled with CUDA enabled");
+  fail(ErrorKind::not_implemented, "device ", *device, " is not available: tensors live on the CPU");
+}
+
+Tensor finish_new(Tensor t, std::optional<bool> requires_grad_wanted) {
+  if (requires_grad_wanted.value_or(false)) set_requires_grad(t, true);
+  return t;
+}
+
+namespace {
+
+// The tail that factory functions share in their schemas.
+#define OPTIONS                                                                                              \
+  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? "         \
+  "requires_grad=None) -> Tensor"
+using OptDType = std::optional<DType>;
+using OptDevice = std::optional<Device>;
+using OptBool = std::optional<bool>;
+
+void check_sizes(Ints size) {
+  for (int64_t s : size) check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", size);
+}
+DType of_value(Scalar v) {
+  return v.kind == Scalar::Kind::floating ? default_dtype() : v.dtype() == DType::c128 ? DType::c64 : v.dtype();
+}
+
+template <int value>
+Tensor constant(Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+  check_device(device);
+  check_sizes(size);
+  Tensor t = value < 0 ? empty(size, dtype.value_or(default_dtype()))
+                       : full(size, Scalar(value), dtype.value_or(default_dtype()));
+  return finish_new(t, grad);
+}
+OPERATION("empty(int[] size, *, " OPTIONS, constant<-1>, "A tensor with unspecified contents.",
+          {.method = false, .out = true, .differentiable = false})
+OPERATION("zeros(int[] size, *, " OPTIONS, constant<0>, "A tensor of zeros.",
+          {.method = false, .out = true, .differentiable = false})
+OPERATION("ones(int[] size, *, " OPTIONS, constant<1>, "A tensor of ones.",
+          {.method = false, .out = true, .differentiable = false})
+OPERATION("full(int[] size, Scalar fill_value, *, " OPTIONS,
+          (+[](Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+            check_device(device);
+            check_sizes(size);
+            return finish_new(full(size, v, dtype.value_or(of_value(v))), grad);
+          }),
+          "A tensor filled with a number.", {.method = false, .out = true, .differentiable = false})
+
+template <int value>
+Tensor constant_like(const Tensor& t, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
+                     MemoryFormat) {
+  check_device(device);
+  Tensor out = empty_like(t, dtype.value_or(t.dtype()));
+  if (value >= 0) fill_data(out, Scalar(value));
+  return finish_new(out, grad);
+}
+#define LIKE                                                                                                  \
+  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? "          \
+  "requires_grad=None, MemoryFormat? memory_format=None) -> Tensor"
+OPERATION("empty_like(Tensor self, *, " LIKE, constant_like<-1>, "As self, with unspecified contents.",
+          {.method = false, .differentiable = false})
+OPERATION("zeros_like(Tensor self, *, " LIKE, constant_like<0>, "As self, zeros.",
+          {.method = false, .differentiable = false})
+OPERATION("ones_like(Tensor self, *, " LIKE, constant_like<1>, "As self, ones.",
+          {.method = false, .differentiable = false})
+OPERATION("full_like(Tensor self, Scalar fill_value, *, " LIKE,
+          (+[](const Tensor& t, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
+               MemoryFormat) {
+            check_device(device);
+            Tensor out = empty_like(t, dtype.value_or(t.dtype()));
+            fill_data(out, v);
+            return finish_new(out, grad);
+          }),
+          "As self, filled with a number.", {.method = false, .differentiable = false})
+
+template <int value>
+Tensor constant_new(const Tensor& t, Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+  check_device(device);
+  check_sizes(size);
+  Tensor out = value < 0 ? empty(size, dtype.value_or(t.dtype())) : full(size, Scalar(value), dtype.value_or(t.dtype()));
+  return finish_new(out, grad);
+}
+OPERATION("new_empty(Tensor self, int[] size, *, " OPTIONS, constant_new<-1>, "A tensor of self's dtype.",
+          {.function = false, .differentiable = false})
+OPERATION("new_zeros(Tensor self, int[] size, *, " OPTIONS, constant_new<0>, "Zeros of self's dtype.",
+          {.function = false, .differentiable = false})
+OPERATION("new_ones(Tensor self, int[] size, *, " OPTIONS, constant_new<1>, "Ones of self's dtype.",
+          {.function = false, .differentiable = false})
+OPERATION("new_full(Tensor self, int[] size, Scalar fill_value, *, " OPTIONS,
+          (+[](const Tensor& t, Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
+               OptBool grad) {
+            check_device(device);
+            check_sizes(size);
+            return finish_new(full(size, v, dtype.value_or(t.dtype())), grad);
+          }),
+          "A tensor of self's dtype filled with a number.", {.function = false, .differentiable = false})
+Tensor strided(Ints size, Ints stride, DType dtype) {
+  check_sizes(size);
+  check(size.size() == stride.size(), "empty_strided: size and stride must have the same number of entries, got ", size,
+        " and ", stride);
+  for (int64_t s : stride) check(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", stride);
+  return empty_strided(Layout{Dims(size), Dims(stride), 0}, dtype);
+}
+OPERATION("empty_strided(int[] size, int[] stride, *, " OPTIONS,
+          (+[](Ints size, Ints stride, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+            check_device(device);
+            return finish_new(strided(size, stride, dtype.value_or(default_dtype())), grad);
+          }),
+          "Unspecified contents with the given strides.", {.method = false, .differentiable = false})
+OPERATION("new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS,
+          (+[](const Tensor& t, Ints size, Ints stride, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
+               OptBool grad) {
+            check_device(device);
+            return finish_new(strided(size, stride, dtype.value_or(t.dtype())), grad);
+          }),
+          "Unspecified contents with the given strides and self's dtype.",
+          {.function = false, .differentiable = false})
+
+// ---- ranges ------------------------------------------------------------------------------------------------------------
+
+// Element i from both ends towards the middle, as PyTorch rounds.
+template <class F>
+void fill_by_index(const Tensor& out, const char* op, F value) {
+  dispatch(out.dtype(), op, [&]<class T>() {
+    T* p = out.data<T>();
+    parallel_for(out.numel(), 32768, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) p[i] = value.template operator()<T>(i);
+    });
+  });
+}
+
+Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
+              OptBool grad) {
+  check_device(device);
+  const bool whole = start.integral() && end.integral() && step.integral();
+  const DType d = dtype.value_or(whole ? DType::i64 : default_dtype());
+  const double a = start.as_double(), b = end.as_double(), s = step.as_double();
+  check(s != 0, "step must be nonzero");
+  check(std::isfinite(a) && std::isfinite(b), "unsupported range: ", a, " -> ", b);
+  check((s > 0 && b >= a) || (s < 0 && b <= a), "upper bound and lower bound inconsistent with step sign");
+  int64_t n;
+  if (whole) {
+    const __int128 distance = s > 0 ? __int128(end.i) - start.i : __int128(start.i) - end.i;
+    const __int128 stride = s > 0 ? __int128(step.i) : -__int128(step.i);
+    n = static_cast<int64_t>((distance + stride - 1) / stride);
+  } else {
+    const double count = std::ceil((b - a) / s);
+    check(count < 9.2e18, "invalid size, possible overflow?");
+    n = static_cast<int64_t>(count);
+  }
+  Tensor out = empty(Dims{n}, d);
+  fill_by_index(out, "arange", [&]<class T>(int64_t i) {
+    if constexpr (std::is_integral_v<T>) {
+      return convert<T>(static_cast<int64_t>(static_cast<uint64_t>(start.as_int()) + static_cast<uint64_t>(step.as_int()) * uint64_t(i)));
+    } else {
+      using A = std::conditional_t<std::is_same_v<T, double>, double, double>;
+      return convert<T>(static_cast<A>(a) + static_cast<A>(s) * static_cast<A>(i));
+    }
+  });
+  return finish_new(out, grad);
+}
+OPERATION("arange(Scalar end, *, " OPTIONS,
+          (+[](Scalar end, OptDType dtype, MemoryFormat m, OptDevice device, OptBool p, OptBool grad) {
+            return arange(Scalar(0), end, Scalar(1), dtype, m, device, p, grad);
+          }),
+          "0, 1, … below end.", {.method = false, .out = true, .differentiable = false})
+OPERATION("arange(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS, arange,
+          "start, start + step, … below end (above, for a negative step).",
+          {.method = false, .out = true, .differentiable = false})
+OPERATION("range(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS,
+          (+[](Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
+               OptBool grad) {
+            check_device(device);
+            warn("UserWarning", "torch.range is deprecated and will be removed in a future release because its behavior "
+                 "is inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
+                 "[start, end).");
+            const double a = start.as_double(), s = step.as_double();
+            check(s != 0, "step must be nonzero");
+            check((s > 0 && end.as_double() >= a) || (s < 0 && end.as_double() <= a),
+                  "upper bound and lower bound inconsistent with step sign");
+            const double count = std::floor((end.as_double() - a) / s) + 1;
+            check(count < 9.2e18, "invalid size, possible overflow?");
+            Tensor out = empty(Dims{int64_t(count)}, dtype.value_or(default_dtype()));
+            fill_by_index(out, "range", [&]<class T>(int64_t i) { return convert<T>(a + s * double(i)); });
+            return finish_new(out, grad);
+          }),
+          "start, start + step, … up to and including end.", {.method = false, .differentiable = false})
+
+template <bool power>
+Tensor spaced(double start, double end, int64_t steps, double base, OptDType dtype, OptDevice device, OptBool grad) {
+  check_device(device);
+  check(steps >= 0, "number of steps must be non-negative");
+  Tensor out = empty(Dims{steps}, dtype.value_or(default_dtype()));
+  fill_by_index(out, power ? "logspace" : "linspace", [&]<class T>(int64_t i) {
+    using C = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, double, float>;
+    if constexpr (std::is_integral_v<T> && !power) {  // PyTorch forms integers in float steps
+      const float step = steps > 1 ? float(end - start) / float(steps - 1) : 0.0f;
+      const float v = i < steps / 2 ? float(start) + step * float(i) : float(end) - step * float(steps - 1 - i);
+      return convert<T>(v);
+    } else {
+      const C step = steps > 1 ? (C(end) - C(start)) / C(steps - 1) : C(0);
+      const C v = i < steps / 2 || steps == 1 ? C(start) + step * C(i) : C(end) - step * C(steps - 1 - i);
+      return convert<T>(power ? C(std::pow(base, double(v))) : v);
+    }
+  });
+  return finish_new(out, grad);
+}
+OPERATION("linspace(Scalar start, Scalar end, int steps, *, " OPTIONS,
+          (+[](Scalar a, Scalar b, int64_t n, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+            return spaced<false>(a.as_double(), b.as_double(), n, 0, dtype, device, grad);
+          }),
+          "`steps` numbers from start to end, evenly spaced, both included.",
+          {.method = false, .out = true, .differentiable = false})
+OPERATION("logspace(Scalar start, Scalar end, int steps, float base=10.0, *, " OPTIONS,
+          (+[](Scalar a, Scalar b, int64_t n, double base, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
+               OptBool grad) {
+            return spaced<true>(a.as_double(), b.as_double(), n, base, dtype, device, grad);
+          }),
+          "base to the power of evenly spaced exponents.", {.method = false, .out = true, .differentiable = false})
+
+Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device, OptBool grad) {
+  check_device(device);
+  check(n >= 0, "n must be greater or equal to 0, got ", n);
+  check(m >= 0, "m must be greater or equal to 0, got ", m);
+  Tensor out = zeros(Dims{n, m}, dtype.value_or(default_dtype()));
+  fill_data(alias(out, Layout{Dims{std::min(n, m)}, Dims{m + 1}, 0}), Scalar(1));
+  return finish_new(out, grad);
+}
+OPERATION("eye(int n, *, " OPTIONS,
+          (+[](int64_t n, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+            return eye(n, n, dtype, device, grad);
+          }),
+          "The identity matrix.", {.method = false, .out = true, .differentiable = false})
+OPERATION("eye(int n, int m, *, " OPTIONS,
+          (+[](int64_t n, int64_t m, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+            return eye(n, m, dtype, device, grad);
+          }),
+          "Ones on the diagonal of an n x m matrix.", {.method = false, .out = true, .differentiable = false})
+OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
+          (+[](Scalar s, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+            check_device(device);
+            return finish_new(full({}, s, dtype.value_or(default_dtype())), grad);
+          }),
+          "A 0-d tensor.", {.method = false, .differentiable = false})
+
+// ---- dtype and device ----------------------------------------------------------------------------------------------------
+
+Tensor to(const Tensor& t, OptDevice device, OptDType dtype, bool copy) {
+  check_device(device);
+  const DType d = dtype.value_or(t.dtype());
+  if (d == t.dtype()) return copy ? clone(t) : t;
+  return cast(t, d);
+}
+OPERATION("to(Tensor self, ScalarType dtype, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
+          "memory_format=None) -> Tensor",
+          (+[](const Tensor& t, DType d, bool, bool copy, MemoryFormat) { return to(t, std::nullopt, d, copy); }),
+          "self as another dtype; self itself if nothing changes and copy is False.", {.function = false})
+OPERATION("to(Tensor self, Device? device=None, ScalarType? dtype=None, bool non_blocking=False, bool copy=False, *, "
+          "MemoryFormat? memory_format=None) -> Tensor",
+          (+[](const Tensor& t, OptDevice device, OptDType d, bool, bool copy, MemoryFormat) {
+            return to(t, device, d, copy);
+          }),
+          "self on a device and as a dtype.", {.function = false})
+OPERATION("to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
+          "memory_format=None) -> Tensor",
+          (+[](const Tensor& t, const Tensor& other, bool, bool copy, MemoryFormat) {
+            return to(t, other.device(), other.dtype(), copy);
+          }),
+          "self with other's dtype and device.", {.function = false})
+OPERATION("type_as(Tensor self, Tensor other) -> Tensor",
+          (+[](const Tensor& t, const Tensor& other) { return cast(t, other.dtype()); }), "self as other's dtype.",
+          {.function = false})
+template <DType d>
+Tensor as_type(const Tensor& t, MemoryFormat) {
+  return cast(t, d);
+}
+#define BULSSI_CAST(name, tag)                                                                                   \
+  OPERATION(name "(Tensor self, MemoryFormat? memory_format=None) -> Tensor", as_type<DType::tag>,               \
+            "self as another dtype; self itself if it has it already.", {.function = false})
+BULSSI_CAST("float", f32) BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16)
+BULSSI_CAST("int", i32) BULSSI_CAST("long", i64) BULSSI_CAST("short", i16) BULSSI_CAST("char", i8)
+BULSSI_CAST("byte", u8) BULSSI_CAST("bool", boolean)
+OPERATION("cpu(Tensor self, MemoryFormat? memory_format=None) -> Tensor",
+          (+[](const Tensor& t, MemoryFormat) { return t; }), "self in CPU memory: self itself.", {.function = false})
+OPERATION("cuda(Tensor self, Device? device=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor",
+          (+[](const Tensor&, OptDevice, bool, MemoryFormat) -> Tensor {
+            fail(ErrorKind::assertion, "Torch not compiled with CUDA enabled");
+          }),
+          "self in GPU memory.", {.function = false})
+OPERATION("alias(Tensor self) -> Tensor", (+[](const Tensor& t) {
+            return make_view("AliasBackward0", t, t.layout(), [](const Tensor& g) { return g; });
+          }),
+          "A view of all of self.", {.kind = OpKind::view, .function = false})
+OPERATION("resize_(Tensor self, int[] size, *, MemoryFormat? memory_format=None) -> Tensor",
+          (+[](const Tensor& t, Ints size, MemoryFormat) {
+            check(!(grad_state.enabled && requires_grad(t)), "cannot resize variables that require grad");
+            check_sizes(size);
+            resize(t, size);
+            return t;
+          }),
+          "Changes the shape of self in place, keeping elements as far as they fit in memory order.",
+          {.function = false, .differentiable = false})
+OPERATION("resize_as_(Tensor self, Tensor the_template, *, MemoryFormat? memory_format=None) -> Tensor",
+          (+[](const Tensor& t, const Tensor& like, MemoryFormat) {
+            check(!(grad_state.enabled && requires_grad(t)), "cannot resize variables that require grad");
+            resize(t, like.shape());
+            return t;
+          }),
+          "resize_ to the shape of another tensor.", {.differentiable = false})
+
+}  // namespace
+}  // namespace bulssi

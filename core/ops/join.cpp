@@ -1,0 +1,317 @@
+// Joining and rearranging.
+#include <cstring>
+
+#include "core/base/threads.h"
+#include "core/cpu/cpu.h"
+#include "core/op/pointwise.h"
+#include "core/op/registry.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+namespace {
+
+DType common_type(Tensors ts) {
+  std::vector<Operand> all(ts.begin(), ts.end());
+  return promoted_type(all);
+}
+// PyTorch skips these when concatenating.
+bool legacy_empty(const Tensor& t) { return t.dims() == 1 && t.numel() == 0; }
+
+}  // namespace
+
+Tensor cat(Tensors ts, int64_t dim) {
+  check(!ts.empty(), ErrorKind::value, "expected a non-empty list of Tensors");
+  const Tensor* first = nullptr;
+  for (size_t i = 0; i < ts.size(); ++i) {
+    check(static_cast<bool>(ts[i]), ErrorKind::type, "cat(): element ", i, " of the list is not a Tensor");
+    check(ts[i].dims() > 0, "zero-dimensional tensor (at position ", i, ") cannot be concatenated");
+    if (!first && !legacy_empty(ts[i])) first = &ts[i];
+  }
+  const DType dtype = common_type(ts);
+  if (!first) first = &ts[0];
+  const int d = wrap_dim(dim, first->dims());
+  Dims shape = first->shape();
+  shape[d] = 0;
+  Dims starts, lengths;
+  for (size_t i = 0; i < ts.size(); ++i) {
+    const Tensor& t = ts[i];
+    starts.push_back(shape[d]);
+    if (legacy_empty(t) && t.dims() != first->dims()) {
+      lengths.push_back(0);
+      continue;
+    }
+    check(t.dims() == first->dims(), "Tensors must have same number of dimensions: got ", first->dims(), " and ",
+          t.dims());
+    for (int k = 0; k < t.dims(); ++k) {
+      check(k == d || t.shape()[k] == first->shape()[k], "Sizes of tensors must match except in dimension ", d,
+            ". Expected size ", first->shape()[k], " but got size ", t.shape()[k], " for tensor number ", i,
+            " in the list.");
+    }
+    lengths.push_back(t.shape()[d]);
+    shape[d] += t.shape()[d];
+  }
+  Tensor out = empty(shape, dtype);
+  for (size_t i = 0; i < ts.size(); ++i) {
+    if (lengths[i] == 0) continue;
+    copy_data(alias(out, out.layout().sliced(d, starts[i], lengths[i], 1)), ts[i]);
+  }
+  bool wanted = false;
+  for (const Tensor& t : ts) wanted = wanted || recording(t);
+  if (!wanted || !is_differentiable(dtype)) return out;
+  Small<DType, 4> types;
+  std::vector<Dims> empties;
+  for (const Tensor& t : ts) types.push_back(t.dtype());
+  for (const Tensor& t : ts) empties.push_back(t.numel() == 0 ? t.shape() : Dims());
+  Ref<Node> node = make_node("CatBackward0", {}, [d, starts, lengths, types, empties](BackwardCall& c) {
+    for (size_t i = 0; i < starts.size(); ++i) {
+      if (!c.needs(int(i))) continue;
+      Tensor g = lengths[i] == 0 && !empties[i].empty() ? zeros(empties[i], c.grad().dtype())
+                                                        : narrow(c.grad(), d, starts[i], lengths[i]);
+      c.set(int(i), cast(g, types[i]));
+    }
+  });
+  for (const Tensor& t : ts) node->edges.push_back(edge_to(t));
+  set_producer(out, std::move(node));
+  return out;
+}
+OPERATION("cat(Tensor[] tensors, int dim=0) -> Tensor", cat, "Tensors one after the other along dim.",
+          {.method = false, .out = true, .aliases = "concat concatenate"})
+
+Tensor stack(Tensors ts, int64_t dim) {
+  check(!ts.empty(), "stack expects a non-empty TensorList");
+  const int d = wrap_dim(dim, ts[0].dims() + 1);
+  std::vector<Tensor> rows;
+  for (size_t i = 0; i < ts.size(); ++i) {
+    check(static_cast<bool>(ts[i]), ErrorKind::type, "stack(): element ", i, " of the list is not a Tensor");
+    check(ts[i].shape() == ts[0].shape(), "stack expects each tensor to be equal size, but got ", Ints(ts[0].shape()),
+          " at entry 0 and ", Ints(ts[i].shape()), " at entry ", i);
+    rows.push_back(unsqueeze(ts[i], d));
+  }
+  return cat(rows, d);
+}
+OPERATION("stack(Tensor[] tensors, int dim=0) -> Tensor", stack, "Tensors of one shape along a new dimension.",
+          {.method = false, .out = true})
+
+namespace {
+
+Tensor with_dims(const Tensor& t, int n) {
+  Tensor out = t;
+  if (out.dims() == 0) out = reshape(out, Dims{1});
+  if (n >= 2 && out.dims() == 1) out = unsqueeze(out, 0);
+  if (n >= 3 && out.dims() == 2) out = unsqueeze(out, 2);
+  return out;
+}
+Tensor join_with(Tensors ts, int least, int dim, const char* op) {
+  check(!ts.empty(), op, " expects a non-empty TensorList");
+  std::vector<Tensor> all;
+  for (const Tensor& t : ts) all.push_back(with_dims(t, least));
+  return cat(all, dim == 1 && all[0].dims() == 1 ? 0 : dim);
+}
+OPERATION("hstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 1, 1, "hstack"); }),
+          "Side by side (along dimension 1; vectors along 0).", {.method = false, .out = true})
+OPERATION("vstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 2, 0, "vstack"); }),
+          "One below the other.", {.method = false, .out = true, .aliases = "row_stack"})
+OPERATION("dstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 3, 2, "dstack"); }),
+          "Along dimension 2.", {.method = false, .out = true})
+OPERATION("column_stack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
+            check(!ts.empty(), "column_stack expects a non-empty TensorList");
+            std::vector<Tensor> all;
+            for (const Tensor& t : ts) all.push_back(t.dims() <= 1 ? reshape(t, Dims{t.numel(), 1}) : t);
+            return cat(all, 1);
+          }),
+          "Vectors as the columns of a matrix.", {.method = false, .out = true})
+OPERATION("block_diag(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
+            int64_t rows = 0, cols = 0;
+            std::vector<Tensor> all;
+            for (const Tensor& t : ts) {
+              check(t.dims() <= 2, "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input ", all.size(),
+                    " has ", t.dims(), " dimensions");
+              all.push_back(with_dims(t, 2));
+              cols += all.back().shape()[1];
+            }
+            const DType dtype = ts.empty() ? default_dtype() : common_type(ts);
+            if (ts.empty()) return empty(Dims{1, 0}, dtype);
+            std::vector<Tensor> bands;
+            for (const Tensor& t : all) {
+              const int64_t n = t.shape()[0];
+              const Tensor band[] = {zeros(Dims{n, rows}, dtype), cast(t, dtype),
+                                     zeros(Dims{n, cols - rows - t.shape()[1]}, dtype)};
+              bands.push_back(cat(band, 1));
+              rows += t.shape()[1];
+            }
+            return cat(bands, 0);
+          }),
+          "A block-diagonal matrix.", {.method = false})
+
+Tensor repeat(const Tensor& t, Ints repeats) {
+  check(repeats.size() >= size_t(t.dims()),
+        "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor");
+  const int lead = static_cast<int>(repeats.size()) - t.dims();
+  Dims open, wide, shape;
+  for (int i = 0; i < int(repeats.size()); ++i) {
+    check(repeats[i] >= 0, "Trying to create tensor with negative dimension ", repeats[i], ": ", repeats);
+    const int64_t n = i < lead ? 1 : t.shape()[i - lead];
+    open.push_back(1);
+    open.push_back(n);
+    wide.push_back(repeats[i]);
+    wide.push_back(n);
+    shape.push_back(repeats[i] * n);
+  }
+  numel_of(shape);
+  Tensor out = empty(shape, t.dtype());
+  {
+    GradMode off(false);
+    copy_data(alias(out, *out.layout().viewed(wide)), reshape(detach(t), open));
+  }
+  Dims gone;
+  for (int i = 0; i < int(repeats.size()); ++i) gone.push_back(2 * i);
+  return record("RepeatBackward0", t, out, [wide, gone, before = t.shape()](const Tensor& g) {
+    if (gone.empty()) return g;
+    return reshape(sum(reshape(g, wide), Ints(gone), false, std::nullopt), before);
+  });
+}
+OPERATION("repeat(Tensor self, int[] repeats) -> Tensor", repeat, "self repeated along its dimensions, copied.",
+          {.function = false})
+OPERATION("tile(Tensor self, int[] dims) -> Tensor", (+[](const Tensor& t, Ints dims) {
+            Dims all(dims);
+            while (all.dims() < t.dims()) all.insert(0, 1);
+            return repeat(t, all);
+          }),
+          "self repeated along its dimensions (NumPy's rules).")
+
+// The same elements with some dimensions backwards, copied.
+Tensor flip(const Tensor& t, Ints dims) {
+  Layout l = t.layout();
+  Small<bool, 8> seen(t.dims(), false);
+  Dims wrapped;
+  for (int64_t dim : dims) {
+    const int d = wrap_dim(dim, t.dims());
+    wrapped.push_back(d);
+    if (t.dims() == 0) continue;
+    check(!seen[d], "dim ", d, " appears multiple times in the list of dims");
+    seen[d] = true;
+    if (l.shape[d] > 0) l.offset += (l.shape[d] - 1) * l.strides[d];
+    l.strides[d] = -l.strides[d];
+  }
+  Tensor out = empty_like(t);
+  copy_data(out, alias(t, l));
+  return record("FlipBackward0", t, out, [wrapped](const Tensor& g) { return flip(g, wrapped); });
+}
+OPERATION("flip(Tensor self, int[] dims) -> Tensor", flip, "The elements of dims in reverse order, copied.")
+OPERATION("fliplr(Tensor self) -> Tensor", (+[](const Tensor& t) {
+            check(t.dims() >= 2, "Input must be >= 2-d.");
+            return flip(t, Dims{1});
+          }),
+          "Dimension 1 reversed.")
+OPERATION("flipud(Tensor self) -> Tensor", (+[](const Tensor& t) {
+            check(t.dims() >= 1, "Input must be >= 1-d.");
+            return flip(t, Dims{0});
+          }),
+          "Dimension 0 reversed.")
+
+Tensor roll(const Tensor& t, Ints shifts, Ints dims) {
+  if (dims.empty() && shifts.size() == 1) {
+    return reshape(roll(reshape(t, Dims{-1}), shifts, Dims{0}), t.shape());
+  }
+  check(!shifts.empty(), "`shifts` required");
+  check(shifts.size() == dims.size(), "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:",
+        dims.size());
+  Tensor from = t;
+  Tensor out = t;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    const int d = wrap_dim(dims[i], t.dims());
+    const int64_t n = t.dims() ? t.shape()[d] : 1;
+    if (n == 0 || t.dims() == 0) {
+      out = clone(from);
+      continue;
+    }
+    const int64_t s = ((shifts[i] % n) + n) % n;
+    const Tensor two[] = {narrow(from, d, n - s, s), narrow(from, d, 0, n - s)};
+    out = cat(two, d);
+    from = out;
+  }
+  return out;
+}
+OPERATION("roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor", roll,
+          "The elements moved along dims, round the end.")
+OPERATION("rot90(Tensor self, int k=1, int[] dims=[0,1]) -> Tensor", (+[](const Tensor& t, int64_t k, Ints dims) {
+            check(dims.size() == 2, "expected total rotation dims == 2, but got dims = ", dims.size());
+            check(t.dims() >= 2, "expected total dims >= 2, but got total dims = ", t.dims());
+            const int a = wrap_dim(dims[0], t.dims()), b = wrap_dim(dims[1], t.dims());
+            check(a != b, "expected rotation dims to be different, but got dim0 = ", dims[0], " and dim1 = ", dims[1]);
+            switch (((k % 4) + 4) % 4) {
+              case 1: return clone(transpose(flip(t, Dims{b}), a, b));
+              case 2: return flip(t, Dims{a, b});
+              case 3: return clone(transpose(flip(t, Dims{a}), a, b));
+              default: return clone(t);
+            }
+          }),
+          "The plane of dims turned by k times 90 degrees.")
+
+template <bool lower>
+Tensor triangle(const Tensor& t, int64_t k) {
+  check(t.dims() >= 2, lower ? "tril" : "triu", ": input tensor must have at least 2 dimensions");
+  Tensor out = empty(t.shape(), t.dtype());
+  const Tensor d = dense(t);
+  const int64_t rows = t.shape()[t.dims() - 2], cols = t.shape()[t.dims() - 1];
+  const int size = itemsize(t.dtype());
+  if (out.numel() > 0) {
+    parallel_for(out.numel() / cols, std::max<int64_t>(1, 32768 / cols), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t edge = r % rows + k + (lower ? 1 : 0);  // first column beyond (lower) or inside (upper)
+        const int64_t at = std::clamp<int64_t>(edge, 0, cols);
+        char* to = out->data() + r * cols * size;
+        const char* from = d->data() + r * cols * size;
+        if (lower) {
+          std::memcpy(to, from, static_cast<size_t>(at * size));
+          std::memset(to + at * size, 0, static_cast<size_t>((cols - at) * size));
+        } else {
+          std::memset(to, 0, static_cast<size_t>(at * size));
+          std::memcpy(to + at * size, from + at * size, static_cast<size_t>((cols - at) * size));
+        }
+      }
+    });
+  }
+  return record(lower ? "TrilBackward0" : "TriuBackward0", t, out, [k](const Tensor& g) { return triangle<lower>(g, k); });
+}
+OPERATION("tril(Tensor self, int diagonal=0) -> Tensor", triangle<true>,
+          "The lower triangle of matrices; zero above the diagonal.", {.inplace = true, .out = true})
+OPERATION("triu(Tensor self, int diagonal=0) -> Tensor", triangle<false>,
+          "The upper triangle of matrices; zero below the diagonal.", {.inplace = true, .out = true})
+
+OPERATION("broadcast_tensors(Tensor[] tensors) -> Tensor[]", (+[](Tensors ts) {
+            Dims shape;
+            for (const Tensor& t : ts) shape = broadcast_shapes(shape, t.shape());
+            std::vector<Tensor> out;
+            for (const Tensor& t : ts) out.push_back(expand(t, shape));
+            return out;
+          }),
+          "All broadcast to their common shape, without copying.", {.kind = OpKind::view, .method = false})
+OPERATION("_meshgrid(Tensor[] tensors, str indexing) -> Tensor[]", (+[](Tensors ts, std::string_view indexing) {
+            check(!ts.empty(), "meshgrid expects a non-empty TensorList");
+            check(indexing == "ij" || indexing == "xy", "torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but "
+                  "received: ", std::string(indexing));
+            const bool swap = indexing == "xy" && ts.size() >= 2;
+            std::vector<Tensor> in(ts.begin(), ts.end());
+            if (swap) std::swap(in[0], in[1]);
+            Dims shape;
+            for (const Tensor& t : in) {
+              check(t.dims() <= 1, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: ", t.dims(), "D");
+              check(t.dtype() == in[0].dtype(), "torch.meshgrid expects all tensors to have the same dtype");
+              shape.push_back(t.numel());
+            }
+            std::vector<Tensor> out;
+            for (size_t i = 0; i < in.size(); ++i) {
+              Dims one(in.size(), 1);
+              one[i] = shape[i];
+              Tensor grid = expand(reshape(in[i], one), shape);
+              out.push_back(swap ? transpose(grid, 0, 1) : grid);
+            }
+            if (swap) std::swap(out[0], out[1]);
+            return out;
+          }),
+          "Coordinate grids of vectors.", {.kind = OpKind::view, .method = false})
+
+}  // namespace
+}  // namespace bulssi
