@@ -126,6 +126,45 @@ from .activation import (
 from .activation import (
     threshold_ as threshold_,
 )
+from .attention import (
+    _canonical_mask as _canonical_mask,
+)
+from .attention import (
+    _none_or_dtype as _none_or_dtype,
+)
+from .attention import (
+    multi_head_attention_forward as multi_head_attention_forward,
+)
+from .attention import (
+    scaled_dot_product_attention as scaled_dot_product_attention,
+)
+from .conv import (
+    conv1d as conv1d,
+)
+from .conv import (
+    conv2d as conv2d,
+)
+from .conv import (
+    conv3d as conv3d,
+)
+from .conv import (
+    conv_tbc as conv_tbc,
+)
+from .conv import (
+    conv_transpose1d as conv_transpose1d,
+)
+from .conv import (
+    conv_transpose2d as conv_transpose2d,
+)
+from .conv import (
+    conv_transpose3d as conv_transpose3d,
+)
+from .conv import (
+    fold as fold,
+)
+from .conv import (
+    unfold as unfold,
+)
 from .ctc import (
     ctc_loss as ctc_loss,
 )
@@ -209,4 +248,148 @@ from .loss import (
 )
 from .loss import (
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
+)
+from .normalization import (
+    batch_norm as batch_norm,
+)
+from .normalization import (
+    group_norm as group_norm,
+)
+from .normalization import (
+    instance_norm as instance_norm,
+)
+from .normalization import (
+    layer_norm as layer_norm,
+)
+from .normalization import (
+    local_response_norm as local_response_norm,
+)
+from .normalization import (
+    rms_norm as rms_norm,
+)
+from .padding import (
+    pad as pad,
+)
+from .pixelshuffle import (
+    channel_shuffle as channel_shuffle,
+)
+from .pixelshuffle import (
+    native_channel_shuffle as native_channel_shuffle,
+)
+from .pixelshuffle import (
+    pixel_shuffle as pixel_shuffle,
+)
+from .pixelshuffle import (
+    pixel_unshuffle as pixel_unshuffle,
+)
+from .pooling import (
+    adaptive_avg_pool1d as adaptive_avg_pool1d,
+)
+from .pooling import (
+    adaptive_avg_pool2d as adaptive_avg_pool2d,
+)
+from .pooling import (
+    adaptive_avg_pool3d as adaptive_avg_pool3d,
+)
+from .pooling import (
+    adaptive_max_pool1d as adaptive_max_pool1d,
+)
+from .pooling import (
+    adaptive_max_pool1d_with_indices as adaptive_max_pool1d_with_indices,
+)
+from .pooling import (
+    adaptive_max_pool2d as adaptive_max_pool2d,
+)
+from .pooling import (
+    adaptive_max_pool2d_with_indices as adaptive_max_pool2d_with_indices,
+)
+from .pooling import (
+    adaptive_max_pool3d as adaptive_max_pool3d,
+)
+from .pooling import (
+    adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices,
+)
+from .pooling import (
+    avg_pool1d as avg_pool1d,
+)
+from .pooling import (
+    avg_pool2d as avg_pool2d,
+)
+from .pooling import (
+    avg_pool3d as avg_pool3d,
+)
+from .pooling import (
+    fractional_max_pool2d as fractional_max_pool2d,
+)
+from .pooling import (
+    fractional_max_pool2d_with_indices as fractional_max_pool2d_with_indices,
+)
+from .pooling import (
+    fractional_max_pool3d as fractional_max_pool3d,
+)
+from .pooling import (
+    fractional_max_pool3d_with_indices as fractional_max_pool3d_with_indices,
+)
+from .pooling import (
+    lp_pool1d as lp_pool1d,
+)
+from .pooling import (
+    lp_pool2d as lp_pool2d,
+)
+from .pooling import (
+    lp_pool3d as lp_pool3d,
+)
+from .pooling import (
+    max_pool1d as max_pool1d,
+)
+from .pooling import (
+    max_pool1d_with_indices as max_pool1d_with_indices,
+)
+from .pooling import (
+    max_pool2d as max_pool2d,
+)
+from .pooling import (
+    max_pool2d_with_indices as max_pool2d_with_indices,
+)
+from .pooling import (
+    max_pool3d as max_pool3d,
+)
+from .pooling import (
+    max_pool3d_with_indices as max_pool3d_with_indices,
+)
+from .pooling import (
+    max_unpool1d as max_unpool1d,
+)
+from .pooling import (
+    max_unpool2d as max_unpool2d,
+)
+from .pooling import (
+    max_unpool3d as max_unpool3d,
+)
+from .sparse import (
+    embedding as embedding,
+)
+from .sparse import (
+    embedding_bag as embedding_bag,
+)
+from .sparse import (
+    one_hot as one_hot,
+)
+from .vision import (
+    affine_grid as affine_grid,
+)
+from .vision import (
+    grid_sample as grid_sample,
+)
+from .vision import (
+    interpolate as interpolate,
+)
+from .vision import (
+    upsample as upsample,
+)
+from .vision import (
+    upsample_bilinear as upsample_bilinear,
+)
+from .vision import (
+    upsample_nearest as upsample_nearest,
 )

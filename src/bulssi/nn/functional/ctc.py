@@ -31,7 +31,7 @@ def _check(log_probs: Tensor, targets: Tensor, inputs: list[int], lengths: list[
         raise RuntimeError(f"blank must be in label range (blank = {blank}, classes = {classes})")
     for name, got in (("input_lengths", inputs), ("target_lengths", lengths)):
         if len(got) != batch:
-            raise RuntimeError(f"{name} must be of size batch_size ({name} has {len(got)}, the batch {batch})")
+            raise RuntimeError(f"{name} must be of size batch_size\n({name} has {len(got)}, the batch {batch})")
         if any(n < 0 for n in got):
             raise RuntimeError(f"{name} must not be negative")
     if max(inputs, default=0) > steps:
@@ -44,7 +44,7 @@ def _check(log_probs: Tensor, targets: Tensor, inputs: list[int], lengths: list[
     elif targets.dim() != 2 or targets.shape[0] != batch or targets.shape[1] < max(lengths, default=0):
         raise RuntimeError(
             f"Expected tensor to have size at least {max(lengths, default=0)} at dimension 1, but got size "
-            f"{list(targets.shape)} for argument targets"
+            f"{targets.shape[-1]} for argument #2 'targets'"
         )
 
 

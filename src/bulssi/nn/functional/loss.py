@@ -96,7 +96,7 @@ def smooth_l1_loss(
     input, target = _broadcast(input, target)
     reduction = _reduction.resolve(reduction, size_average, reduce)
     if beta < 0:
-        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta. (beta = {beta})")
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta.\n(beta = {beta})")
     difference = input - target
     size = difference.abs()
     if beta == 0:
@@ -111,7 +111,7 @@ def huber_loss(
     """Half the squared difference where the difference is below ``delta``, linear elsewhere (Huber 1964)."""
     input, target = _broadcast(input, target)
     if delta <= 0:
-        raise RuntimeError(f"huber_loss does not support non-positive values for delta. (delta = {delta})")
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta.\n(delta = {delta})")
     difference = input - target
     size = difference.abs()
     loss = bulssi.where(size <= delta, 0.5 * difference * difference, delta * (size - 0.5 * delta))
@@ -198,6 +198,8 @@ def _check_nll_shapes(input: Tensor, target: Tensor) -> None:
     if input.dim() == 1:
         if target.dim() > 1:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+        if target.numel() != 1:
+            raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {target.numel()}")
         return
     if input.shape[0] != (target.shape[0] if target.dim() else 1):
         raise ValueError(
@@ -223,7 +225,7 @@ def _pick(values: Tensor, index: Tensor, dim: int) -> Tensor:
         if wrong.numel() and not 0 <= wrong.reshape(-1)[0].item() < values.shape[dim]:
             label = wrong.reshape(-1)[0].item()
             raise IndexError(
-                f"Target {label} is out of bounds. There are {values.shape[dim]} classes, numbered from 0."
+                f"Target {label} is out of bounds.\nThere are {values.shape[dim]} classes, numbered from 0."
             ) from None
         raise
 
@@ -247,11 +249,14 @@ def nll_loss(
     """
     reduction = _reduction.resolve(reduction, size_average, reduce)
     _check_nll_shapes(input, target)
-    if target.is_floating_point():
-        raise RuntimeError(f"expected scalar type Long but found {_scalar_name(target)}: targets are class numbers")
+    if target.dtype not in (bulssi.int64, bulssi.uint8):
+        raise RuntimeError(
+            f"expected target dtype to be Long or Byte, but got {_scalar_name(target)}\n"
+            "Targets are class numbers: convert them with target.long()."
+        )
     dim = _class_dim(input)
     _check_class_weight(weight, input.shape[dim])
-    target = target.long()
+    target = target.long().reshape(()) if input.dim() == 1 else target.long()
     ignored = target == ignore_index
     masked = bool(ignored.any())
     index = target.masked_fill(ignored, 0) if masked else target
@@ -267,9 +272,8 @@ def nll_loss(
 
 
 def _scalar_name(t: Tensor) -> str:
-    names = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16"}
-    name = str(t.dtype).rpartition(".")[2]
-    return names.get(name, name)
+    """The name of the dtype in PyTorch's messages: ``Float``, ``Long``."""
+    return t.type().rpartition(".")[2].removesuffix("Tensor")
 
 
 def cross_entropy(
@@ -318,7 +322,7 @@ def _soft_cross_entropy(
 ) -> Tensor:
     if not target.is_floating_point():
         raise RuntimeError(
-            f"Expected floating point type for target with class probabilities, got {_scalar_name(target)}. "
+            f"Expected floating point type for target with class probabilities, got {_scalar_name(target)}\n"
             "A target in the shape of the input holds probabilities; one of class numbers has no class dimension."
         )
     if ignore_index >= 0:
@@ -408,7 +412,7 @@ def binary_cross_entropy(
     with bulssi.no_grad():
         if not ((input >= 0) & (input <= 1)).all():
             raise RuntimeError(
-                "all elements of input should be between 0 and 1; for logits use binary_cross_entropy_with_logits"
+                "all elements of input should be between 0 and 1\nFor logits use binary_cross_entropy_with_logits."
             )
         inside = input * (1 - input) > _BCE_EDGE
         all_inside = bool(inside.all())
@@ -569,14 +573,18 @@ def multi_margin_loss(
     _check_margin_input(input)
     count = 1 if input.dim() == 1 else input.shape[0]
     if target.dim() > 1 or target.numel() != count:
-        raise RuntimeError(f"inconsistent target size, expected {count} but got {list(target.shape)}")
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
+            "size). "
+            f"Expected target size [{count}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
+        )
     classes = input.shape[-1]
     if weight is not None and weight.numel() != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     rows = input.reshape(count, classes)
     index = target.reshape(count, 1)
     if ((index < 0) | (index >= classes)).any():
-        raise RuntimeError(f"target out of range: there are {classes} classes, numbered from 0")
+        raise RuntimeError(f"target out of range\nThere are {classes} classes, numbered from 0.")
     loss = (margin - rows.gather(1, index) + rows).clamp(min=0)
     if p == 2:
         loss = loss * loss
@@ -605,7 +613,7 @@ def multilabel_margin_loss(
     classes = input.shape[-1]
     rows, labels = input.reshape(-1, classes), target.reshape(-1, classes)
     if ((labels < -1) | (labels >= classes)).any():
-        raise RuntimeError(f"target out of range: there are {classes} classes, numbered from 0; -1 ends the list")
+        raise RuntimeError(f"argument #2 'target' is out of range\nThere are {classes} classes; -1 ends the list.")
     listed = (labels >= 0).long().cumprod(1).bool()
     index = labels.masked_fill(~listed, 0)
     others = bulssi.zeros_like(labels).scatter_add(1, index, listed.long()) == 0

@@ -1,0 +1,235 @@
+"""Recurrent networks over whole sequences, padded or packed, and single cells.
+
+The functions have the names and arguments of PyTorch's. One layer in one direction is :func:`rnn_layer`, a composite; a
+function of that name and arguments in the core takes its place (last line).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bulssi
+from bulssi import Tensor, _core
+from bulssi.nn.functional import dropout as _dropout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+_linear = _core.linear
+
+
+# ---- one step: the gates of the input (with its bias), the state, to the new state
+# ------------------------------------
+
+
+def _tanh_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
+    return (gates + _linear(h, w_hh, b_hh)).tanh(), None
+
+
+def _relu_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
+    return (gates + _linear(h, w_hh, b_hh)).relu(), None
+
+
+def _lstm_step(gates: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Tensor]:
+    take, forget, new, give = (gates + _linear(h, w_hh, b_hh)).chunk(4, -1)
+    c = forget.sigmoid() * c + take.sigmoid() * new.tanh()
+    return give.sigmoid() * c.tanh(), c
+
+
+def _gru_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
+    x_reset, x_update, x_new = gates.chunk(3, -1)
+    h_reset, h_update, h_new = _linear(h, w_hh, b_hh).chunk(3, -1)
+    update = (x_update + h_update).sigmoid()
+    new = (x_new + (x_reset + h_reset).sigmoid() * h_new).tanh()
+    return (h - new) * update + new, None
+
+
+_STEPS: dict[str, Callable[..., Any]] = {
+    "RNN_TANH": _tanh_step,
+    "RNN_RELU": _relu_step,
+    "LSTM": _lstm_step,
+    "GRU": _gru_step,
+}
+
+
+# ---- one layer, one direction -------------------------------------------------------------------------------------
+
+
+def rnn_layer(
+    mode: str,
+    x: Tensor,
+    batch_sizes: Sequence[int] | None,
+    h: Tensor,
+    c: Tensor | None,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    w_hr: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The outputs of all steps, and the last state, of a layer over ``x`` (T, N, I) or, packed, (total, I).
+
+    ``h`` is (N, H) and ``c`` (N, C) for an LSTM; ``w_hr`` projects an LSTM's output.
+    """
+    step = _STEPS[mode]
+    gates = _linear(x, w_ih, b_ih)
+    if batch_sizes is None:
+        times: Any = list(gates.unbind(0))
+    else:
+        times = list(gates.split(list(batch_sizes)))
+    outputs = []
+    first_h, first_c = h, c
+    done: list[tuple[Tensor, Any]] = []  # states of packed sequences that have ended
+    if reverse:
+        times.reverse()
+    if batch_sizes is not None and reverse:
+        h, c = _rows(h, 0, len(times[0])), _rows(c, 0, len(times[0]))
+    for gate in times:
+        if batch_sizes is not None and len(gate) != len(h):
+            now, had = len(gate), len(h)
+            if now < had:
+                done.append((h[now:], _rows(c, now, had)))
+                h, c = h[:now], _rows(c, 0, now)
+            else:  # backwards, shorter sequences join in
+                h = bulssi.cat([h, first_h[had:now]])
+                c = None if c is None else bulssi.cat([c, first_c[had:now]])
+        h, c = step(gate, h, c, w_hh, b_hh)
+        if w_hr is not None:
+            h = _linear(h, w_hr)
+        outputs.append(h)
+    if done:
+        parts = [(h, c), *reversed(done)]
+        h = bulssi.cat([part for part, _ in parts])
+        c = None if c is None else bulssi.cat([part for _, part in parts])
+    if reverse:
+        outputs.reverse()
+    return (bulssi.stack(outputs) if batch_sizes is None else bulssi.cat(outputs)), h, c
+
+
+def _rows(x: Tensor | None, start: int, end: int) -> Tensor | None:
+    return None if x is None else x[start:end]
+
+
+rnn_layer = getattr(_core, "rnn_layer", rnn_layer)
+
+
+# ---- all layers ---------------------------------------------------------------------------------------------------
+
+
+def _run(
+    mode: str,
+    x: Tensor,
+    batch_sizes: Sequence[int] | None,
+    hidden: tuple[Tensor, ...],
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+) -> tuple[Tensor, ...]:
+    directions = 2 if bidirectional else 1
+    per_layer = len(params) // (num_layers * directions)
+    if per_layer * num_layers * directions != len(params):
+        raise RuntimeError(f"{mode}: got {len(params)} parameters for {num_layers} layers in {directions} direction(s)")
+    states: list[list[Tensor]] = [[] for _ in hidden]
+    for layer in range(num_layers):
+        outputs = []
+        for direction in range(directions):
+            i = layer * directions + direction
+            weights = list(params[i * per_layer : (i + 1) * per_layer])
+            w_ih, w_hh = weights[:2]
+            b_ih, b_hh = weights[2:4] if has_biases else (None, None)
+            w_hr = weights[-1] if len(weights) == (5 if has_biases else 3) else None
+            h, c = hidden[0][i], hidden[1][i] if len(hidden) > 1 else None
+            out, *state = rnn_layer(mode, x, batch_sizes, h, c, w_ih, w_hh, b_ih, b_hh, w_hr, direction == 1)
+            outputs.append(out)
+            for kept, final in zip(states, state, strict=False):
+                kept.append(final)
+        x = outputs[0] if directions == 1 else bulssi.cat(outputs, -1)
+        if dropout and train and layer < num_layers - 1:
+            x = _dropout(x, dropout, True)
+    return (x, *(bulssi.stack(kept) for kept in states))
+
+
+def _sequence(mode: str, name: str) -> Callable[..., tuple[Tensor, ...]]:
+    def function(input: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        packed = isinstance(args[0], Tensor) and not args[0].is_floating_point()  # batch sizes come before the state
+        if packed:
+            batch_sizes, hx, *rest = args
+            hidden = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+            return _run(mode, input, batch_sizes.tolist(), hidden, *rest)
+        hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first = args
+        hidden = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        x = input.transpose(0, 1) if batch_first else input
+        out, *state = _run(mode, x, None, hidden, params, has_biases, num_layers, dropout, train, bidirectional)
+        return (out.transpose(0, 1) if batch_first else out, *state)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""A {mode} network over a sequence.
+
+    ``{name}(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first)`` for padded
+    sequences,
+    ``{name}(data, batch_sizes, hx, params, has_biases, num_layers, dropout, train, bidirectional)`` for a packed one.
+    Returns the outputs of the last layer and the last state of every layer and direction.
+    """
+    return function
+
+
+lstm = _sequence("LSTM", "lstm")
+gru = _sequence("GRU", "gru")
+rnn_tanh = _sequence("RNN_TANH", "rnn_tanh")
+rnn_relu = _sequence("RNN_RELU", "rnn_relu")
+
+
+# ---- cells --------------------------------------------------------------------------------------------------------
+
+
+def _check_cell(input: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor) -> None:
+    if input.shape[1] != w_ih.shape[1]:
+        raise RuntimeError(f"input has inconsistent input_size: got {input.shape[1]} expected {w_ih.shape[1]}")
+    if input.shape[0] != h.shape[0]:
+        raise RuntimeError(f"Input batch size {input.shape[0]} doesn't match hidden0 batch size {h.shape[0]}")
+    if h.shape[1] != w_hh.shape[1]:
+        raise RuntimeError(f"hidden0 has inconsistent hidden_size: got {h.shape[1]}, expected {w_hh.shape[1]}")
+
+
+def lstm_cell(
+    input: Tensor,
+    hx: Sequence[Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One step of an LSTM: the new hidden and cell state."""
+    h, c = hx
+    _check_cell(input, h, w_ih, w_hh)
+    _check_cell(input, c, w_ih, w_hh)
+    return _lstm_step(_linear(input, w_ih, b_ih), h, c, w_hh, b_hh)
+
+
+def _cell(mode: str, name: str) -> Callable[..., Tensor]:
+    step = _STEPS[mode]
+
+    def function(
+        input: Tensor,
+        hx: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None = None,
+        b_hh: Tensor | None = None,
+    ) -> Tensor:
+        _check_cell(input, hx, w_ih, w_hh)
+        return step(_linear(input, w_ih, b_ih), hx, None, w_hh, b_hh)[0]
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"One step of a {mode} network: the new hidden state."
+    return function
+
+
+gru_cell = _cell("GRU", "gru_cell")
+rnn_tanh_cell = _cell("RNN_TANH", "rnn_tanh_cell")
+rnn_relu_cell = _cell("RNN_RELU", "rnn_relu_cell")

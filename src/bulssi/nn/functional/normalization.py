@@ -1,0 +1,192 @@
+"""Normalisation by statistics of a batch, a layer, a group of channels or a neighbourhood."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import bulssi
+from bulssi import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulssi import Tensor
+
+layer_norm = _core.layer_norm
+
+
+def _wide(x: Tensor) -> Tensor:
+    """``x`` in the dtype that statistics are computed in: half precision is widened."""
+    return x.float() if x.dtype in (bulssi.float16, bulssi.bfloat16) else x
+
+
+def _check_channels(who: str, channels: int, **given: Tensor | None) -> None:
+    for name, tensor in given.items():
+        if tensor is not None and tensor.numel() != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {tensor.numel()}\n({who})")
+
+
+def _normalized(x: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """``(x - mean) / sqrt(var + eps)`` over ``dims``, the mean and the (biased) variance."""
+    mean = x.mean(dims, keepdim=True)
+    centered = x - mean
+    var = (centered * centered).mean(dims, keepdim=True)
+    return centered * (var + eps).rsqrt(), mean, var
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of ``(N, C, ...)`` (Ioffe and Szegedy 2015).
+
+    In training the batch's mean and variance are used, and the running ones move towards them (the variance unbiased)
+    by ``momentum``; otherwise the running ones are used.
+    """
+    if training and eps <= 0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if eps < 0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    if input.dim() < 2:
+        raise RuntimeError(f"batch_norm: expected at least 2D input (got {input.dim()}D input)")
+    channels = input.shape[1]
+    count = input.numel() // channels if channels else 0
+    if training and count == 1 and input.shape[0] == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
+    _check_channels(
+        "batch_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
+    along = (1, -1, *(1,) * (input.dim() - 2))
+    x = _wide(input)
+    if training:
+        out, mean, var = _normalized(x, [0, *range(2, input.dim())], eps)
+        with bulssi.no_grad():
+            if count == 0:  # statistics of nothing
+                running_mean = running_var = None
+            if running_mean is not None:
+                running_mean.mul_(1 - momentum).add_(mean.detach().reshape(-1).to(running_mean.dtype), alpha=momentum)
+            if running_var is not None:
+                unbiased = var.detach().reshape(-1) * (count / (count - 1) if count > 1 else math.nan)
+                running_var.mul_(1 - momentum).add_(unbiased.to(running_var.dtype), alpha=momentum)
+    else:
+        scale = (running_var.to(x.dtype) + eps).rsqrt()
+        out = (x - running_mean.to(x.dtype).reshape(along)) * scale.reshape(along)
+    return _affine(out, weight, bias, along).to(input.dtype)
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
+    if weight is not None:
+        x = x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of each item of ``(N, C, ...)`` by itself (Ulyanov et al. 2016)."""
+    if use_input_stats:
+        if math.prod(input.shape[2:]) == 1:
+            raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")
+    elif running_mean is None or running_var is None:
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    batch, channels = input.shape[:2]
+    _check_channels(
+        "instance_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    running = [None if r is None else r.repeat(batch) for r in (running_mean, running_var)]
+    out = batch_norm(input.reshape(1, batch * channels, *input.shape[2:]), *running, None, None, True, momentum, eps)
+    with bulssi.no_grad():
+        for own, moved in zip((running_mean, running_var), running, strict=True):
+            if own is not None:
+                own.copy_(moved.reshape(batch, channels).mean(0))
+    return _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Normalise each group of channels of each item of ``(N, C, ...)`` (Wu and He 2018)."""
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    batch, channels = input.shape[:2]
+    if num_groups <= 0 or channels % num_groups != 0:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(input.shape)} and num_groups={num_groups}"
+        )
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and tuple(tensor.shape) != (channels,):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
+                "shape "
+                f"{list(tensor.shape)} and input of shape {list(input.shape)}"
+            )
+    size = math.prod(input.shape[2:])
+    if batch * channels // num_groups * size == 1:
+        raise ValueError(
+            "Expected more than 1 value per channel when training, got input size "
+            f"{[batch * channels // num_groups, num_groups, *input.shape[2:]]}"
+        )
+    if input.numel() == 0:
+        return _affine(input, weight, bias, (1, -1, *(1,) * (input.dim() - 2)))
+    out, _, _ = _normalized(_wide(input).reshape(batch, num_groups, -1), [2], eps)
+    return _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions (Zhang and Sennrich 2019).
+
+    ``eps`` is the machine epsilon of the dtype computed in when None.
+    """
+    shape = tuple(normalized_shape)
+    if not shape or tuple(input.shape[-len(shape) :]) != shape:
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
+            "got "
+            f"input of size{list(input.shape)}"
+        )
+    if weight is not None and tuple(weight.shape) != shape:
+        raise RuntimeError(
+            f"Expected weight to be of same shape as normalized_shape, but got weight of shape {list(weight.shape)} "
+            "and "
+            f"normalized_shape = {list(shape)}"
+        )
+    x = _wide(input)
+    if eps is None:
+        eps = bulssi.finfo(x.dtype).eps
+    out = x * ((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
+    if weight is not None:
+        out = out * weight
+    return out.to(input.dtype)
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """``x / (k + alpha * mean of x^2 over size neighbouring channels)**beta`` (Krizhevsky et al. 2012)."""
+    if input.dim() < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)")
+    if input.numel() == 0:
+        return input
+    from .padding import pad
+
+    squares = pad(input * input, [0, 0] * (input.dim() - 2) + [size // 2, (size - 1) // 2])
+    return input / (squares.unfold(1, size, 1).mean(-1) * alpha + k).pow(beta)

@@ -1,0 +1,95 @@
+"""Padding of the last dimensions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bulssi
+from bulssi.nn import _kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulssi import Tensor
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Extend the last dimensions, or crop them where ``pad`` is negative.
+
+    Args:
+        input: any shape; for the modes other than "constant" ``(N, C, ...)`` or ``(C, ...)``.
+        pad: ``(before, after)`` of the last dimension, then of the last but one, and so on.
+        mode: "constant" (filled with ``value``), "reflect", "replicate" or "circular".
+    """
+    pad = tuple(pad)
+    if len(pad) % 2 != 0:
+        raise RuntimeError(f"Padding length must be divisible by 2\n(pad = {pad})")
+    if len(pad) > 2 * input.dim():
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got padding length "
+            f"{len(pad)} and input of dimension {input.dim()}"
+        )
+    if mode == "constant":
+        _check_result(input, pad)
+        return _kernels.pad_constant(input, pad, 0.0 if value is None else value)
+    if mode not in _INDEX:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if value is not None and value != 0:
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    rank = len(pad) // 2
+    if input.dim() not in (rank + 1, rank + 2) or not 1 <= rank <= 3:
+        raise NotImplementedError(
+            f"Padding size {len(pad)} is not supported for {input.dim()}D input tensor.\n"
+            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now."
+        )
+    if any(n == 0 for n in input.shape[1:]):
+        raise RuntimeError(
+            f"Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero "
+            f"dimensions for input, but got: {list(input.shape)}"
+        )
+    _check_result(input, pad)
+    for i in range(rank):
+        before, after = pad[2 * i : 2 * i + 2]
+        if before or after:
+            dim = input.dim() - 1 - i
+            index = _INDEX[mode](input, dim, before, after)
+            input = input.index_select(dim, bulssi.tensor(index, dtype=bulssi.int64, device=input.device))
+    return input
+
+
+def _check_result(input: Tensor, pad: tuple[int, ...]) -> None:
+    for i in range(len(pad) // 2):
+        size = input.shape[-1 - i]
+        before, after = pad[2 * i : 2 * i + 2]
+        if size + before + after < 0:
+            raise RuntimeError(
+                f"The input size {size}, plus negative padding {before} and {after} resulted in a negative output "
+                "size, "
+                f"which is invalid. Check dimension {input.dim() - 1 - i} of your input."
+            )
+
+
+def _reflect(input: Tensor, dim: int, before: int, after: int) -> list[int]:
+    size = input.shape[dim]
+    if before >= size or after >= size:
+        raise RuntimeError(
+            "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
+            f"({before}, {after}) at dimension {dim} of input {list(input.shape)}"
+        )
+    last = size - 1
+    return [last - abs(last - abs(i)) for i in range(-before, size + after)]
+
+
+def _replicate(input: Tensor, dim: int, before: int, after: int) -> list[int]:
+    size = input.shape[dim]
+    return [min(max(i, 0), size - 1) for i in range(-before, size + after)]
+
+
+def _circular(input: Tensor, dim: int, before: int, after: int) -> list[int]:
+    size = input.shape[dim]
+    if before > size or after > size:
+        raise RuntimeError("Padding value causes wrapping around more than once.")
+    return [i % size for i in range(-before, size + after)]
+
+
+_INDEX = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}

@@ -1,0 +1,462 @@
+"""Pooling over windows of one, two and three spatial dimensions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import bulssi
+from bulssi.nn import _kernels
+
+from .conv import _sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from bulssi import Tensor
+
+
+def _batched(who: str, input: Tensor, rank: int, channels: bool = True) -> tuple[Tensor, bool]:
+    """``input`` with a batch dimension, and whether it had one."""
+    if input.dim() not in (rank + 1, rank + 2):
+        if who.startswith("adaptive"):
+            raise RuntimeError(f"{who}(): Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
+        if who in ("max_pool2d", "max_pool3d", "avg_pool3d"):
+            raise RuntimeError(
+                f"non-empty {rank + 1}D or {rank + 2}D (batch mode) tensor expected for input\n"
+                f"({who} got {list(input.shape)})"
+            )
+        prefix = "max_pool1d: " if who == "max_pool1d" else ""
+        raise RuntimeError(
+            f"{prefix}Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch size for "
+            "input, "
+            f"but got:{list(input.shape)}"
+        )
+    first = input.dim() - rank - (who != "adaptive_avg_pool" + f"{rank}d")
+    for dim in range(first, input.dim()):
+        if input.shape[dim] == 0:
+            raise RuntimeError(
+                f"{who}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+                f"{list(input.shape)} with dimension {dim} being empty"
+            )
+    batched = input.dim() == rank + 2
+    return (input if batched else input.unsqueeze(0)), batched
+
+
+def _pool_sizes(
+    who: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, rank: int
+) -> tuple[tuple[int, ...], ...]:
+    """The options as tuples, checked, and the size of the output."""
+    kernel = _sizes(kernel, rank, "kernel_size")
+    stride = (
+        kernel
+        if stride is None or (not isinstance(stride, int) and not len(stride))
+        else _sizes(stride, rank, "stride")
+    )
+    padding, dilation = _sizes(padding, rank, "padding"), _sizes(dilation, rank, "dilation")
+    for name, values in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
+        if min(values) <= 0:
+            raise RuntimeError(f"{who}() {name} must be greater than zero, but got {list(values)}")
+    if min(padding) < 0:
+        raise RuntimeError(f"pad must be non-negative, but got pad: {min(padding)}")
+    for k, p, d in zip(kernel, padding, dilation, strict=True):
+        if p > ((k - 1) * d + 1) // 2:
+            raise RuntimeError(
+                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
+                f"dilation={d}"
+            )
+    out = tuple(
+        _kernels.pool_size(n, k, s, p, d, ceil_mode)
+        for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+    )
+    if min(out) < 1:
+        sizes = [f"({'x'.join(map(str, s))})" for s in (x.shape[1:], (x.shape[1], *out))]
+        raise RuntimeError(
+            f"Given input size: {sizes[0]}. Calculated output size: {sizes[1]}. Output size is too small"
+        )
+    return kernel, stride, padding, dilation, out
+
+
+def _max_pool(
+    rank: int,
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
+    who = f"max_pool{rank}d"
+    x, batched = _batched(who, input, rank)
+    kernel, stride, padding, dilation, out = _pool_sizes(
+        who, x, kernel_size, stride, padding, dilation, ceil_mode, rank
+    )
+    values, indices = _kernels.max_pool(x, kernel, stride, padding, dilation, out, return_indices)
+    if not batched:
+        values = values.squeeze(0)
+        indices = indices.squeeze(0) if indices is not None else None
+    return (values, indices) if return_indices else values
+
+
+def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
+    """The largest value of each window of ``(N, C, L)`` or ``(C, L)``; with ``return_indices`` also where it is.
+
+    ``stride`` is the kernel size by default; padding counts as minus infinity; ``ceil_mode`` keeps a last, partial
+    window.
+    """
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
+    """As :func:`max_pool1d`, over two dimensions; indices are those of the flattened plane."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
+    """As :func:`max_pool1d`, over three dimensions; indices are those of the flattened volume."""
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool1d_with_indices(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+) -> tuple[Tensor, Tensor]:
+    """:func:`max_pool1d` with its indices."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+
+def max_pool2d_with_indices(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+) -> tuple[Tensor, Tensor]:
+    """:func:`max_pool2d` with its indices."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+
+def max_pool3d_with_indices(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+) -> tuple[Tensor, Tensor]:
+    """:func:`max_pool3d` with its indices."""
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+
+def _avg_pool(
+    rank: int,
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int | None = None,
+) -> Tensor:
+    who = f"avg_pool{rank}d"
+    x, batched = _batched(who, input, rank)
+    kernel, stride, padding, _, out = _pool_sizes(who, x, kernel_size, stride, padding, 1, ceil_mode, rank)
+    if divisor == 0:
+        raise RuntimeError("divisor must be not zero")
+    out_values = _kernels.avg_pool(x, kernel, stride, padding, out, count_include_pad, divisor)
+    return out_values if batched else out_values.squeeze(0)
+
+
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True) -> Tensor:
+    """The mean of each window of ``(N, C, L)`` or ``(C, L)``; ``count_include_pad`` says whether padding counts."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def avg_pool2d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+) -> Tensor:
+    """As :func:`avg_pool1d`, over two dimensions; ``divisor_override`` divides the sums instead of the counts."""
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def avg_pool3d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+) -> Tensor:
+    """As :func:`avg_pool2d`, over three dimensions."""
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+# ---- pooling to a given size --------------------------------------------------------------------------------------
+
+
+def _adaptive_size(input: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
+    if output_size is None or isinstance(output_size, int):
+        output_size = (output_size,) * rank
+    output_size = tuple(output_size)
+    if len(output_size) == 1:
+        output_size = output_size * rank
+    if len(output_size) != rank:
+        raise RuntimeError(f"adaptive pooling: output_size must have {rank} entries, but got {list(output_size)}")
+    size = tuple(n if o is None else o for n, o in zip(input.shape[-rank:], output_size, strict=True))
+    if min(size) < 0:
+        raise RuntimeError(
+            f"adaptive pooling: elements of output_size must be greater than or equal to 0 but received {list(size)}"
+        )
+    return size
+
+
+def _adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
+    """The windows that split ``size`` into ``out`` as evenly as can be; they overlap where it does not go up."""
+    return [(i * size // out, -((i + 1) * size // -out)) for i in range(out)]
+
+
+def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
+    out = _adaptive_size(input, output_size, rank)
+    x, batched = _batched(f"adaptive_avg_pool{rank}d", input, rank)
+    if all(o and n % o == 0 for n, o in zip(x.shape[2:], out, strict=True)):
+        kernel = tuple(n // o for n, o in zip(x.shape[2:], out, strict=True))
+        y = _kernels.avg_pool(x, kernel, kernel, (0,) * rank, out, True, None)
+        return y if batched else y.squeeze(0)
+    for i, o in enumerate(out):  # a window is a product, so its mean is a mean of means
+        dim = 2 + i
+        bounds = _adaptive_bounds(x.shape[dim], o)
+        width = max((b - a for a, b in bounds), default=0)
+        index = bulssi.tensor([[min(a + j, b - 1) for j in range(width)] for a, b in bounds], dtype=bulssi.int64)
+        share = bulssi.tensor([[float(a + j < b) / (b - a) for j in range(width)] for a, b in bounds], dtype=x.dtype)
+        shape = (*share.shape, *(1,) * (x.dim() - 1 - dim))
+        taken = x.index_select(dim, index.reshape(-1).to(x.device)).unflatten(dim, (o, width))
+        x = (taken * share.reshape(shape).to(x.device)).sum(dim + 1)
+    return x if batched else x.squeeze(0)
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over ``output_size`` windows that cover the input evenly; ``None`` keeps a dimension's size."""
+    return _adaptive_avg(1, input, output_size)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """As :func:`adaptive_avg_pool1d`, over two dimensions."""
+    return _adaptive_avg(2, input, output_size)
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """As :func:`adaptive_avg_pool1d`, over three dimensions."""
+    return _adaptive_avg(3, input, output_size)
+
+
+def _adaptive_max(rank: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
+    out = _adaptive_size(input, output_size, rank)
+    x, batched = _batched(f"adaptive_max_pool{rank}d", input, rank)
+    position: Any = None  # of each window's elements in the flattened input, (*out, *width)
+    for i, (n, o) in enumerate(zip(x.shape[2:], out, strict=True)):
+        bounds = _adaptive_bounds(n, o)
+        width = max((b - a for a, b in bounds), default=1)
+        # A window that is shorter repeats its last element, which changes no maximum.
+        rows = [[min(a + j, b - 1) for j in range(width)] for a, b in bounds]
+        index = bulssi.tensor(rows, dtype=bulssi.int64, device=x.device).reshape(o, width)
+        own = index.reshape((1,) * i + (o,) + (1,) * (rank - 1) + (width,) + (1,) * (rank - 1 - i))
+        position = own if position is None else position * n + own
+    position = position.flatten(rank).expand(*x.shape[:2], *out, -1)
+    values, indices = _max_at(x.flatten(2), position)
+    if not batched:
+        values, indices = values.squeeze(0), indices.squeeze(0)
+    return (values, indices) if return_indices else values
+
+
+def _max_at(flat: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of ``flat`` (N, C, L) at the ``position``s (N, C, *out, K) of each window, and where it is."""
+    taken = flat.gather(2, position.flatten(2)).reshape(position.shape)
+    values, which = taken.max(-1)
+    return values, position.gather(-1, which.unsqueeze(-1)).squeeze(-1)
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest values of ``output_size`` windows that cover the input evenly."""
+    return _adaptive_max(1, input, output_size, return_indices)
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """As :func:`adaptive_max_pool1d`, over two dimensions."""
+    return _adaptive_max(2, input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """As :func:`adaptive_max_pool1d`, over three dimensions."""
+    return _adaptive_max(3, input, output_size, return_indices)
+
+
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """:func:`adaptive_max_pool1d` with its indices."""
+    return _adaptive_max(1, input, output_size, True)
+
+
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """:func:`adaptive_max_pool2d` with its indices."""
+    return _adaptive_max(2, input, output_size, True)
+
+
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """:func:`adaptive_max_pool3d` with its indices."""
+    return _adaptive_max(3, input, output_size, True)
+
+
+# ---- fractional max pooling ---------------------------------------------------------------------------------------
+
+
+def _fractional(
+    rank: int, input: Tensor, kernel_size: Any, output_size: Any, output_ratio: Any, samples: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    who = f"fractional_max_pool{rank}d"
+    if output_size is None and output_ratio is None:
+        raise ValueError(f"{who} requires specifying either an output_size or an output_ratio")
+    x, batched = _batched(who, input, rank)
+    kernel = _sizes(kernel_size, rank, "kernel_size")
+    if output_size is None:
+        ratio = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * rank
+        if len(ratio) != rank:
+            raise ValueError(f"{who} requires output_ratio to either be a single Int or tuple of Ints.")
+        output_size = [int(n * r) for n, r in zip(x.shape[2:], ratio, strict=True)]
+    out = _sizes(output_size, rank, "output_size")
+    if samples is None:
+        samples = bulssi.rand(*x.shape[:2], rank, dtype=x.dtype, device=x.device)
+    if samples.dim() != 3 or samples.shape[0] < x.shape[0] or tuple(samples.shape[1:]) != (x.shape[1], rank):
+        raise RuntimeError(
+            f"Expect _random_samples to have shape {(*x.shape[:2], rank)}, but got {tuple(samples.shape)}"
+        )
+    samples = samples[: x.shape[0]]
+    position: Any = None
+    for i, (n, k, o) in enumerate(zip(x.shape[2:], kernel, out, strict=True)):
+        if o + k - 1 > n:
+            raise RuntimeError(f"{who}: pool size {k} is too large relative to input size {n} and output size {o}")
+        # In two dimensions the first sample is the width's.
+        sample = samples[..., rank - 1 - i if rank == 2 else i]
+        starts = _fractional_starts(sample, n, k, o)
+        own = starts.unsqueeze(-1) + bulssi.arange(k, device=x.device)  # (N, C, o, k)
+        own = own.reshape(*x.shape[:2], *(1,) * i, o, *(1,) * (rank - 1), k, *(1,) * (rank - 1 - i))
+        position = own if position is None else position * n + own
+    values, indices = _max_at(x.flatten(2), position.flatten(2 + rank))
+    return (values, indices) if batched else (values.squeeze(0), indices.squeeze(0))
+
+
+def _fractional_starts(sample: Tensor, size: int, kernel: int, out: int) -> Tensor:
+    """Where the ``out`` windows start: at pseudo-random steps of mean ``(size - kernel) / (out - 1)`` (Graham 2014)."""
+    last = bulssi.full((*sample.shape, 1), size - kernel, dtype=bulssi.int64, device=sample.device)
+    if out == 1:
+        return last
+    step = (size - kernel) / (out - 1)
+    sample = sample.unsqueeze(-1)
+    at = bulssi.arange(out - 1, device=sample.device).to(sample.dtype) + sample
+    return bulssi.cat([(at * step).to(bulssi.int64) - (sample * step).to(bulssi.int64), last], -1)
+
+
+def fractional_max_pool2d(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+) -> Any:
+    """Max pooling whose windows start at pseudo-random steps (Graham 2014), to ``output_size`` or a ratio of the
+    input."""
+    both = _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
+    return both if return_indices else both[0]
+
+
+def fractional_max_pool3d(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+) -> Any:
+    """As :func:`fractional_max_pool2d`, over three dimensions."""
+    both = _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples)
+    return both if return_indices else both[0]
+
+
+def fractional_max_pool2d_with_indices(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+) -> Any:
+    """:func:`fractional_max_pool2d` with its indices."""
+    return _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+def fractional_max_pool3d_with_indices(
+    input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+) -> Any:
+    """:func:`fractional_max_pool3d` with its indices."""
+    return _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+# ---- the way back, and power means --------------------------------------------------------------------------------
+
+
+def _unpool(
+    rank: int, input: Tensor, indices: Tensor, kernel_size: Any, stride: Any, padding: Any, output_size: Any
+) -> Tensor:
+    kernel = _sizes(kernel_size, rank, "kernel_size")
+    stride = kernel if stride is None else _sizes(stride, rank, "stride")
+    padding = _sizes(padding, rank, "padding")
+    if input.dim() not in (rank + 1, rank + 2):
+        raise RuntimeError(
+            f"Input to max_unpooling{rank}d should be a {rank + 1}d or {rank + 2}d Tensor, but got a tensor with "
+            f"{input.dim()} dimensions."
+        )
+    if indices.dtype != bulssi.int64:
+        raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype}")
+    if indices.shape != input.shape:
+        raise RuntimeError(
+            f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices "
+            f"tensor with shape: {list(indices.shape)}"
+        )
+    size = [(n - 1) * s + k - 2 * p for n, k, s, p in zip(input.shape[-rank:], kernel, stride, padding, strict=True)]
+    if output_size is not None:
+        size = _given_unpool_size(tuple(output_size), size, stride, rank)
+    flat = input.flatten(-rank)
+    where = indices.flatten(-rank)
+    total = math.prod(size)
+    if where.numel() and (where.min() < 0 or where.max() >= total):
+        wrong = where[(where < 0) | (where >= total)][0].item()
+        raise RuntimeError(
+            f"Found an invalid max index: {wrong} (output volumes are of size {'x'.join(map(str, size))})"
+        )
+    out = flat.new_zeros((*flat.shape[:-1], total)).scatter(-1, where, flat)
+    return out.reshape(*input.shape[:-rank], *size)
+
+
+def _given_unpool_size(given: tuple[int, ...], default: list[int], stride: Sequence[int], rank: int) -> list[int]:
+    if len(given) == rank + 2:
+        given = given[2:]
+    if len(given) != rank:
+        raise ValueError(
+            f"output_size should be a sequence containing {rank} or {rank + 2} elements, but it has a length of "
+            f"'{len(given)}'"
+        )
+    for d, (n, least, s) in enumerate(zip(given, default, stride, strict=True)):
+        if not least - s < n < least + s:
+            raise ValueError(f'invalid output_size "{given}" (dim {d} must be between {least - s} and {least + s})')
+    return list(given)
+
+
+def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
+    """Put the values of a max pooling back where they were; zeros elsewhere."""
+    return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
+    """As :func:`max_unpool1d`, over two dimensions."""
+    return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
+    """As :func:`max_unpool1d`, over three dimensions."""
+    return _unpool(3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def _lp_pool(rank: int, input: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+    if norm_type == math.inf:
+        return _max_pool(rank, input.abs(), kernel_size, stride, 0, 1, ceil_mode, False)
+    if norm_type == -math.inf:
+        return -_max_pool(rank, -input.abs(), kernel_size, stride, 0, 1, ceil_mode, False)
+    area = math.prod(_sizes(kernel_size, rank, "kernel_size"))
+    mean = _avg_pool(rank, input.pow(norm_type), kernel_size, stride, 0, ceil_mode, True)
+    return (mean.sign() * mean.abs().relu()).mul(area).pow(1.0 / norm_type)
+
+
+def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
+    """``(sum of x**p over each window)**(1/p)``."""
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
+    """As :func:`lp_pool1d`, over two dimensions."""
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
+    """As :func:`lp_pool1d`, over three dimensions."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)

@@ -1,0 +1,3 @@
+"""Utilities for parameters, gradients and sequences."""
+
+from . import rnn as rnn
