@@ -561,7 +561,7 @@ BULSSI_INLINE Vec<typename Vec<T>::I> to_int(Vec<T> a) {
   if constexpr (sizeof(T) == 8) {
     Vec<T> magic(
         6755399441055744.0);  // 1.5 * 2^52: the sum's low bits are the integer. No ISA below v4 converts these.
-    return NI(opaque(a + magic).v) - NI(magic.v);
+    return NI(typename Vec<T>::NU(opaque(a + magic).v) - typename Vec<T>::NU(magic.v));
   } else {
     return __builtin_convertvector(rint(a).v, NI);
   }
@@ -572,7 +572,7 @@ BULSSI_INLINE Vec<T> to_float(Vec<typename Vec<T>::I> i) {
   using V = Vec<T>;
   if constexpr (sizeof(T) == 8) {
     V magic(6755399441055744.0);
-    return V(typename V::N(i.v + typename V::NI(magic.v))) - magic;
+    return V(typename V::N(typename V::NU(i.v) + typename V::NU(magic.v))) - magic;
   } else {
     return __builtin_convertvector(i.v, typename V::N);
   }
@@ -593,7 +593,8 @@ inline constexpr double largest = sizeof(T) == 4 ? 0x1.fffffep127 : 0x1.ffffffff
 template <class T>
 BULSSI_INLINE Vec<T> exp2i(Vec<T> n) {
   using V = Vec<T>;
-  return typename V::N((to_int(n).v + detail::exponent_bias<T>) << detail::mantissa_bits<T>);
+  typename V::NU i = typename V::NU(to_int(n).v) + typename V::U(detail::exponent_bias<T>);
+  return typename V::N(i << detail::mantissa_bits<T>);
 }
 // a * 2^n for a normal a of moderate size (2^-30 to 2^30) and any integral n within +-2 * exponent_bias: overflows to
 // infinity, and rounds once where the result is denormal.

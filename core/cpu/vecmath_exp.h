@@ -196,16 +196,15 @@ BULSSI_INLINE Vec<T> log_reduce(Vec<T> x, Vec<T>& e) {
   return select(upper, m * 0.5, m);
 #else
   using V = Vec<T>;
-  using NI = typename V::NI;
   using NU = typename V::NU;
+  using U = typename V::U;
   constexpr int bits = mantissa_bits<T>;
-  constexpr typename V::I half = is_single<T> ? 0x3f3504f3 : 0x3fe6a09e667f3bcdLL;  // sqrt(1/2)
-  constexpr typename V::I one = is_single<T> ? 0x3f800000 : 0x3ff0000000000000LL;
+  constexpr U half = is_single<T> ? U(0x3f3504f3) : U(0x3fe6a09e667f3bcd);  // sqrt(1/2)
+  constexpr U one = is_single<T> ? U(0x3f800000) : U(0x3ff0000000000000);
   Mask<T> tiny = x < smallest_normal<T>;
-  NI i = NI(select(tiny, x * pick<T>(0x1p24, 0x1p54), x).v);
-  NI k =
-      NI(NU(i + (one - half)) >> bits) - exponent_bias<T>;  // logical shift: no ISA below v4 has the other for 64 bits
-  e = to_float<T>(k) - select(tiny, pick<T>(24.0, 54.0), 0.0);
+  NU i = NU(select(tiny, x * pick<T>(0x1p24, 0x1p54), x).v);
+  NU k = ((i + (one - half)) >> bits) - U(exponent_bias<T>);  // a logical shift: v3 has no other for 64 bits
+  e = to_float<T>(typename V::NI(k)) - select(tiny, pick<T>(24.0, 54.0), 0.0);
   return typename V::N(i - (k << bits));
 #endif
 }

@@ -275,12 +275,12 @@ BULSSI_MIXED(floor_divide)
 template <class T>
 inline Vec<T> nextafter(Vec<T> x, Vec<T> y) {
   using V = Vec<T>;
-  using NI = typename V::NI;
-  NI i = NI(x.v);
-  NI away = i + 1, back = i - 1;  // as integers, floats of one sign are ordered by magnitude
+  using NU = typename V::NU;
+  NU i = NU(x.v);
+  NU away = i + 1, back = i - 1;  // as integers, floats of one sign are ordered by magnitude
   Mask<T> grow = (x > 0.0) ^ (x > y);
   V r = select(grow, V(typename V::N(away)), V(typename V::N(back)));
-  r = select(x == 0.0, copysign(V(typename V::N(NI{} + 1)), y), r);
+  r = select(x == 0.0, copysign(V(typename V::N(NU{} + 1)), y), r);
   return select(isnan(x) | isnan(y), x + y, select(x == y, y, r));
 }
 BULSSI_MIXED(nextafter)

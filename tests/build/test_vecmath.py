@@ -54,7 +54,7 @@ class Library:
         compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
         if not compiler:
             pytest.skip("no C++ compiler")
-        flags = [*KERNEL_FLAGS, "-fPIC", "-Wall", "-Wextra", "-Werror", f"-DBULSSI_ISA={isa}", f"-I{ROOT / 'core'}"]
+        flags = [*KERNEL_FLAGS, "-fPIC", "-Wall", "-Wextra", "-Werror", f"-DBULSSI_ISA={isa}", f"-I{ROOT}"]
         if isa != "native":
             flags.append(f"-march=x86-64-{isa}")
         self.object = folder / "vecmath_test.o"

@@ -1,6 +1,6 @@
 // Vec<T> and Mask<T> against plain loops: built for each ISA by test_vecmath.py. check_vec returns the number of
 // differences and prints the first ones.
-#include "cpu/vec.h"
+#include "core/cpu/vec.h"
 
 #include <cmath>
 #include <cstdio>

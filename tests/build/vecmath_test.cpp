@@ -1,7 +1,7 @@
 // Every function of vecmath.h, applied to arrays: built for each ISA by test_vecmath.py.
-#include "cpu/vecmath.h"
+#include "core/cpu/vecmath.h"
 
-#include "cpu/reference_math.h"
+#include "core/cpu/reference_math.h"
 
 namespace bulssi::BULSSI_ISA {
 namespace {
