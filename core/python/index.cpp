@@ -1,4 +1,9 @@
 // x[index] and x[index] = value.
+//
+// Numbers, slices, None and Ellipsis make one view by arithmetic on the layout; whatever contains tensors, masks, lists
+// or arrays goes on to index() and index_put_() on that view.
+#include "core/ops/index.h"
+
 #include "core/ops/basics.h"
 #include "core/python/python.h"
 
@@ -6,59 +11,248 @@ namespace bulssi::python {
 
 namespace {
 
-// Integers, slices, None, Ellipsis: views only.
-Tensor basic_index(const Tensor& self, PyObject* index) {
-  Object single;
-  PyObject* items = index;
-  if (!PyTuple_Check(index)) {
-    single = Object(must(PyTuple_Pack(1, index)));
-    items = single.get();
-  }
-  const Py_ssize_t n = PyTuple_GET_SIZE(items);
-  int consumed = 0;
+// A NumPy array or another exporter of numbers in memory, or a nested sequence, as an index tensor.
+Tensor index_from(PyObject* data) {
+  const Tensor t = tensor_from(data, std::nullopt, true);
+  if (t.dtype() == DType::boolean || t.dtype() == DType::u8) return t;
+  return cast_data(t, DType::i64);
+}
+
+bool is_index_sequence(PyObject* o) {
+  return PyList_Check(o) || PyTuple_Check(o) ||
+         (PySequence_Check(o) && !is_tensor(o) && !PyBytes_Check(o) && !PyDict_Check(o));
+}
+
+// x[[0, slice(1)]] means x[0, slice(1)]: short lists that hold more than numbers, as in old NumPy.
+bool is_tuple_like(PyObject* index) {
+  if (!PyList_Check(index)) return false;
+  const Py_ssize_t n = PyList_GET_SIZE(index);
+  if (n >= 32) return false;
   for (Py_ssize_t i = 0; i < n; ++i) {
-    PyObject* item = PyTuple_GET_ITEM(items, i);
-    if (item != Py_None && item != Py_Ellipsis && !PyBool_Check(item)) ++consumed;
-  }
-  check(consumed <= self.dims(), ErrorKind::index, "too many indices for tensor of dimension ", self.dims());
-  Tensor t = self;
-  int dim = 0;
-  for (Py_ssize_t i = 0; i < n; ++i) {
-    PyObject* item = PyTuple_GET_ITEM(items, i);
-    if (item == Py_None) {
-      t = unsqueeze(t, dim++);
-    } else if (item == Py_Ellipsis) {
-      dim += self.dims() - consumed;
-    } else if (PySlice_Check(item)) {
-      Py_ssize_t start, stop, step;
-      must(PySlice_Unpack(item, &start, &stop, &step));
-      PySlice_AdjustIndices(t.shape()[dim], &start, &stop, step);
-      t = slice(t, dim++, start, stop, step);
-    } else if (is_int(item)) {
-      const int64_t at = int_value(item), size = t.shape()[dim];
-      check(at >= -size && at < size, ErrorKind::index, "index ", at, " is out of bounds for dimension ", dim,
-            " with size ", size);
-      t = select_index(t, dim, at);
-    } else {
-      fail(ErrorKind::index, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
-           "indices (got ", type_name(item), ")");
+    PyObject* item = PyList_GET_ITEM(index, i);
+    if (is_tensor(item) || PySequence_Check(item) || PySlice_Check(item) || item == Py_Ellipsis || item == Py_None) {
+      warn("UserWarning", "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed "
+           "in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor "
+           "index, x[torch.tensor(seq)], which will result either in an error or a different result");
+      return true;
     }
   }
-  return t.same(self) ? make_view("AliasBackward0", self, self.layout(), [](const Tensor& g) { return g; }) : t;
+  return false;
+}
+
+// How many dimensions of self an item stands for.
+int dims_taken(PyObject* item) {
+  if (item == Py_None || item == Py_Ellipsis || PyBool_Check(item)) return 0;
+  if (!is_tensor(item)) return 1;
+  const TensorImpl* t = impl_of(item);
+  return t->dtype == DType::boolean || t->dtype == DType::u8 ? t->layout.dims() : 1;
+}
+
+void apply_slice(BasicIndex& basic, int dim, PyObject* item, bool skip_whole) {
+  check(basic.layout().dims() > dim, ErrorKind::index, "slice() cannot be applied to a 0-dim tensor.");
+  Py_ssize_t start, stop, step;
+  must(PySlice_Unpack(item, &start, &stop, &step));
+  const int64_t size = basic.layout().shape[dim];
+  const Py_ssize_t count = PySlice_AdjustIndices(size, &start, &stop, step);
+  if (skip_whole && start == 0 && count == size && step == 1) return;
+  basic.slice(dim, start, count, step);
+}
+
+// An index taken apart: the view that numbers, slices and None make of self, and the tensors that index this view.
+struct Parsed {
+  BasicIndex basic;
+  std::vector<Tensor> tensors;
+  bool advanced = false;
+
+  Parsed(const Tensor& self, PyObject* index) : basic(self) {
+    if (PyTuple_Check(index)) {
+      parse(self, &PyTuple_GET_ITEM(index, 0), PyTuple_GET_SIZE(index), true);
+    } else if (is_tuple_like(index)) {
+      Object items(must(PyList_AsTuple(index)));
+      parse(self, &PyTuple_GET_ITEM(items.get(), 0), PyTuple_GET_SIZE(items.get()), true);
+    } else {
+      parse(self, &index, 1, false);
+    }
+  }
+
+ private:
+  // A truth value: a new dimension of which all or nothing is taken.
+  void add_truth(int& dim, bool truth) {
+    basic.unsqueeze(dim);
+    const int64_t count[] = {truth ? 1 : 0};
+    add_spanning(dim, zeros(count, DType::i64), 1);
+  }
+
+  void parse(const Tensor& self, PyObject* const* items, Py_ssize_t n, bool in_tuple) {
+    int taken = 0;
+    for (Py_ssize_t i = 0; i < n; ++i) taken += dims_taken(items[i]);
+    if (taken > self.dims()) {
+      check(self.dims() > 0 || n > 1 || !is_int(items[0]), ErrorKind::index, "invalid index of a 0-dim tensor. Use "
+            "`tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number");
+      check(self.dims() > 0 || n > 1 || !PySlice_Check(items[0]), ErrorKind::index,
+            "slice() cannot be applied to a 0-dim tensor.");
+      fail(ErrorKind::index, "too many indices for tensor of dimension ", self.dims());
+    }
+    int dim = 0, shown_dim = 0;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      PyObject* item = items[i];
+      if (PyBool_Check(item)) {
+        add_truth(dim, item == Py_True);
+      } else if (item == Py_None) {
+        basic.unsqueeze(dim++);
+      } else if (item == Py_Ellipsis) {
+        dim += self.dims() - taken;
+        shown_dim += self.dims() - taken;
+        if (dim > basic.layout().dims()) dim = basic.layout().dims();  // a second Ellipsis takes nothing more
+      } else if (PySlice_Check(item)) {
+        apply_slice(basic, dim++, item, in_tuple);
+        ++shown_dim;
+      } else if (is_tensor(item)) {
+        parse_tensor(dim, shown_dim, tensor_of(item));
+      } else if (is_int(item) && !is_array(item)) {
+        basic.select(dim, int_value(item), shown_dim++);
+      } else if (is_index_sequence(item)) {
+        Tensor t = index_from(item);
+        if (t.dims() == 0 && t.dtype() != DType::u8 && t.dtype() != DType::boolean) {
+          basic.select(dim, item_data(t).as_int(), shown_dim++);
+        } else {
+          parse_tensor(dim, shown_dim, std::move(t));
+        }
+      } else {
+        fail(ErrorKind::index, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+             "valid indices (got ", type_name(item), ")");
+      }
+    }
+  }
+  // NumPy arrays convert to int when they hold one element, and are arrays all the same.
+  static bool is_array(PyObject* o) { return !PyLong_Check(o) && PySequence_Check(o) && PyObject_CheckBuffer(o); }
+
+  void parse_tensor(int& dim, int& shown_dim, Tensor t) {
+    const bool mask = t.dtype() == DType::boolean || t.dtype() == DType::u8;
+    check(mask || is_integral(t.dtype()), ErrorKind::index,
+          "tensors used as indices must be long, int, byte or bool tensors");
+    if (t.dims() == 0) {
+      if (mask) add_truth(dim, item_data(t).as_int() != 0);
+      else basic.select(dim, item_data(t).as_int(), shown_dim++);
+      return;
+    }
+    // A mask stands for as many dimensions as it has; `tensors` keeps one place for it (see index()).
+    const int spans = mask ? t.dims() : 1;
+    add_spanning(dim, std::move(t), spans);
+    shown_dim += spans;
+  }
+  // Places in `tensors` count dimensions of the view, except that a mask fills one place for all of its dimensions.
+  void add_spanning(int& dim, Tensor t, int spans) {
+    tensors.resize(size_t(dim - merged));
+    tensors.push_back(std::move(t));
+    advanced = true;
+    dim += spans;
+    merged += spans - 1;
+  }
+  int merged = 0;
+};
+
+// Subclasses see x[…] as Tensor.__getitem__ through __torch_function__.
+PyObject* dispatch_item(const char* name, PyObject* const* args, Py_ssize_t count, bool* handled) {
+  *handled = false;
+  if (!has_torch_function(args[0])) return nullptr;
+  Object method(PyObject_GetAttrString(reinterpret_cast<PyObject*>(tensor_type), name));
+  if (!method) throw PendingError();
+  return dispatch_torch_function(method.get(), args, count, nullptr, handled);
+}
+
+Tensor value_tensor(const Tensor& self, PyObject* value) {
+  if (is_tensor(value)) return tensor_of(value);
+  const Scalar number = number_value(value);
+  check_fits(number, self.dtype());
+  return full({}, number, self.dtype());
+}
+
+// value as self's elements: 0-d fills, leading dimensions of size 1 beyond self's are dropped.
+void copy_into(const Tensor& part, const Tensor& value) {
+  Tensor v = value;
+  if (v.dims() > part.dims()) {
+    Dims shape = v.shape();
+    while (shape.dims() > part.dims() && shape[0] == 1) shape.erase(0);
+    v = view(v, shape);
+  }
+  if (!(v.shape() == part.shape())) {
+    check(v.dims() <= part.dims(), "The expanded size of the tensor (", part.dims() ? part.shape()[0] : 0,
+          ") must match the existing size (", v.shape()[0], ") at non-singleton dimension 0.  Target sizes: ",
+          Ints(part.shape()), ".  Tensor sizes: ", Ints(v.shape()));
+    v = expand(v, part.shape());
+  }
+  copy_(part, v);
+}
+
+void assign(const Tensor& self, PyObject* index, PyObject* value) {
+  const bool number = !is_tensor(value);
+  if (number && !(is_number(value) && !PySequence_Check(value))) {
+    fail(ErrorKind::type, "can't assign a ", Py_TYPE(value)->tp_name, " to a torch.", legacy_name(self.dtype()),
+         "Tensor");
+  }
+  const Parsed parsed(self, index);
+  if (parsed.advanced) {
+    const Tensor v = value_tensor(self, value);
+    index_put_(parsed.basic.changed() ? parsed.basic.view() : self, parsed.tensors, v, false);
+    return;
+  }
+  if (!parsed.basic.changed()) {
+    if (number) check_fits(number_value(value), self.dtype()), fill_(self, number_value(value));
+    else copy_into(self, tensor_of(value));
+    return;
+  }
+  const bool record = recording(self) || (!number && recording(tensor_of(value)));
+  if (record) {
+    const Tensor part = parsed.basic.view();
+    if (number) check_fits(number_value(value), self.dtype()), fill_(part, number_value(value));
+    else copy_into(part, tensor_of(value));
+    return;
+  }
+  check_inplace(self, "fill");
+  const Tensor part = parsed.basic.unrecorded();
+  if (number) {
+    const Scalar v = number_value(value);
+    check_fits(v, self.dtype());
+    fill_data(part, v);
+    changed_inplace(part, {}, "fill");
+  } else {
+    copy_into(part, tensor_of(value));
+  }
 }
 
 }  // namespace
 
 PyObject* get_item(PyObject* self, PyObject* index) {
-  return guard([&]() -> PyObject* { return wrap(basic_index(tensor_of(self), index)); });
+  return guard([&]() -> PyObject* {
+    if (has_torch_function(self)) {
+      PyObject* args[] = {self, index};
+      bool handled;
+      PyObject* made = dispatch_item("__getitem__", args, 2, &handled);
+      if (handled) return made;
+    }
+    const Tensor t = tensor_of(self);
+    if (PyLong_CheckExact(index) && t.dims() > 0) {
+      BasicIndex basic(t);
+      basic.select(0, int_value(index), 0);
+      return wrap(basic.view());
+    }
+    const Parsed parsed(t, index);
+    if (!parsed.advanced) return wrap(parsed.basic.view());
+    return wrap(bulssi::index(parsed.basic.changed() ? parsed.basic.view() : t, parsed.tensors));
+  });
 }
 
 int set_item(PyObject* self, PyObject* index, PyObject* value) {
   return guard([&]() -> int {
     check(value != nullptr, ErrorKind::type, "Tensor does not support deleting items");
-    const Tensor part = basic_index(tensor_of(self), index);
-    if (is_tensor(value)) copy_(part, tensor_of(value));
-    else fill_(part, number_value(value));
+    if (has_torch_function(self)) {
+      PyObject* args[] = {self, index, value};
+      bool handled;
+      Object made(dispatch_item("__setitem__", args, 3, &handled));
+      if (handled) return made ? 0 : -1;
+    }
+    assign(tensor_of(self), index, value);
     return 0;
   });
 }

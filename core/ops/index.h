@@ -1,0 +1,77 @@
+// Indexing: views by numbers and slices, selection by tensors and masks.
+#pragma once
+#include <vector>
+
+#include "core/autograd/node.h"
+#include "core/tensor/tensor.h"
+
+namespace bulssi {
+
+// ---- parts of a tensor as layouts over its row-major form ------------------------------------------------------------
+
+// What `part` (a layout over Layout::of(t.shape())) shows of t, as a copy; embed is its gradient, and the reverse.
+Tensor extract(const Tensor& t, const Layout& part);
+// Zeros of `shape` with g where `part` looks.
+Tensor embed(const Tensor& g, Ints shape, const Layout& part);
+// self with source where `part` looks.
+Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, const Layout& part);
+
+// x[1, 2:3, None, …]: one view, one node, whatever the number of steps.
+class BasicIndex {
+ public:
+  explicit BasicIndex(const Tensor& self);
+  void select(int dim, int64_t index, int shown_dim);
+  void slice(int dim, int64_t start, int64_t count, int64_t step);
+  void unsqueeze(int dim);
+  const Layout& layout() const { return layout_; }
+  bool changed() const { return changed_; }
+  Tensor view() const;           // recorded
+  Tensor unrecorded() const;     // for writing where no gradient is involved
+ private:
+  const Tensor& self_;
+  Layout layout_;
+  Layout part_;  // the same over Layout::of(self.shape()), kept only where it will be recorded
+  const char* node_ = "AliasBackward0";
+  bool track_, changed_ = false;
+};
+
+// ---- advanced indexing (index.cpp) -----------------------------------------------------------------------------------
+
+// Undefined entries of `indices` take whole dimensions. Masks count for as many dimensions as they have.
+Tensor index(const Tensor& self, Tensors indices);
+Tensor index_put(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate);
+Tensor index_put_(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate);
+// An index tensor as dense int64.
+Tensor index_data(const Tensor& index);
+// Apart from the memory of `written`.
+Tensor apart(const Tensor& t, const Tensor& written);
+// Fails where PyTorch does: "value cannot be converted to type uint8_t without overflow".
+void check_fits(Scalar value, DType dtype);
+[[noreturn]] void fail_bounds(ErrorKind kind, int64_t index, int64_t dim, int64_t size);
+void check_index_dtype(const Tensor& index, const char* op, ErrorKind kind = ErrorKind::runtime);
+
+// ---- masks (masked.cpp) --------------------------------------------------------------------------------------------------
+
+// The set elements of a dense mask, block by block: starts[b] of them lie before block b.
+struct MaskCount {
+  static constexpr int64_t block = 16384;
+  std::vector<int64_t> starts;
+  int64_t total = 0;
+  explicit MaskCount(const Tensor& mask);
+};
+Tensor mask_data(const Tensor& t);                  // dense bool
+Tensor mask_positions(const Tensor& mask);          // row-major positions of the set elements, int64
+std::vector<Tensor> nonzero_columns(const Tensor& t);  // one dense int64 tensor per dimension
+Tensor nonzero(const Tensor& t);
+Tensor masked_fill(const Tensor& self, const Tensor& mask, Scalar value);
+Tensor masked_select(const Tensor& self, const Tensor& mask);
+Tensor masked_scatter(const Tensor& self, const Tensor& mask, const Tensor& source);
+void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& value);  // value: one element, self's dtype
+
+// ---- along a dimension (gather.cpp) ---------------------------------------------------------------------------------------
+
+Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index);
+Tensor gather(const Tensor& self, int64_t dim, const Tensor& index, bool sparse_grad);
+Tensor scatter_add(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source);
+
+}  // namespace bulssi
