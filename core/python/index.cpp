@@ -53,8 +53,8 @@ void apply_slice(BasicIndex& basic, int dim, PyObject* item, bool skip_whole) {
   Py_ssize_t start, stop, step;
   must(PySlice_Unpack(item, &start, &stop, &step));
   const int64_t size = basic.layout().shape[dim];
+  if (skip_whole && start == 0 && stop >= size && step == 1) return;
   const Py_ssize_t count = PySlice_AdjustIndices(size, &start, &stop, step);
-  if (skip_whole && start == 0 && count == size && step == 1) return;
   basic.slice(dim, start, count, step);
 }
 
