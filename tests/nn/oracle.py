@@ -100,7 +100,9 @@ def assert_same(got: Any, expected: Any, what: str = "", factor: float = 1.0) ->
     if expected is None:
         return
     assert str(got.dtype).rpartition(".")[2] == str(expected.dtype).rpartition(".")[2], what
-    assert tuple(got.shape) == tuple(expected.shape), f"{what}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
+    assert tuple(got.shape) == tuple(expected.shape), (
+        f"{what}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
+    )
     tolerance = _TOLERANCE.get(str(expected.dtype).rpartition(".")[2], 0) * factor
     ours = to_torch(got.detach()).double() if not expected.is_complex() else to_torch(got.detach())
     theirs = expected.detach().double() if not expected.is_complex() else expected.detach()

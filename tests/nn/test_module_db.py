@@ -11,9 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest")
 
-from oracle import assert_same, flat, seeded, to_bulssi, to_torch  # noqa: E402
-
 import bulssi  # noqa: E402
+from tests.nn.oracle import assert_same, flat, seeded, to_bulssi, to_torch  # noqa: E402
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -145,7 +144,9 @@ def test_gradients(info: Any, order: int) -> None:
 )
 def test_errors(info: Any) -> None:
     """Wrong inputs raise errors of the same type with the same first words."""
-    for error in info.module_error_inputs_func(info, device="cpu", dtype=torch.float32, requires_grad=False, training=True):
+    for error in info.module_error_inputs_func(
+        info, device="cpu", dtype=torch.float32, requires_grad=False, training=True
+    ):
         sample = error.module_error_input
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

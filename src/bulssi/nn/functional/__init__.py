@@ -1,13 +1,16 @@
 """Layers, activations, losses and the like as functions: parameters are arguments."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulssi import _core
+
 from .activation import (
     alpha_dropout as alpha_dropout,
 )
 from .activation import (
     celu as celu,
-)
-from .activation import (
-    celu_ as celu_,
 )
 from .activation import (
     dropout as dropout,
@@ -25,22 +28,13 @@ from .activation import (
     elu as elu,
 )
 from .activation import (
-    elu_ as elu_,
-)
-from .activation import (
     feature_alpha_dropout as feature_alpha_dropout,
-)
-from .activation import (
-    gelu as gelu,
 )
 from .activation import (
     glu as glu,
 )
 from .activation import (
     gumbel_softmax as gumbel_softmax,
-)
-from .activation import (
-    hardshrink as hardshrink,
 )
 from .activation import (
     hardsigmoid as hardsigmoid,
@@ -52,25 +46,13 @@ from .activation import (
     hardtanh as hardtanh,
 )
 from .activation import (
-    hardtanh_ as hardtanh_,
-)
-from .activation import (
     leaky_relu as leaky_relu,
-)
-from .activation import (
-    leaky_relu_ as leaky_relu_,
 )
 from .activation import (
     log_softmax as log_softmax,
 )
 from .activation import (
-    logsigmoid as logsigmoid,
-)
-from .activation import (
     mish as mish,
-)
-from .activation import (
-    prelu as prelu,
 )
 from .activation import (
     relu as relu,
@@ -79,19 +61,10 @@ from .activation import (
     relu6 as relu6,
 )
 from .activation import (
-    relu_ as relu_,
-)
-from .activation import (
     rrelu as rrelu,
 )
 from .activation import (
-    rrelu_ as rrelu_,
-)
-from .activation import (
     selu as selu,
-)
-from .activation import (
-    selu_ as selu_,
 )
 from .activation import (
     sigmoid as sigmoid,
@@ -106,12 +79,6 @@ from .activation import (
     softmin as softmin,
 )
 from .activation import (
-    softplus as softplus,
-)
-from .activation import (
-    softshrink as softshrink,
-)
-from .activation import (
     softsign as softsign,
 )
 from .activation import (
@@ -122,9 +89,6 @@ from .activation import (
 )
 from .activation import (
     threshold as threshold,
-)
-from .activation import (
-    threshold_ as threshold_,
 )
 from .attention import (
     _canonical_mask as _canonical_mask,
@@ -182,9 +146,6 @@ from .distance import (
 )
 from .linear import (
     bilinear as bilinear,
-)
-from .linear import (
-    linear as linear,
 )
 from .loss import (
     binary_cross_entropy as binary_cross_entropy,
@@ -257,9 +218,6 @@ from .normalization import (
 )
 from .normalization import (
     instance_norm as instance_norm,
-)
-from .normalization import (
-    layer_norm as layer_norm,
 )
 from .normalization import (
     local_response_norm as local_response_norm,
@@ -393,3 +351,37 @@ from .vision import (
 from .vision import (
     upsample_nearest as upsample_nearest,
 )
+
+if TYPE_CHECKING:
+    from typing import Any
+
+# Functions that are the core's own, taken from it when they are first looked at.
+_FROM_CORE = (
+    "celu_",
+    "elu_",
+    "gelu",
+    "hardshrink",
+    "hardtanh_",
+    "layer_norm",
+    "leaky_relu_",
+    "linear",
+    "logsigmoid",
+    "prelu",
+    "relu_",
+    "rrelu_",
+    "selu_",
+    "softplus",
+    "softshrink",
+    "threshold_",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM_CORE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(_core, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FROM_CORE})

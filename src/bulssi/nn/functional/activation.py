@@ -14,22 +14,6 @@ if TYPE_CHECKING:
 
     from bulssi import Tensor
 
-# Functions that need no more than the core does.
-relu_ = _core.relu_
-elu_ = _core.elu_
-celu_ = _core.celu_
-selu_ = _core.selu_
-leaky_relu_ = _core.leaky_relu_
-hardtanh_ = _core.hardtanh_
-threshold_ = _core.threshold_
-rrelu_ = _core.rrelu_
-gelu = _core.gelu
-logsigmoid = _core.logsigmoid
-softplus = _core.softplus
-softshrink = _core.softshrink
-hardshrink = _core.hardshrink
-prelu = _core.prelu
-
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """``max(x, 0)``."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import _core
 
 if TYPE_CHECKING:
     from bulssi import Tensor
-
-linear = _core.linear
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

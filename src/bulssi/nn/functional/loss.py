@@ -14,7 +14,6 @@ import bulssi
 from bulssi import _core
 
 from . import _reduction
-from .activation import logsigmoid
 from .distance import pairwise_distance
 
 if TYPE_CHECKING:
@@ -256,6 +255,8 @@ def nll_loss(
         )
     dim = _class_dim(input)
     _check_class_weight(weight, input.shape[dim])
+    if weight is not None and weight.dtype != input.dtype:
+        raise RuntimeError(f"expected scalar type {_scalar_name(input)} but found {_scalar_name(weight)}\n(weight)")
     target = target.long().reshape(()) if input.dim() == 1 else target.long()
     ignored = target == ignore_index
     masked = bool(ignored.any())
@@ -440,7 +441,7 @@ def binary_cross_entropy_with_logits(
     reduction = _reduction.resolve(reduction, size_average, reduce)
     if target.size() != input.size():
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
-    log_sigmoid = logsigmoid(input)
+    log_sigmoid = _core.logsigmoid(input)
     if pos_weight is not None:
         log_sigmoid = ((pos_weight - 1) * target + 1) * log_sigmoid
     loss = (1 - target) * input - log_sigmoid
@@ -518,7 +519,7 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """``log(1 + exp(-t x))``."""
-    return _reduction.apply(-logsigmoid(target * input), _reduction.resolve(reduction, size_average, reduce))
+    return _reduction.apply(-_core.logsigmoid(target * input), _reduction.resolve(reduction, size_average, reduce))
 
 
 def cosine_embedding_loss(
@@ -636,7 +637,7 @@ def multilabel_soft_margin_loss(
         reduction = _reduction.legacy_get_string(size_average, reduce)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
-    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    loss = -(target * _core.logsigmoid(input) + (1 - target) * _core.logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
     return _reduction.apply(loss.sum(-1) / input.shape[-1], reduction)

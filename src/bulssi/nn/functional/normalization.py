@@ -6,14 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulssi import Tensor
-
-layer_norm = _core.layer_norm
 
 
 def _wide(x: Tensor) -> Tensor:

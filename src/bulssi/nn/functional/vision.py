@@ -304,7 +304,11 @@ def grid_sample(
         return _grid_bicubic(input, at, padding_mode, align_corners)
     at = [_into_input(x, n, padding_mode, align_corners) for x, n in zip(at, sizes, strict=True)]
     if mode == "nearest":
-        return _take(input, [x.round().to(bulssi.int64) for x in at])
+        out = _take(input, [x.round().to(bulssi.int64) for x in at])
+        if grid.requires_grad:  # the derivative with respect to the grid is there, and zero
+            never = bulssi.zeros_like(at[0], dtype=bulssi.bool)
+            out = out + bulssi.where(never, at[0], 0.0).unsqueeze(1).to(out.dtype)
+        return out
     low = [x.floor() for x in at]
     out = None
     for corner in range(1 << len(at)):

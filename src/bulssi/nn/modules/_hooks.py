@@ -200,7 +200,6 @@ def _barrier() -> Any:
 
             @staticmethod
             def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-                grads = tuple(g if need else None for g, need in zip(grads, ctx.needs_input_grad[2:], strict=True))
                 return None, None, *ctx.on_grad(grads)
 
         _barrier_class = BackwardHookFunction

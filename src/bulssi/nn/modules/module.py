@@ -648,13 +648,18 @@ class Module(StateDictMixin):
         if recurse:
             for child in self.children():
                 child._apply(fn)
-        for parameter in self._parameters.values():
+        for name, parameter in self._parameters.items():
             if parameter is None:
                 continue
             with bulssi.no_grad():
                 grad = parameter.grad
+                new = fn(parameter)
                 new_grad = None if grad is None else fn(grad)
-                parameter.data = fn(parameter)
+                if new.is_meta != parameter.is_meta:  # one without storage can not become the other
+                    self._parameters[name] = Parameter(new, parameter.requires_grad)
+                    self._parameters[name].grad = new_grad
+                    continue
+                parameter.data = new
                 if grad is not None:
                     grad.data = new_grad
         for name, buffer in self._buffers.items():

@@ -53,15 +53,12 @@ def _copies(layer: Module, count: int) -> ModuleList:
     return ModuleList([copy.deepcopy(layer) for _ in range(count)])
 
 
-_ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
-
-
 def _activation(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     if not isinstance(activation, str):
         return activation
-    if activation not in _ACTIVATIONS:
+    if activation not in ("relu", "gelu"):
         raise RuntimeError(f"activation should be relu/gelu, not {activation}")
-    return _ACTIVATIONS[activation]
+    return getattr(F, activation)
 
 
 class _Layer(Module):
