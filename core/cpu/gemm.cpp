@@ -1,17 +1,18 @@
-// Matrix products: which path is taken when.
+// Matrix products: which path is taken when. The choice depends on the shapes alone.
 //
-//   path      when                                             what
-//   row       m == 1 or n == 1                                 b streamed once, eight rows at a time, or dot products
-//   dot       both operands contiguous along k, k >= 9 m       no packing: lanes run along k and are summed at the end
-//   direct    fewer than a million multiply-adds               register tiles straight on the operands, on one thread;
-//                                                              only a b that is contiguous along k is packed
-//   parts     k much longer than c is large                    k is cut into pieces whose products are added in order
-//   blocked   everything else                                  blocks of k; both operands packed once, tiles of c over
-//   the threads
+//   path      when                                        what
+//   row       m == 1 or n == 1                            b streamed once, eight rows at a time, or dot products
+//   dot       both contiguous along k, k >= 9 m, k >= 64  no packing: lanes run along k and are summed at the end
+//   parts     c small and k beyond 4096                   k in pieces, each with its own c, added in order
+//   direct    under a million multiply-adds, or m <= 48   register tiles straight on the operands; only a b that is
+//                                                         contiguous along k is packed
+//   blocked   everything else                             blocks of k, tiles of c over the threads; an operand is
+//                                                         packed only if 640 rows or columns will use it
 //
-// Measured (two AVX-512 cores, f32, GFLOP/s): see the table in the commit that introduced this file, and bench/.
-// All products go through these kernels: beside a BLAS the packed path is as fast from 256 up, and the direct path
-// needs no call into a library that takes longer to decide than a product of 16 x 16 takes. blas.h serves LAPACK.
+// Why not BLAS: beside MKL on one AVX-512 core (f32), the direct path is 25 to 2 times as fast at 8 to 64, the blocked
+// one 1.1 times at 256 and 0.9 to 1.0 times above, which is where single-threaded OpenBLAS is too; one set of kernels
+// also keeps the bits and the threads ours. Up to 512 the operands are used in place, because packing cost a seventh of
+// the time at 256 while a tile fed from the second-level cache runs at full speed. blas.h serves LAPACK.
 #include "core/cpu/gemm.h"
 
 #include <bulssi_isas.h>
@@ -53,9 +54,10 @@ const GemmKernels<T>& kernels() {
 
 constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which one thread is faster than two
 constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread should take at a time, at least
-constexpr int64_t kDepth = 384;                  // of a block of k: a packed panel of b fits the first-level cache
+constexpr int64_t kDepth = 256;                  // of a block of k: a packed panel of b fits the first-level cache
 constexpr int64_t kTileRows = 112, kTileCols = 256;
-constexpr int64_t kFewRows = 48;                         // up to here b is not read often enough to be worth packing
+constexpr int64_t kFewRows = 48;    // up to here b is not read often enough to be worth packing
+constexpr int64_t kPackFrom = 640;  // uses of an operand, in elements of the other side, from which packing pays
 constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -133,7 +135,8 @@ struct Grid {
 
 template <class T>
 GemmBlock<T> block_of(const Product<T>& g) {
-  return {g.m, g.n, g.k, g.a.p, g.a.row, g.a.col, g.b.p, g.b.row, 0, g.c, g.ldc, g.alpha, g.beta, g.bias, 0, 0, {}};
+  return {g.m, g.n,   g.k,     g.a.p,  g.a.row, g.a.col, g.b.p, g.b.row, 0,
+          g.c, g.ldc, g.alpha, g.beta, g.bias,  0,       0,     {},      false};
 }
 
 // ---- the paths
@@ -187,20 +190,20 @@ void row_path(const Product<T>& g) {
   parallel_for(g.n, std::max(unit, ceil_div(kTileWork / 2, g.k * unit) * unit), run);
 }
 
-// Packs both operands for a block of k and computes the tiles of c.
+// Packs the operands that have scratch memory for a block of k and computes the tiles of c.
 template <class T>
 void packed_block(const Product<T>& g, T* a_scratch, T* b_scratch) {
   const GemmKernels<T>& f = kernels<T>();
   const GemmPanels rows(g.m, f.rows);
   const int64_t panel = f.panel, b_panels = ceil_div(g.n, panel);
-  const int64_t chunk = std::clamp<int64_t>(b_panels / 8, 1, 8), a_chunks = ceil_div(rows.count, chunk),
-                b_chunks = ceil_div(b_panels, chunk);
+  const int64_t chunk = std::clamp<int64_t>(b_panels / 8, 1, 8);
+  const int64_t a_chunks = a_scratch ? ceil_div(rows.count, chunk) : 0,
+                b_chunks = b_scratch ? ceil_div(b_panels, chunk) : 0;
   parallel_for(a_chunks + b_chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; t++) {
       if (t < a_chunks) {
         for (int64_t r = t * chunk; r < std::min(rows.count, (t + 1) * chunk); r++) {
-          const int64_t i = rows.first(r);
-          f.pack_rows(rows.rows(r), g.k, g.a.at(i, 0).p, g.a.row, g.a.col, a_scratch + i * g.k);
+          f.pack_rows(rows.rows(r), g.k, g.a.at(rows.first(r), 0).p, g.a.row, g.a.col, a_scratch + rows.first(r) * g.k);
         }
       } else {
         const int64_t j = (t - a_chunks) * chunk * panel;
@@ -212,12 +215,18 @@ void packed_block(const Product<T>& g, T* a_scratch, T* b_scratch) {
   grid.run([&](int64_t first, int64_t count, int64_t j, int64_t cols) {
     GemmBlock<T> block = block_of(g);
     block.n = cols;
-    block.a = a_scratch;
     block.a_panels = count;
     block.a_first = first;
     block.panels = rows;
-    block.b = b_scratch + j * g.k;
-    block.b_panel = g.k * panel;
+    if (a_scratch) {
+      block.a = a_scratch;
+      block.a_packed = true;
+    }
+    block.b += j;
+    if (b_scratch) {
+      block.b = b_scratch + j * g.k;
+      block.b_panel = g.k * panel;
+    }
     block.c += j;
     if (g.bias) block.bias += j;
     f.block(block);
@@ -253,10 +262,11 @@ void few_rows_path(const Product<T>& g) {
 template <class T>
 void blocked_path(const Product<T>& g) {
   const int64_t panel = kernels<T>().panel;
-  const int64_t blocks = ceil_div(g.k, kDepth), depth = ceil_div(g.k, blocks);
+  const int64_t blocks = std::max<int64_t>(1, (g.k + kDepth / 2) / kDepth), depth = ceil_div(g.k, blocks);
   const int64_t rows = std::min(g.m, kBlockRows), cols = std::min(g.n, kBlockCols);
-  Scratch<T> a_scratch(rows * depth);
-  Scratch<T> b_scratch(depth * ceil_div(cols, panel) * panel);
+  const bool pack_a = g.n >= kPackFrom, pack_b = g.m >= kPackFrom || g.b.col != 1;
+  Scratch<T> a_scratch(pack_a ? rows * depth : 0);
+  Scratch<T> b_scratch(pack_b ? depth * ceil_div(cols, panel) * panel : 0);
   for (int64_t j = 0; j < g.n; j += cols) {
     for (int64_t p = 0; p < g.k; p += depth) {
       for (int64_t i = 0; i < g.m; i += rows) {
@@ -273,7 +283,7 @@ void blocked_path(const Product<T>& g) {
           part.beta = T(1);
           part.bias = nullptr;
         }
-        packed_block(part, a_scratch.get(), b_scratch.get());
+        packed_block(part, pack_a ? a_scratch.get() : nullptr, pack_b ? b_scratch.get() : nullptr);
       }
     }
   }
@@ -465,7 +475,8 @@ void typed_dot(int64_t n, const T* a, int64_t a_step, const T* b, int64_t b_step
     Sum& sum = partial.get()[begin / size];
     if constexpr (std::is_floating_point_v<T>) {
       if (a_step == 1 && b_step == 1) {
-        kernels<T>().dot({1, 1, end - begin, a + begin, 0, 1, b + begin, 0, 0, &sum, 1, T(1), T(0), nullptr, 0, 0, {}});
+        kernels<T>().dot(
+            {1, 1, end - begin, a + begin, 0, 1, b + begin, 0, 0, &sum, 1, T(1), T(0), nullptr, 0, 0, {}, false});
         return;
       }
     }

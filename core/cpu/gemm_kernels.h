@@ -33,10 +33,11 @@ struct GemmBlock {
   int64_t ldc;
   T alpha, beta;  // beta == 0: c is not read
   const T* bias;  // n elements, or null
-  // Packed panels of a, [p][rows of the panel] each: a_panels of them from a_first on. a and c point to the very first
-  // row, m is not used. a_panels == 0: a is as the caller gave it.
+  // Panels of rows, when a part of them is wanted: a_panels of them from a_first on, and a and c point to the very
+  // first row. 0: all.
   int64_t a_panels, a_first;
   GemmPanels panels;
+  bool a_packed;  // panel by panel, [p][rows of the panel]
 };
 
 template <class T>
@@ -47,7 +48,7 @@ struct GemmKernels {
   void (*dot)(const GemmBlock<T>& g);  // for long k: sums along k in vector lanes, no packing; needs a_col == 1
   // out[panel][p][panel columns], the last panel filled up with zeros; b(p, j) = b[p * row + j * col], one of them 1.
   void (*pack_panels)(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out);
-  // out[p * m + i], one panel of m rows; a(i, p) = a[i * row + p * col], one of them 1.
+  // One panel of a: out[p * m + i]; a(i, p) = a[i * row + p * col], one of them 1.
   void (*pack_rows)(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out);
   // y[j] += sum over p of x[p * x_step] * b[p * b_row + j]: a product with one row, streaming b.
   void (*stream)(int64_t n, int64_t k, const T* x, int64_t x_step, const T* b, int64_t b_row, T* y);

@@ -93,7 +93,7 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
     for (int j = 0; j < NV; j++) acc[i][j] = N{};
   }
   const int64_t a_row = g.a_row, a_col = g.a_col, ldc = g.ldc;
-  if constexpr (Packed) {  // c arrives while the products are formed
+  if (MR >= 6) {  // c arrives while the products are formed
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
       __builtin_prefetch(c + i * ldc, 1);
@@ -104,13 +104,13 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
     Vec<T> row[NV];
     load_row<T, NV, Tail>(row, b, tail);
     const T* q = a;
-    if constexpr (Packed) __builtin_prefetch(a + 16 * MR);
+    if (Packed) __builtin_prefetch(a + 16 * MR);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
       const N x = (Packed ? a[i] : *q) - N{};
 #pragma GCC unroll 16
       for (int j = 0; j < NV; j++) acc[i][j] += x * row[j].v;
-      if constexpr (!Packed) {
+      if (!Packed) {
         q += a_row;
         // One running pointer: left alone, the compiler keeps a pointer per row and spills them.
         asm("" : "+r"(q));
@@ -207,10 +207,11 @@ BULSSI_INLINE void column(const GemmBlock<T>& g, const Share& s, int64_t j, int6
   const T* bias = g.bias ? g.bias + j : nullptr;
   for (int64_t r = 0; r < s.count; r++) {
     const int64_t i = s.panels.first(s.begin + r), rows = s.panels.rows(s.begin + r);
-    if (g.a_panels)
-      tiles<T>.packed[rows][w][is_tail](g, g.a + i * g.k, b, b_row, g.c + i * g.ldc + j, bias, tail);
+    T* c = g.c + i * g.ldc + j;
+    if (g.a_packed)
+      tiles<T>.packed[rows][w][is_tail](g, g.a + i * g.k, b, b_row, c, bias, tail);
     else
-      tiles<T>.at[rows][w][is_tail](g, g.a + i * g.a_row, b, b_row, g.c + i * g.ldc + j, bias, tail);
+      tiles<T>.at[rows][w][is_tail](g, g.a + i * g.a_row, b, b_row, c, bias, tail);
   }
 }
 
@@ -255,19 +256,11 @@ BULSSI_INLINE N zip_high(N a, N b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, (n / 2 + I / 2 + (I % 2) * n)...);
 }
 
-// out[c * ld_out + r] = in[r * ld_in + c] for one square of registers; rows and columns beyond the given ones are not
-// touched.
-template <class T, bool Full>
-BULSSI_INLINE void transpose_square(const T* in, int64_t ld_in, T* out, int64_t ld_out, int64_t rows, int64_t cols) {
-  using N = typename Vec<T>::N;
+template <class T>
+BULSSI_INLINE void transpose_registers(typename Vec<T>::N (&v)[lanes<T>]) {
   constexpr int L = lanes<T>;
   constexpr auto order = std::make_integer_sequence<int, L>();
-  N v[L], t[L];
-#pragma GCC unroll 16
-  for (int i = 0; i < L; i++) {
-    if (Full) __builtin_prefetch(in + i * ld_in + 8 * L);
-    v[i] = Full ? Vec<T>::load(in + i * ld_in).v : i < rows ? load_first(in + i * ld_in, cols).v : N{};
-  }
+  typename Vec<T>::N t[L];
 #pragma GCC unroll 8
   for (int stage = 1; stage < L; stage *= 2) {
 #pragma GCC unroll 16
@@ -278,6 +271,21 @@ BULSSI_INLINE void transpose_square(const T* in, int64_t ld_in, T* out, int64_t 
 #pragma GCC unroll 16
     for (int i = 0; i < L; i++) v[i] = t[i];
   }
+}
+
+// out[c * ld_out + r] = in[r * ld_in + c] for one square of registers; rows and columns beyond the given ones are not
+// touched.
+template <class T, bool Full>
+BULSSI_INLINE void transpose_square(const T* in, int64_t ld_in, T* out, int64_t ld_out, int64_t rows, int64_t cols) {
+  using N = typename Vec<T>::N;
+  constexpr int L = lanes<T>;
+  N v[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; i++) {
+    if (Full) __builtin_prefetch(in + i * ld_in + 8 * L);
+    v[i] = Full ? Vec<T>::load(in + i * ld_in).v : i < rows ? load_first(in + i * ld_in, cols).v : N{};
+  }
+  transpose_registers<T>(v);
 #pragma GCC unroll 16
   for (int i = 0; i < L; i++) {
     if (Full)
@@ -338,14 +346,46 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* 
 }
 
 template <class T>
+BULSSI_INLINE void copy(const T* from, int64_t n, T* to) {
+  int64_t i = 0;
+  for (; i + lanes<T> <= n; i += lanes<T>) Vec<T>::load(from + i).store(to + i);
+  if (i < n) store_first(load_first(from + i, n - i), to + i, n - i);
+}
+
+// `lanes` columns of up to `lanes` rows of a panel of m: loads beyond the last row repeat it. A store of too many lanes
+// spills into the next column, which is written later.
+template <class T>
+BULSSI_INLINE void pack_square(int64_t rows, const T* a, int64_t row, T* out, int64_t m) {
+  constexpr int L = lanes<T>;
+  typename Vec<T>::N v[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; i++) {
+    const T* from = a + (i < rows ? i : rows - 1) * row;
+    __builtin_prefetch(from + 8 * L);
+    v[i] = Vec<T>::load(from).v;
+  }
+  transpose_registers<T>(v);
+#pragma GCC unroll 16
+  for (int i = 0; i < L; i++) Vec<T>(v[i]).store(out + i * m);
+}
+
+template <class T>
 void pack_rows(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out) {
-  if (col == 1) return transpose(m, k, a, row, out, m);
+  if (col == 1) {
+    constexpr int64_t L = lanes<T>;
+    int64_t p = 0;
+    // The last columns are left to the exact form below: nothing may be written behind the panel. The last rows go
+    // first.
+    for (; p + 2 * L <= k; p += L) {
+      for (int64_t i = (m - 1) / L * L; i >= 0; i -= L) {
+        pack_square(m - i < L ? m - i : L, a + i * row + p, row, out + p * m + i, m);
+      }
+    }
+    return transpose(m, k - p, a + p, row, out + p * m, m);
+  }
   for (int64_t p = 0; p < k; p++) {
-    const T* from = a + p * col;
-    T* to = out + p * m;
-    int64_t i = 0;
-    for (; i + lanes<T> <= m; i += lanes<T>) Vec<T>::load(from + i).store(to + i);
-    if (i < m) store_first(load_first(from + i, m - i), to + i, m - i);
+    __builtin_prefetch(a + (p + 8) * col);
+    copy(a + p * col, m, out + p * m);
   }
 }
 
