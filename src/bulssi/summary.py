@@ -77,7 +77,7 @@ def _shapes(value: Any) -> str:
 def _multiply_adds(module: Any, inputs: tuple[Any, ...], output: Any) -> int:
     """Of one call of a module without children; of what is no matrix product or convolution, 0."""
     nn = bulssi.nn
-    x = inputs[0] if inputs else None
+    x: Any = inputs[0] if inputs else None
     first = output[0] if isinstance(output, tuple) else output
     if isinstance(module, nn.Linear):
         return first.numel() * module.in_features

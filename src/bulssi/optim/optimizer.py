@@ -27,16 +27,6 @@ __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer
 _global_pre_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
 _global_post_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
 
-# The hook tables that every instance owns; they are not part of pickles or state dicts.
-_HOOK_TABLES = (
-    "_optimizer_step_pre_hooks",
-    "_optimizer_step_post_hooks",
-    "_optimizer_state_dict_pre_hooks",
-    "_optimizer_state_dict_post_hooks",
-    "_optimizer_load_state_dict_pre_hooks",
-    "_optimizer_load_state_dict_post_hooks",
-)
-
 
 class _Required:
     def __repr__(self) -> str:
@@ -137,6 +127,15 @@ class Optimizer:
     tensor([-0.1000, -0.1000], requires_grad=True)
     """
 
+    # The hook tables that every instance owns; they are not part of pickles or state dicts.
+
+    _optimizer_step_pre_hooks: OrderedDict[int, Callable[..., Any]]
+    _optimizer_step_post_hooks: OrderedDict[int, Callable[..., Any]]
+    _optimizer_state_dict_pre_hooks: OrderedDict[int, Callable[..., Any]]
+    _optimizer_state_dict_post_hooks: OrderedDict[int, Callable[..., Any]]
+    _optimizer_load_state_dict_pre_hooks: OrderedDict[int, Callable[..., Any]]
+    _optimizer_load_state_dict_post_hooks: OrderedDict[int, Callable[..., Any]]
+
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self._make_ready()
@@ -157,8 +156,9 @@ class Optimizer:
 
     def _make_ready(self) -> None:
         """Gives the instance its hook tables and its class's step() the calls of hooks."""
-        for table in _HOOK_TABLES:
-            self.__dict__.setdefault(table, OrderedDict())
+        for table in Optimizer.__annotations__:
+            if table.endswith("_hooks"):
+                self.__dict__.setdefault(table, OrderedDict())
         cls = type(self)
         if not getattr(cls.step, "hooked", False):
             cls.step = self.profile_hook_step(cls.step)

@@ -302,12 +302,12 @@ class _Iterator:
         self._begin(loader)
         # As in PyTorch one number is drawn for the workers' seeds, whether there are workers or not; but not when
         # persistent workers start another epoch.
-        self._drew_seed = resume is None or bool(resume["drew_seed"])
-        if self._drew_seed:
+        self._drew_seed = True
+        if resume is not None and not resume["drew_seed"]:
+            self._drew_seed, self._base_seed = False, int(resume["base_seed"])
+        else:
             seed = bulssi.empty((), dtype=bulssi.int64).random_(generator=loader.generator)
             self._base_seed = int(seed.item())
-        else:
-            self._base_seed = int(resume["base_seed"])
         if resume is not None and outside is not None:
             self._start = resume["start"]
             self._go_on(loader, resume)
@@ -402,7 +402,7 @@ class _LocalIterator(_Iterator):
     def __init__(self, loader: DataLoader[Any], fetcher: Any) -> None:
         if loader.num_workers == 0 and loader.timeout != 0:
             raise AssertionError("_SingleProcessDataLoaderIter requires timeout == 0")
-        self._fetcher = fetcher
+        self._fetcher: Any = fetcher
         super().__init__(loader, by_tensor=fetcher is not None)
         if self._fetcher is None:
             self._make(loader)

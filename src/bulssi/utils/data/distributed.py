@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["DistributedSampler"]
 
 
+def _distributed() -> Any:
+    distributed = getattr(bulssi, "distributed", None)
+    if distributed is None or not distributed.is_available():
+        raise RuntimeError("Requires distributed package to be available; give num_replicas and rank")
+    return distributed
+
+
 class DistributedSampler(Sampler[int]):
     """Every num_replicas-th index, from `rank` on, of an order that all processes share.
 
@@ -33,12 +40,8 @@ class DistributedSampler(Sampler[int]):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        if num_replicas is None or rank is None:
-            distributed = getattr(bulssi, "distributed", None)
-            if distributed is None or not distributed.is_available():
-                raise RuntimeError("Requires distributed package to be available; give num_replicas and rank")
-            num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
-            rank = distributed.get_rank() if rank is None else rank
+        num_replicas = _distributed().get_world_size() if num_replicas is None else num_replicas
+        rank = _distributed().get_rank() if rank is None else rank
         if rank >= num_replicas or rank < 0:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
         self.dataset = dataset

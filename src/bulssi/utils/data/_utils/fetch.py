@@ -83,9 +83,9 @@ def in_memory(dataset: Any, collate_fn: Any) -> TensorFetcher | None:
     """A TensorFetcher when the dataset is tensors in memory (a TensorDataset, or a Subset of one), else None."""
     if collate_fn is not default_collate:
         return None
-    rows = None
+    rows: Any = None
     while type(dataset) is Subset:
-        indices = dataset.indices
+        indices: Any = dataset.indices
         if isinstance(indices, bulssi.Tensor):
             own = indices if indices.dtype == bulssi.int64 and indices.dim() == 1 else None
         else:
