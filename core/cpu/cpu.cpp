@@ -22,6 +22,7 @@ namespace cpu {
 #define BULSSI_DECLARE_PART(isa, part) extern "C" const FormulaKernels* bulssi_pointwise_##isa##_##part();
 #define BULSSI_DECLARE(isa) \
   extern "C" const void* bulssi_convert_##isa(); \
+  extern "C" const void* bulssi_optimizers_##isa(); \
   BULSSI_FOR_PARTS(BULSSI_DECLARE_PART, isa)
 BULSSI_FOR_ISAS(BULSSI_DECLARE)
 
@@ -30,6 +31,7 @@ namespace {
 const char* chosen = "";
 FormulaKernels kernels[formula_count];
 const ConvertTable* convert_table = nullptr;
+const OptimizerTable* optimizer_table = nullptr;
 
 void take_part(const FormulaKernels* part) {
   for (int i = 0; i < formula_count; ++i) {
@@ -47,6 +49,7 @@ struct Isa {
   {#isa, [] {                                                                      \
      BULSSI_FOR_PARTS(BULSSI_TAKE_PART, isa)                                       \
      convert_table = static_cast<const ConvertTable*>(bulssi_convert_##isa());     \
+     optimizer_table = static_cast<const OptimizerTable*>(bulssi_optimizers_##isa()); \
    }},
 constexpr Isa isas[] = {BULSSI_FOR_ISAS(BULSSI_ENTRY)};
 #define BULSSI_ISA_NAME(isa) #isa,
@@ -86,6 +89,7 @@ void choose_isa(const char* wanted) {
 }
 const FormulaKernels& formula_kernels(int index) { return kernels[index]; }
 const ConvertTable& converters() { return *convert_table; }
+const OptimizerTable& optimizer_kernels() { return *optimizer_table; }
 
 // ---- walking ---------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/cpu/kernel.h"
+#include "core/cpu/optimizers.h"
 #include "core/tensor/dtype.h"
 #include "core/tensor/layout.h"
 
@@ -44,6 +45,7 @@ bool isa_runs(const char* name);      // on this processor
 void choose_isa(const char* wanted);
 const FormulaKernels& formula_kernels(int index);
 const ConvertTable& converters();
+const OptimizerTable& optimizer_kernels();
 
 inline constexpr Compute compute_of(DType d) {
   switch (d) {

@@ -91,6 +91,7 @@ NB_MODULE(_core, m) {
   add_operations(m.ptr(), tensor_type);
   add_node_types(m.ptr());
   add_data_functions(m.ptr());
+  add_optimizers(m.ptr());
   m.def("_install_source_hooks", install_source_hooks);
   m.def("_set_parameter_type", [](nb::handle type) { parameter_type = reinterpret_cast<PyTypeObject*>(type.ptr()); });
   m.def("registry", registry_list, "Every operation: name, kind, schema, doc and forms.");

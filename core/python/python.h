@@ -138,6 +138,10 @@ Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy);
 PyObject* tolist(const Tensor& t);
 void add_data_functions(PyObject* module);
 
+// ---- optimizers (optimizers.cpp) ---------------------------------------------------------------------------------------------
+
+void add_optimizers(PyObject* module);
+
 // ---- indexing (index.cpp) -----------------------------------------------------------------------------------------------------------
 
 PyObject* get_item(PyObject* self, PyObject* index);
