@@ -142,6 +142,29 @@ def test_modules_and_optimizers() -> None:
     assert repr(saved) == repr(opt.state_dict())
 
 
+class Net(bulssi.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = bulssi.nn.Sequential(bulssi.nn.Linear(2, 3), bulssi.nn.ReLU())
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def test_whole_modules_need_weights_only_false() -> None:
+    model = Net()
+    with pytest.raises(pickle.UnpicklingError, match="Net was not an allowed global"):
+        roundtrip(model)
+    back = roundtrip(model, weights_only=False)
+    x = bulssi.randn(4, 2)
+    assert type(back) is Net and bulssi.equal(back(x), model(x))
+    torch = pytest.importorskip("torch")
+    file = io.BytesIO()
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()), file)
+    file.seek(0)
+    assert repr(load(file, weights_only=False)) == repr(model.layers)
+
+
 class Plain:
     """A class of the user's."""
 

@@ -260,8 +260,8 @@ class _Loader:
             dtype = getattr(bulssi, name, None)
             if isinstance(dtype, bulssi.dtype):
                 return dtype
-        if not self.weights_only and module.startswith("torch.nn.modules."):
-            found = _own_module_class(module, name)
+        if not self.weights_only:
+            found = _module_class(module, name)
             if found is not None:
                 return found
         shown = name if module == "builtins" else full
@@ -335,9 +335,13 @@ def _shown(value: Any) -> str:
     return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else type(value).__name__
 
 
-def _own_module_class(module: str, name: str) -> Any:
-    """The class of this library's nn that a file names, or None."""
-    found = getattr(bulssi.nn, name, None)
+def _module_class(module: str, name: str) -> Any:
+    """The subclass of nn.Module that a file names: this library's, or one that the program has defined; or None.
+
+    Nothing is imported for it: a class that is not there yet is not found.
+    """
+    holder = bulssi.nn if module.startswith("torch.nn.") else sys.modules.get(module)
+    found = getattr(holder, name, None)
     return found if isinstance(found, type) and issubclass(found, bulssi.nn.Module) else None
 
 

@@ -132,8 +132,8 @@ def load(
     """Reads what save(), here or in PyTorch, has written.
 
     Nothing in a file is ever run: it may name tensors, parameters, containers, numbers and strings; everything else is
-    refused by its name, unless `add_safe_globals` has allowed it. With weights_only=False the modules of nn may be
-    named as well.
+    refused by its name, unless `add_safe_globals` has allowed it. With weights_only=False the modules of nn,
+    and those that the program itself has defined, may be named as well.
 
     Args:
         f: a path, or a binary file object with read(), seek() and tell().
