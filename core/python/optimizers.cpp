@@ -199,7 +199,7 @@ bool gather(Optimizer kind, PyObject* param, PyObject* grad, PyObject* states, T
   check(st.count == shape.states, ErrorKind::type, "fused_step: ", optimizer_names[int(kind)], " has ", shape.states,
         " states, got ", st.count);
   p = tensor_of(param), g = tensor_of(grad);
-  if (!takes(p) || g.dtype() != p.dtype() || g.shape() != p.shape() || !g.device().kind == DeviceKind::cpu)
+  if (!takes(p) || g.dtype() != p.dtype() || g.shape() != p.shape() || g.device().kind != DeviceKind::cpu)
     return false;
   for (int i = 0; i < st.count; ++i) {
     PyObject* o = PyTuple_GET_ITEM(states, i);
