@@ -247,4 +247,4 @@ def test_binary_cross_entropy_at_the_edges() -> None:
         return loss.tolist(), x.grad.tolist()
 
     for ours, theirs in zip(run(bulssi), run(torch), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-9)
+        assert ours == pytest.approx(theirs, rel=1e-6)

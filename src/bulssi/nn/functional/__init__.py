@@ -144,9 +144,6 @@ from .distance import (
 from .distance import (
     pdist as pdist,
 )
-from .linear import (
-    bilinear as bilinear,
-)
 from .loss import (
     binary_cross_entropy as binary_cross_entropy,
 )
@@ -323,6 +320,9 @@ from .pooling import (
 )
 from .pooling import (
     max_unpool3d as max_unpool3d,
+)
+from .products import (
+    bilinear as bilinear,
 )
 from .sparse import (
     embedding as embedding,
