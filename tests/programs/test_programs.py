@@ -3,9 +3,9 @@
 Each `documents/*.py` is a program (`import bulssi as torch`). After `manual_seed(0)` its statements run one after
 another; the value of an expression is shown, and an error is shown by its type and first line and does not end the
 program. What a program shows must equal its `*.txt`, and what it shows with PyTorch (`import torch` put in place) when
-that is installed. Two comments may head a program: `# digits: N of S` compares numbers to N digits (those smaller than S to the
-same absolute difference as S), for results that depend on the order of additions; `# torch: TEXT` says that PyTorch
-ends with another error, TEXT.
+that is installed. Two comments may head a program: `# digits: N of S` compares numbers to N digits (those smaller
+than S to the same absolute difference as S), for results that depend on the order of additions; `# torch: TEXT` says
+that PyTorch ends with another error, TEXT.
 
 `python test_programs.py` writes the texts anew with PyTorch.
 """
