@@ -9,7 +9,9 @@
 
 namespace bulssi {
 
-const Node* current_node = nullptr;
+Node* current_node = nullptr;
+uint64_t current_run = 0;
+bool will_run(const Node& node) { return current_run && node.run == current_run && node.wanted; }
 
 namespace {
 
@@ -68,10 +70,10 @@ class Run {
   void count_consumers();
   void mark_wanted();
   void process(Node& node);
+  void call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs);
   void deliver(const Edge& edge, Tensor grad);
   void add(Tensor& into, Tensor grad);
   void check_nan(Node& node, const Small<Tensor, 2>& inputs);
-  [[noreturn]] void fail_released(Node& node);
 
   const RunOptions& options_;
   const uint64_t number_;
@@ -132,18 +134,6 @@ void Run::deliver(const Edge& edge, Tensor grad) {
   if (grad) add(node.incoming[edge.index], std::move(grad));
 }
 
-void Run::fail_released(Node& node) {
-  const std::string first = describe(node.first_backward), made = describe(node.source);
-  std::string text =
-      "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-      "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-      "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
-      "saved tensors after calling backward.";
-  text += str("\n", node.name(), made.empty() ? " was freed" : " (recorded at " + made + ") was freed",
-              first.empty() ? " by an earlier backward." : " by the backward at " + first + ".");
-  fail(ErrorKind::runtime, text);
-}
-
 void Run::check_nan(Node& node, const Small<Tensor, 2>& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i] || !is_floating(inputs[i].dtype()) || !has_nan(inputs[i])) continue;
@@ -153,39 +143,53 @@ void Run::check_nan(Node& node, const Small<Tensor, 2>& inputs) {
   }
 }
 
+// Runs the node itself, between its hooks.
+void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
+  if (node.released) fail_released(node);
+  Node* before = std::exchange(current_node, &node);
+  struct Restore {
+    Node* before;
+    ~Restore() { current_node = before; }
+  } restore{before};
+  try {
+    if (node.hooks) node.hooks->before(grads);
+    node.backward(grads, inputs);
+    if (node.hooks) node.hooks->after(inputs, grads);
+    if (grad_state.anomaly && grad_state.anomaly_check_nan) check_nan(node, inputs);
+  } catch (...) {
+    if (grad_state.anomaly && anomaly_hooks.failed) anomaly_hooks.failed(node);
+    throw;
+  }
+  if (!options_.retain_graph) {
+    node.drop_saved();
+    if (node.released && !node.first_backward.code && source_hooks.here) node.first_backward = source_hooks.here();
+  }
+}
+
 void Run::process(Node& node) {
   Small<Tensor, 2> grads = std::move(node.incoming);
   node.incoming.clear();
+  if (!node.wanted) return;
   if (grads.empty()) grads.resize(node.results);
   Ref<Node> alive(&node);
-  if (node.hooks) node.hooks->before(grads);
+  // The hooks of a leaf wait at the leaf: its node comes and goes.
+  if (node.is_accumulate()) {
+    const Tensor& leaf = static_cast<AccumulateNode&>(node).leaf;
+    if (leaf && leaf->autograd->hooks) leaf->autograd->hooks->on_tensors(grads);
+  }
+  if (node.hooks) node.hooks->on_tensors(grads);
   for (Capture& c : captures_) {
     if (c.edge.node.get() != &node) continue;
     c.grad = grads[c.edge.index];
     c.arrived = static_cast<bool>(c.grad);
   }
-  if (!node.wanted) return;
   if (node.is_accumulate() && !options_.accumulate) return;
   Small<Tensor, 2> inputs(node.edges.size());
   bool wanted = !options_.has_inputs || node.is_accumulate();
   for (const Edge& edge : node.edges) wanted |= edge && edge.node->wanted;
   bool any = false;
   for (const Tensor& g : grads) any |= static_cast<bool>(g);
-  if (wanted && (any || node.from_function)) {
-    if (node.released) fail_released(node);
-    const Node* before = std::exchange(current_node, &node);
-    struct Restore {
-      const Node* before;
-      ~Restore() { current_node = before; }
-    } restore{before};
-    node.backward(grads, inputs);
-    if (node.hooks) node.hooks->after(inputs, grads);
-    if (grad_state.anomaly && grad_state.anomaly_check_nan) check_nan(node, inputs);
-    if (!options_.retain_graph) {
-      node.drop_saved();
-      if (node.released && !node.first_backward.code && source_hooks.here) node.first_backward = source_hooks.here();
-    }
-  }
+  if (wanted && (any || node.from_function)) call(node, grads, inputs);
   grads.clear();
   for (size_t i = 0; i < node.edges.size(); ++i) {
     const Edge& edge = node.edges[i];
@@ -218,6 +222,10 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
     if (roots_.size() == 1) break;  // the only root is the first reached
   }
   GradMode mode(options_.create_graph);
+  struct Number {  // hooks may start runs of their own
+    uint64_t before;
+    ~Number() { current_run = before; }
+  } number{std::exchange(current_run, number_)};
   int steps = 0;
   while (!ready_.empty()) {
     Node* node = ready_.top();
@@ -230,8 +238,8 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
     Capture& c = captures_[i];
     if (!options_.accumulate) {
       check(c.arrived || options_.allow_unused,
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
-            "this is the desired behavior.\nIt is inputs[", i, "] of shape ", Ints(inputs[i].shape()), ".");
+            "The differentiated Tensor at index ", i, " appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior.\nIts shape is ", Ints(inputs[i].shape()), ".");
       out.push_back(c.grad);
     } else if (!is_leaf(inputs[i]) && c.grad) {
       add(autograd_of(inputs[i]).grad, c.grad);
@@ -241,6 +249,18 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
 }
 
 }  // namespace
+
+void fail_released(Node& node) {
+  const std::string first = describe(node.first_backward), made = describe(node.source);
+  std::string text =
+      "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+      "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+      "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+      "saved tensors after calling backward.";
+  text += str("\n", node.name(), made.empty() ? " was freed" : " (recorded at " + made + ") was freed",
+              first.empty() ? " by an earlier backward." : " by the backward at " + first + ".");
+  fail(ErrorKind::runtime, text);
+}
 
 Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options) {
   for (size_t i = 0; i < roots.size(); ++i) {
@@ -268,11 +288,7 @@ void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) 
     add_data(a.grad, g);
     a.grad->bump_version();
   }
-  if (a.post_accumulate) {
-    Small<Tensor, 2> unused;
-    Small<Tensor, 2> self{leaf};
-    a.post_accumulate->after(unused, self);
-  }
+  if (a.post_accumulate) a.post_accumulate->accumulated(leaf);
 }
 
 }  // namespace bulssi

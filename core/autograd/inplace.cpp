@@ -119,7 +119,9 @@ void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
   note_change(t, op);
   if (!node) return;
   if (!(t->is_view && t->autograd->base)) {
+    Ref<Node> old = t->autograd ? t->autograd->node : Ref<Node>();
     set_producer(t, std::move(node));
+    if (old && old->hooks && t->autograd->retains_grad) old->hooks->moved(t, *old);
     return;
   }
   Autograd& a = *t->autograd;

@@ -6,7 +6,8 @@
 
 namespace bulssi {
 
-GradState grad_state;
+thread_local constinit GradState grad_state;
+AnomalyHooks anomaly_hooks;
 SourceHooks source_hooks;
 SavedHooks saved_hooks;
 void (*check_interrupt)() = [] {};
@@ -21,6 +22,7 @@ uint64_t next_sequence() { return ++sequence; }
 void init_node(Node& node) {
   node.sequence = ++sequence;
   if (source_hooks.here) node.source = source_hooks.here();
+  if (__builtin_expect(grad_state.anomaly && anomaly_hooks.made, 0)) anomaly_hooks.made(node);
 }
 
 Node::~Node() {
@@ -108,6 +110,7 @@ Tensor Saved::get(Node& node) const {
   Tensor t;
   if (packed_) {
     t = saved_hooks.unpack(packed_);
+    if (!is_result_) return t;
   } else {
     if (!data_) return t;
     check_version(node);

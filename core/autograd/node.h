@@ -25,7 +25,7 @@ struct GradState {
   bool anomaly = false;    // check every gradient for nan
   bool anomaly_check_nan = true;
 };
-extern GradState grad_state;
+extern thread_local constinit GradState grad_state [[gnu::tls_model("initial-exec")]];
 
 struct GradMode {  // sets recording for a scope
   explicit GradMode(bool enabled) : before(std::exchange(grad_state.enabled, enabled)) {}
@@ -86,7 +86,7 @@ class Saved {
 
 struct SavedHooks {  // torch.autograd.graph.saved_tensors_hooks
   bool active = false;
-  void* (*pack)(const Tensor& t) = nullptr;
+  void* (*pack)(const Tensor& t) = nullptr;  // must itself keep where t stands in the graph
   Tensor (*unpack)(void* packed) = nullptr;
   void (*drop)(void* packed) = nullptr;
 };
@@ -96,11 +96,19 @@ extern SavedHooks saved_hooks;
 class Hooks {
  public:
   virtual ~Hooks() = default;
-  // May replace gradients. `index` is the result of the node a tensor hook belongs to, or -1 for a node hook.
-  virtual void before(Small<Tensor, 2>& grads) = 0;
+  virtual void on_tensors(Small<Tensor, 2>& grads) = 0;  // hooks of tensors: before gradients are captured
+  virtual void before(Small<Tensor, 2>& grads) = 0;      // hooks of the node
   virtual void after(Small<Tensor, 2>& inputs, const Small<Tensor, 2>& grads) = 0;
-  virtual bool empty() const = 0;
+  virtual void accumulated(const Tensor& leaf) = 0;
+  // `t`, whose gradient is to be kept, has another producer than `old` now.
+  virtual void moved(const Tensor& t, Node& old) = 0;
 };
+// Anomaly mode: called for every new node, and for a node whose backward fails.
+struct AnomalyHooks {
+  void (*made)(Node& node) = nullptr;
+  void (*failed)(Node& node) = nullptr;
+};
+extern AnomalyHooks anomaly_hooks;
 
 class Node {
  public:
@@ -304,7 +312,10 @@ struct RunOptions {
 Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options);
 // Called between nodes so that Ctrl-C is seen.
 extern void (*check_interrupt)();
-// How many nodes an engine run is inside of (0: none): hooks may start runs of their own.
-extern const Node* current_node;
+// The node whose backward is running (null: none): hooks may start runs of their own.
+extern Node* current_node;
+extern uint64_t current_run;       // number of the run in progress, 0 outside of one
+bool will_run(const Node& node);   // does the run in progress get to that node?
+[[noreturn]] void fail_released(Node& node);
 
 }  // namespace bulssi

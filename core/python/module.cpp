@@ -90,6 +90,7 @@ NB_MODULE(_core, m) {
   add_tensor_type(m.ptr());
   add_operations(m.ptr(), tensor_type);
   add_node_types(m.ptr());
+  add_hook_functions(m.ptr());
   add_data_functions(m.ptr());
   add_optimizers(m.ptr());
   m.def("_install_source_hooks", install_source_hooks);

@@ -7,13 +7,16 @@
 
 namespace bulssi::python {
 
-namespace {
-
-struct PyNode {
-  PyObject_HEAD
-  Node* node;
-};
 PyTypeObject* node_type;
+
+bool is_node(PyObject* o) { return PyObject_TypeCheck(o, node_type); }
+Node* node_of(PyObject* o) {
+  Node* node = reinterpret_cast<PyNode*>(o)->node;
+  check(node != nullptr, "this backward node has no graph: it was freed, or the function recorded nothing");
+  return node;
+}
+
+namespace {
 
 void node_dealloc(PyObject* self) {
   auto* o = reinterpret_cast<PyNode*>(self);
@@ -26,14 +29,14 @@ void node_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 PyObject* node_repr(PyObject* self) {
-  return PyUnicode_FromFormat("<%s object at %p>", reinterpret_cast<PyNode*>(self)->node->name().c_str(), self);
+  return guard([&] { return PyUnicode_FromFormat("<%s object at %p>", node_of(self)->name().c_str(), self); });
 }
 PyObject* node_name(PyObject* self, PyObject*) {
-  return PyUnicode_FromString(reinterpret_cast<PyNode*>(self)->node->name().c_str());
+  return guard([&] { return PyUnicode_FromString(node_of(self)->name().c_str()); });
 }
 PyObject* node_next(PyObject* self, void*) {
   return guard([&]() -> PyObject* {
-    Node* node = reinterpret_cast<PyNode*>(self)->node;
+    Node* node = node_of(self);
     Object out(must(PyTuple_New(static_cast<Py_ssize_t>(node->edges.size()))));
     for (size_t i = 0; i < node->edges.size(); ++i) {
       const Edge& e = node->edges[i];
@@ -43,15 +46,17 @@ PyObject* node_next(PyObject* self, void*) {
   });
 }
 PyObject* node_variable(PyObject* self, void*) {
-  Node* node = reinterpret_cast<PyNode*>(self)->node;
-  if (!node->is_accumulate()) return PyErr_Format(PyExc_AttributeError, "'%s' has no attribute 'variable'", node->name().c_str());
-  return wrap(static_cast<AccumulateNode*>(node)->leaf);
+  return guard([&]() -> PyObject* {
+    Node* node = node_of(self);
+    check(node->is_accumulate(), ErrorKind::attribute, "'", node->name(), "' has no attribute 'variable'");
+    return wrap(static_cast<AccumulateNode*>(node)->leaf);
+  });
 }
 PyObject* node_sequence(PyObject* self, PyObject*) {
-  return PyLong_FromUnsignedLongLong(reinterpret_cast<PyNode*>(self)->node->sequence);
+  return guard([&] { return PyLong_FromUnsignedLongLong(node_of(self)->sequence); });
 }
 PyObject* node_source(PyObject* self, void*) {
-  return PyUnicode_FromString(describe(reinterpret_cast<PyNode*>(self)->node->source).c_str());
+  return guard([&] { return PyUnicode_FromString(describe(node_of(self)->source).c_str()); });
 }
 PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "The name of the backward operation."},
                               {"_sequence_nr", node_sequence, METH_NOARGS, nullptr},
@@ -68,7 +73,13 @@ PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc
                             {0, nullptr}};
 PyType_Spec node_spec = {"bulssi._core.Node", sizeof(PyNode), 0,
                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
-PyType_Slot function_slots[] = {{Py_tp_doc, const_cast<char*>("Context and node of a user's autograd.Function.")},
+// Shown as any object: the class, made for one user's Function, tells enough.
+PyObject* function_repr(PyObject* self) { return PyBaseObject_Type.tp_repr(self); }
+PyObject* function_new(PyTypeObject* type, PyObject*, PyObject*) { return type->tp_alloc(type, 0); }
+PyType_Slot function_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(function_repr)},
+                                {Py_tp_new, reinterpret_cast<void*>(function_new)},
+                                {Py_tp_methods, function_methods},
+                                {Py_tp_doc, const_cast<char*>("Context and node of a user's autograd.Function.")},
                                 {0, nullptr}};
 PyType_Spec function_spec = {"bulssi._core.FunctionNode", sizeof(PyNode), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, function_slots};
@@ -158,6 +169,22 @@ PyObject* set_inference_mode(PyObject*, PyObject* value) {
 }
 PyObject* is_inference_mode_enabled(PyObject*, PyObject*) { return PyBool_FromLong(grad_state.inference); }
 
+// A tensor that stands at a place of the graph: for a GradientEdge, (node, number of its result, …).
+Tensor tensor_at(PyObject* edge) {
+  Node* node = node_of(PyTuple_GET_ITEM(edge, 0));
+  if (node->is_accumulate()) return static_cast<AccumulateNode*>(node)->leaf;
+  const int64_t index = int_value(PyTuple_GET_ITEM(edge, 1));
+  check(index >= 0 && index < node->results, ErrorKind::index, "GradientEdge: output_nr ", index, " of ", node->name(),
+        ", which has ", int(node->results), " outputs");
+  Tensor t = empty({}, default_dtype());
+  set_producer(t, Ref<Node>(node), static_cast<uint32_t>(index));
+  return t;
+}
+bool is_edge(PyObject* o) {
+  return PyTuple_Check(o) && PyTuple_GET_SIZE(o) >= 2 && is_node(PyTuple_GET_ITEM(o, 0)) &&
+         is_int(PyTuple_GET_ITEM(o, 1));
+}
+
 std::vector<Tensor> tensors_of(PyObject* sequence, const char* what) {
   Object fast(must(PySequence_Fast(sequence, "expected a sequence of tensors")));
   std::vector<Tensor> out;
@@ -167,8 +194,8 @@ std::vector<Tensor> tensors_of(PyObject* sequence, const char* what) {
       out.emplace_back();
       continue;
     }
-    check(is_tensor(item), ErrorKind::type, "element ", i, " of ", what, " tuple is not a Tensor");
-    out.push_back(tensor_of(item));
+    check(is_tensor(item) || is_edge(item), ErrorKind::type, "element ", i, " of ", what, " tuple is not a Tensor");
+    out.push_back(is_tensor(item) ? tensor_of(item) : tensor_at(item));
   }
   return out;
 }

@@ -127,9 +127,23 @@ PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_
 
 // ---- nodes (node_type.cpp) ----------------------------------------------------------------------------------------------------
 
-PyObject* node_object(Node* node);  // new; None for null
+struct PyNode {
+  PyObject_HEAD
+  Node* node;  // null: a FunctionNode whose graph is gone, or that has none
+};
+extern PyTypeObject* node_type;
+extern PyMethodDef function_methods[];  // of FunctionNode (function_type.cpp)
+PyObject* node_object(Node* node);      // new; None for null
+Node* node_of(PyObject* o);             // throws when there is none
+bool is_node(PyObject* o);
 void add_node_types(PyObject* module);
 void install_source_hooks();
+
+// ---- hooks, and how tensors are saved (hooks.cpp) ----------------------------------------------------------------------------
+
+void add_hook_functions(PyObject* module);
+int traverse_hooks(const TensorImpl* t, visitproc visit, void* arg);
+void clear_hooks(const TensorImpl* t);
 
 // ---- tensors from Python data (data.cpp) ----------------------------------------------------------------------------------------
 

@@ -133,14 +133,6 @@ PyObject* item(PyObject* self, PyObject*) {
     return scalar_object(item_data(t));
   });
 }
-PyObject* retain_grad(PyObject* self, PyObject*) {
-  return guard([&]() -> PyObject* {
-    const Tensor t = tensor_of(self);
-    check(requires_grad(t), "can't retain_grad on Tensor that has requires_grad=False");
-    if (!is_leaf(t)) t->autograd->retains_grad = true;
-    Py_RETURN_NONE;
-  });
-}
 PyObject* make_subclass(PyObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"cls", "data", "require_grad", nullptr};
   PyObject *type, *data;
@@ -186,7 +178,6 @@ PyMethodDef tensor_methods[] = {
     {"item", item, METH_NOARGS, "The only element as a Python number."},
     {"tolist", tolist_method, METH_NOARGS, "The elements as nested lists (a number for a 0-d tensor)."},
     {"detach_", detach_inplace, METH_NOARGS, "Takes self out of the graph; returns self."},
-    {"retain_grad", retain_grad, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad after backward."},
     {"_make_subclass", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(make_subclass)), METH_VARARGS | METH_KEYWORDS | METH_STATIC,
      nullptr},
     {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(iterate_is_contiguous)), METH_VARARGS | METH_KEYWORDS,

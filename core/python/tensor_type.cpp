@@ -57,10 +57,11 @@ void dealloc(PyObject* self) {
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(reinterpret_cast<PyTensor*>(self)->dict);
   Py_VISIT(Py_TYPE(self));
-  return 0;
+  return traverse_hooks(reinterpret_cast<PyTensor*>(self)->impl, visit, arg);
 }
 int clear(PyObject* self) {
   Py_CLEAR(reinterpret_cast<PyTensor*>(self)->dict);
+  clear_hooks(reinterpret_cast<PyTensor*>(self)->impl);
   return 0;
 }
 

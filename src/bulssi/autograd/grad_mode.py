@@ -190,7 +190,8 @@ class inference_mode(_DecoratorContextManager):
         self._former: list[tuple[bool, bool]] = []
 
     def __enter__(self) -> None:
-        self._former.append((_core.set_inference_mode(self.mode), _core.set_grad_mode(not self.mode)))
+        grad = _core.set_grad_mode(not self.mode)
+        self._former.append((_core.set_inference_mode(self.mode), grad))
 
     def __exit__(self, *exc: object) -> None:
         inference, grad = self._former.pop()
