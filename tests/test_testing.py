@@ -99,6 +99,8 @@ def _outcome(library, first, second, options):
 def test_as_in_torch(options):
     for first, second in itertools.product(VALUES, VALUES):
         theirs = _outcome(torch, first, second, options)
+        if "Originating a NumberPair()" in theirs:
+            continue  # PyTorch fails on a number beside a boolean
         assert _outcome(bulssi, first, second, options) == theirs, f"{first(torch)} and {second(torch)}"
 
 

@@ -19,6 +19,12 @@ Layout inside(const Layout& view, const Layout& base) {
   return made;
 }
 
+// What the user called: the name of a node without its ending.
+std::string operation_name(const Node& node) {
+  const std::string name = node.name();
+  return name.substr(0, name.rfind("Backward"));
+}
+
 class ScatterView final : public Node {
  public:
   ScatterView(const Layout& base, const Layout& view) : base_(base), view_(view) {}
@@ -85,7 +91,7 @@ void check_inplace(const Tensor& t, const char* op) {
   const Autograd& a = *t->autograd;
   if (t->is_view && a.base) {
     if (a.creation != Creation::normal && requires_grad(t)) {
-      const std::string made = a.node ? str("Output ", a.result_index, " of ", a.node->name(),
+      const std::string made = a.node ? str("Output ", a.result_index, " of ", operation_name(*a.node),
                                             " is a view and is being modified inplace. ") : std::string();
       if (a.creation == Creation::multi_output) {
         fail(made, "This view is the output of a function that returns multiple views. Such functions do not allow "

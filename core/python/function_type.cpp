@@ -62,7 +62,7 @@ void FunctionNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inp
   Object tuple(must(PyTuple_New(static_cast<Py_ssize_t>(grads.size()))));
   for (size_t i = 0; i < grads.size(); ++i) PyTuple_SET_ITEM(tuple.get(), i, wrap(grads[i]));
   Object self = Object::borrow(static_cast<PyObject*>(python));
-  Object made(must(PyObject_CallMethod(self.get(), "_backward", "O", tuple.get())));
+  Object made(must(PyObject_CallMethod(self.get(), "_backward", "(O)", tuple.get())));
   check(PyTuple_Check(made.get()) && PyTuple_GET_SIZE(made.get()) == static_cast<Py_ssize_t>(edges.size()),
         ErrorKind::type, name(), "._backward must return a tuple of ", edges.size(), " gradients");
   for (size_t i = 0; i < edges.size(); ++i) {

@@ -1,5 +1,7 @@
 """Bulssi runs PyTorch programs: tensors, automatic differentiation and neural networks under PyTorch's names."""
 
+# ruff: noqa: F401 (names are imported here to be found here)
+
 from __future__ import annotations
 
 from typing import Any

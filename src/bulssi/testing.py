@@ -26,7 +26,7 @@ _TOLERANCES = {
     "complex64": (1.3e-6, 1e-5),
     "complex128": (1e-7, 1e-7),
 }
-_NUMBER_DTYPES = {int: "int64", float: "float64", complex: "complex128"}
+_NUMBER_DTYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 
 
 class _Failed(Exception):
@@ -50,16 +50,13 @@ class _Rules:
     """What to compare beside the values, and how closely."""
 
     def __init__(self, rtol: float | None, atol: float | None, equal_nan: bool, checks: dict[str, bool]) -> None:
-        if (rtol is None) != (atol is None):
-            raise _Failed(
-                ValueError,
-                "Both 'rtol' and 'atol' must be either specified or omitted, but got no "
-                f"{'rtol' if rtol is None else 'atol'}.",
-                (),
-            )
         self.rtol, self.atol, self.equal_nan, self.checks = rtol, atol, equal_nan, checks
 
-    def tolerances(self, *dtypes: str) -> tuple[float, float]:
+    def tolerances(self, *dtypes: str, place: tuple[Any, ...] = ()) -> tuple[float, float]:
+        if (self.rtol is None) != (self.atol is None):
+            missing = "rtol" if self.rtol is None else "atol"
+            text = f"Both 'rtol' and 'atol' must be either specified or omitted, but got no {missing}."
+            raise _Failed(ValueError, text, place)
         if self.rtol is not None and self.atol is not None:
             return self.rtol, self.atol
         pairs = [_TOLERANCES.get(dtype, (0.0, 0.0)) for dtype in dtypes]
@@ -82,14 +79,16 @@ def _difference_text(
     return "\n".join(lines)
 
 
-def _compare_numbers(actual: Any, expected: Any, rules: _Rules, place: tuple[Any, ...]) -> None:
+def _compare_numbers(
+    actual: Any, expected: Any, rules: _Rules, tolerances: tuple[float, float], place: tuple[Any, ...]
+) -> None:
     from cmath import isfinite, isnan
 
     if rules.checks["dtype"] and type(actual) is not type(expected):
         raise _Failed(AssertionError, f"The (d)types do not match: {type(actual)} != {type(expected)}.", place)
     if actual == expected or (rules.equal_nan and isnan(actual) and isnan(expected)):
         return
-    rtol, atol = rules.tolerances(_NUMBER_DTYPES[type(actual)], _NUMBER_DTYPES[type(expected)])
+    rtol, atol = tolerances
     absolute = abs(actual - expected)
     if isfinite(absolute) and absolute <= atol + rtol * abs(expected):
         return
@@ -128,10 +127,12 @@ def _mismatch_text(actual: Tensor, expected: Tensor, matches: Tensor, rtol: floa
     return _difference_text("Tensor-likes", extra, differences, rtol == 0 and atol == 0)
 
 
-def _compare_tensors(actual: Tensor, expected: Tensor, rules: _Rules, place: tuple[Any, ...]) -> None:
+def _compare_tensors(
+    actual: Tensor, expected: Tensor, rules: _Rules, tolerances: tuple[float, float], place: tuple[Any, ...]
+) -> None:
     from bulssi import isclose, promote_types
 
-    rtol, atol = rules.tolerances(_dtype_name(actual), _dtype_name(expected))
+    rtol, atol = tolerances
     attributes = [("shape", actual.shape, expected.shape)]
     if rules.checks["stride"]:
         attributes.append(("stride()", actual.stride(), expected.stride()))
@@ -169,7 +170,14 @@ def _python_number(value: Any) -> Any:
     return value
 
 
-def _compare_mappings(actual: Any, expected: Any, rules: _Rules, subclasses: bool, place: tuple[Any, ...]) -> None:
+def _compare_objects(actual: Any, expected: Any, rules: _Rules, tolerances: Any, place: tuple[Any, ...]) -> None:
+    """None and booleans."""
+    if actual is not expected:
+        kind = "None" if actual is None or expected is None else "Booleans"
+        raise _Failed(AssertionError, f"{kind} mismatch: {actual} is not {expected}", place)
+
+
+def _mapping_keys(actual: Any, expected: Any, place: tuple[Any, ...]) -> list[Any]:
     missing, additional = set(expected) - set(actual), set(actual) - set(expected)
     if missing or additional:
         raise _Failed(
@@ -180,47 +188,46 @@ def _compare_mappings(actual: Any, expected: Any, rules: _Rules, subclasses: boo
             place,
         )
     try:
-        keys = sorted(actual)
+        return sorted(actual)
     except TypeError:  # keys without an order
-        keys = list(actual)
-    for key in keys:
-        _compare(actual[key], expected[key], rules, subclasses, (*place, key))
+        return list(actual)
 
 
-def _compare(actual: Any, expected: Any, rules: _Rules, subclasses: bool, place: tuple[Any, ...]) -> None:
-    if isinstance(actual, Sequence) and isinstance(expected, Sequence) and not isinstance(actual, str):
+def _pairs(actual: Any, expected: Any, rules: _Rules, subclasses: bool, place: tuple[Any, ...]) -> list[Any]:
+    """What to call, with which arguments, to compare all that is inside; errors if the structures differ."""
+    sequences = isinstance(actual, Sequence) and isinstance(expected, Sequence)
+    if sequences and not isinstance(actual, str) and not isinstance(expected, str):
         if len(actual) != len(expected):
             text = f"The length of the sequences mismatch: {len(actual)} != {len(expected)}"
             raise _Failed(AssertionError, text, place)
-        for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
-            _compare(a, e, rules, subclasses, (*place, i))
-        return
-    if isinstance(actual, Mapping) and isinstance(expected, Mapping):
-        _compare_mappings(actual, expected, rules, subclasses, place)
-        return
+        keys: Any = range(len(actual))
+    elif isinstance(actual, Mapping) and isinstance(expected, Mapping):
+        keys = _mapping_keys(actual, expected, place)
+    else:
+        return [_pair(actual, expected, rules, subclasses, place)]
+    found = []
+    for key in keys:
+        found += _pairs(actual[key], expected[key], rules, subclasses, (*place, key))
+    return found
+
+
+def _pair(actual: Any, expected: Any, rules: _Rules, subclasses: bool, place: tuple[Any, ...]) -> tuple[Any, ...]:
     if actual is None or expected is None:
-        if actual is not expected:
-            raise _Failed(AssertionError, f"None mismatch: {actual} is not {expected}", place)
-        return
-    number_a, number_e = _python_number(actual), _python_number(expected)
-    if isinstance(number_a, bool) and isinstance(number_e, bool):
-        if number_a is not number_e:
-            raise _Failed(AssertionError, f"Booleans mismatch: {number_a} is not {number_e}", place)
-        return
-    if type(number_a) in _NUMBER_DTYPES and type(number_e) in _NUMBER_DTYPES:
-        _compare_numbers(number_a, number_e, rules, place)
-        return
+        return _compare_objects, actual, expected, rules, (0.0, 0.0), place
+    numbers = _python_number(actual), _python_number(expected)
+    if isinstance(numbers[0], bool) and isinstance(numbers[1], bool):
+        return _compare_objects, *numbers, rules, (0.0, 0.0), place
+    if all(type(number) in _NUMBER_DTYPES for number in numbers):
+        tolerances = rules.tolerances(*[_NUMBER_DTYPES[type(number)] for number in numbers], place=place)
+        return _compare_numbers, *numbers, rules, tolerances, place
     related = isinstance(actual, type(expected)) or isinstance(expected, type(actual))
     if related and (subclasses or type(actual) is type(expected)):
-        tensor_a, tensor_e = _as_tensor(actual), _as_tensor(expected)
-        if tensor_a is not None and tensor_e is not None:
-            _compare_tensors(tensor_a, tensor_e, rules, place)
-            return
-    raise _Failed(
-        TypeError,
-        f"No comparison pair was able to handle inputs of type {type(actual)} and {type(expected)}.",
-        place,
-    )
+        tensors = _as_tensor(actual), _as_tensor(expected)
+        if tensors[0] is not None and tensors[1] is not None:
+            tolerances = rules.tolerances(_dtype_name(tensors[0]), _dtype_name(tensors[1]), place=place)
+            return _compare_tensors, *tensors, rules, tolerances, place
+    text = f"No comparison pair was able to handle inputs of type {type(actual)} and {type(expected)}."
+    raise _Failed(TypeError, text, place)
 
 
 def assert_close(
@@ -260,10 +267,15 @@ def assert_close(
         AssertionError: Tensor-likes are not close!
     """
     checks = {"device": check_device, "dtype": check_dtype, "stride": check_stride}
+    rules = _Rules(rtol, atol, equal_nan, checks)
+    own_text: _Message = None  # `msg` is for values that differ, not for what cannot be compared
     try:
-        _compare(actual, expected, _Rules(rtol, atol, equal_nan, checks), allow_subclasses, ())
+        pairs = _pairs(actual, expected, rules, allow_subclasses, ())
+        own_text = msg
+        for compare, *arguments in pairs:
+            compare(*arguments)
     except _Failed as failed:
-        error = failed.error(msg)
+        error = failed.error(own_text)
     else:
         return
     raise error

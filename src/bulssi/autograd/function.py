@@ -75,6 +75,7 @@ class BackwardCFunction(_core.FunctionNode, FunctionCtx):
     _forward_cls: type[Function]
     _inputs_are_tensors: tuple[bool, ...] = ()
     _output_kinds: tuple[tuple[Any, Any, Any] | None, ...] = ()
+    _saved_count: int = 0
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
@@ -83,7 +84,12 @@ class BackwardCFunction(_core.FunctionNode, FunctionCtx):
         Raises:
             RuntimeError: one of them was changed in place since, or the graph has already been used and freed.
         """
-        return self._saved()
+        saved = self._saved()
+        if len(saved) < self._saved_count:
+            raise RuntimeError(
+                "the saved tensors of this call are gone: its graph has been freed\nkeep an output to keep the graph"
+            )
+        return saved
 
     def _backward(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
         """Called by the engine: from a gradient per output to a gradient per tensor among the inputs."""
@@ -262,6 +268,7 @@ class Function(metaclass=FunctionMeta):
             ctx._output_kinds = tuple(
                 [(out.shape, out.dtype, out.device) if isinstance(out, _core.Tensor) else None for out in outputs]
             )
+            ctx._saved_count = len(to_save)
             ctx._commit(outputs, kinds, to_save)
         return outputs if isinstance(result, tuple) else outputs[0]
 
