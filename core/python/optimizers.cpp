@@ -180,12 +180,12 @@ int prepare(Optimizer kind, const Scalars& s, const States& st, Item& item) {
   return variant;
 }
 
-// How many states a formula has, and how many of the first are counters (0-d).
+// How many states a formula has, how many of the first are counters (0-d), and which may be None, as bits.
 struct Shape {
-  int states, counters;
+  int states, counters, optional;
 };
-constexpr Shape shapes[optimizer_count] = {{1, 0}, {4, 1}, {2, 1}, {3, 1}, {3, 1},
-                                           {4, 2}, {3, 1}, {4, 1}, {3, 1}, {4, 3}};
+constexpr Shape shapes[optimizer_count] = {{1, 0, 1}, {4, 1, 8}, {2, 1, 0},  {3, 1, 0}, {3, 1, 0},
+                                           {4, 2, 0}, {3, 1, 0}, {4, 1, 12}, {3, 1, 0}, {4, 3, 0}};
 
 bool takes(const Tensor& t) {
   return t.contiguous() && t.device().kind == DeviceKind::cpu && (t.dtype() == DType::f32 || t.dtype() == DType::f64);
@@ -199,11 +199,12 @@ bool gather(Optimizer kind, PyObject* param, PyObject* grad, PyObject* states, T
   check(st.count == shape.states, ErrorKind::type, "fused_step: ", optimizer_names[int(kind)], " has ", shape.states,
         " states, got ", st.count);
   p = tensor_of(param), g = tensor_of(grad);
-  if (!takes(p) || g.dtype() != p.dtype() || g.shape() != p.shape() || g.device().kind != DeviceKind::cpu)
+  if (!takes(p) || g.dtype() != p.dtype() || g.shape() != p.shape() || g.device().kind != DeviceKind::cpu) {
     return false;
+  }
   for (int i = 0; i < st.count; ++i) {
     PyObject* o = PyTuple_GET_ITEM(states, i);
-    if (o == Py_None) continue;
+    if (o == Py_None && (shape.optional >> i & 1)) continue;
     if (!is_tensor(o)) return false;
     st.all[i] = tensor_of(o);
     if (!takes(st.all[i])) return false;
@@ -211,9 +212,6 @@ bool gather(Optimizer kind, PyObject* param, PyObject* grad, PyObject* states, T
                            : st.all[i].dtype() != p.dtype() || st.all[i].shape() != p.shape()) {
       return false;
     }
-  }
-  for (int i = 0; i < shape.counters; ++i) {
-    if (!st.all[i]) return false;
   }
   return true;
 }

@@ -122,6 +122,7 @@ def test_what_it_does_not_take_is_left_alone() -> None:
     assert not sgd([w, w], [ones, ones])
     assert not sgd([w], [ones[0]])
     assert not core.fused_step("unknown", [w], [ones], [(None,)], {})
+    assert not core.fused_step("adam", [w], [ones], [(None,) * 4], {})
     assert w.tolist() == [[0.0] * 4] * 4
     with pytest.raises(ValueError, match="different lengths"):
         sgd([w], [])

@@ -223,9 +223,16 @@ constexpr void add(OptimizerTable& t) {
     t.kernel[0][int(Optimizer::name)][V] = name<float, (V & (mask))>;  \
     t.kernel[1][int(Optimizer::name)][V] = name<double, (V & (mask))>; \
   }
-  BULSSI_ADD(sgd, 15)
-  BULSSI_ADD(adam, 3) BULSSI_ADD(adagrad, 1) BULSSI_ADD(adadelta, 1) BULSSI_ADD(adamax, 1) BULSSI_ADD(nadam, 1)
-      BULSSI_ADD(radam, 3) BULSSI_ADD(rmsprop, 7) BULSSI_ADD(rprop, 0) BULSSI_ADD(asgd, 3)
+  BULSSI_ADD(sgd, 15);
+  BULSSI_ADD(adam, 3);
+  BULSSI_ADD(adagrad, 1);
+  BULSSI_ADD(adadelta, 1);
+  BULSSI_ADD(adamax, 1);
+  BULSSI_ADD(nadam, 1);
+  BULSSI_ADD(radam, 3);
+  BULSSI_ADD(rmsprop, 7);
+  BULSSI_ADD(rprop, 0);
+  BULSSI_ADD(asgd, 3);
 #undef BULSSI_ADD
 }
 constexpr OptimizerTable make() {
