@@ -17,6 +17,7 @@ _tensor_methods.install(Tensor)
 
 # Loaded on first use, to keep `import bulssi` short: name -> module (the name itself, or an attribute of the module).
 _LAZY = {
+    "datasets": "datasets",
     "nn": "nn",
     "optim": "optim",
     "testing": "testing",
@@ -24,6 +25,7 @@ _LAZY = {
     "load": "serialization",
     "save": "serialization",
     "serialization": "serialization",
+    "summary": "_summary",
     "get_printoptions": "_printing",
     "set_printoptions": "_printing",
 }
