@@ -59,7 +59,7 @@ def rnn_layer(
     x: Tensor,
     batch_sizes: Sequence[int] | None,
     h: Tensor,
-    c: Tensor | None,
+    c: Any,
     w_ih: Tensor,
     w_hh: Tensor,
     b_ih: Tensor | None,
@@ -120,7 +120,7 @@ def _run(
     mode: str,
     x: Tensor,
     batch_sizes: Sequence[int] | None,
-    hidden: tuple[Tensor, ...],
+    hidden: Any,
     params: Sequence[Tensor],
     has_biases: bool,
     num_layers: int,
@@ -154,6 +154,7 @@ def _run(
 
 def _sequence(mode: str, name: str) -> Callable[..., tuple[Tensor, ...]]:
     def function(input: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        hidden: Any
         packed = isinstance(args[0], Tensor) and not args[0].is_floating_point()  # batch sizes come before the state
         if packed:
             batch_sizes, hx, *rest = args

@@ -61,7 +61,7 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
-    def __reduce_ex__(self, protocol: int) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any, /) -> tuple[Any, ...]:
         return _rebuild_parameter, (type(self), self.data, self.requires_grad, self.__dict__.copy() or None)
 
 
@@ -75,7 +75,7 @@ class Buffer(Tensor, metaclass=_BufferMeta):
         persistent: whether the buffer is part of the module's ``state_dict``.
     """
 
-    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Tensor:
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Tensor:
         if data is None:
             data = bulssi.empty(0)
         out = data.detach().requires_grad_(data.requires_grad)
@@ -115,10 +115,10 @@ class UninitializedTensorMixin:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    def __reduce_ex__(self, protocol: int) -> tuple[Any, ...]:
+    def __reduce_ex__(self: Any, protocol: Any, /) -> tuple[Any, ...]:
         return type(self), (self.requires_grad,)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+    def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
         if id(self) not in memo:
             memo[id(self)] = type(self)(self.requires_grad, self.data.device, self.data.dtype)
         return memo[id(self)]

@@ -136,7 +136,7 @@ def _project_packed(q: Tensor, k: Tensor, v: Tensor, weight: Tensor, bias: Tenso
     return tuple(_core.linear(x, w, b) for x, w, b in zip((q, k, v), weight.chunk(3), biases, strict=True))
 
 
-def _project_separate(inputs: Any, weights: Any, bias: Tensor | None) -> tuple[Tensor, ...]:
+def _project_separate(inputs: Any, weights: Any, bias: Any) -> tuple[Tensor, ...]:
     size = inputs[0].shape[-1]
     biases = (None, None, None) if bias is None else bias.chunk(3)
     for name, x, weight, b in zip(("query", "key", "value"), inputs, weights, biases, strict=True):
@@ -250,7 +250,7 @@ def multi_head_attention_forward(
             "bias_k is set but bias_v is None" if bias_v is None else "bias_v is set but bias_k is None"
         )
     extra = 0  # keys and values that are there for every query, seen through no mask
-    if bias_k is not None:
+    if bias_k is not None and bias_v is not None:
         if static_k is not None:
             raise AssertionError("bias cannot be added to static key.")
         if static_v is not None:

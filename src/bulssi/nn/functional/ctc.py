@@ -10,7 +10,7 @@ from bulssi import Tensor
 from . import _reduction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Any
 
 _IMPOSSIBLE = -1e30  # stands for log 0: it survives additions, and no gradient through it is nan
 
@@ -51,8 +51,8 @@ def _check(log_probs: Tensor, targets: Tensor, inputs: list[int], lengths: list[
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,
-    input_lengths: Tensor | Sequence[int],
-    target_lengths: Tensor | Sequence[int],
+    input_lengths: Any,
+    target_lengths: Any,
     blank: int = 0,
     reduction: str = "mean",
     zero_infinity: bool = False,

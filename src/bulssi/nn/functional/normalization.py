@@ -9,6 +9,7 @@ import bulssi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from bulssi import Tensor
 
@@ -34,8 +35,8 @@ def _normalized(x: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Ten
 
 def batch_norm(
     input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
+    running_mean: Any,
+    running_var: Any,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     training: bool = False,
@@ -108,12 +109,15 @@ def instance_norm(
     _check_channels(
         "instance_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
-    running = [None if r is None else r.repeat(batch) for r in (running_mean, running_var)]
-    out = batch_norm(input.reshape(1, batch * channels, *input.shape[2:]), *running, None, None, True, momentum, eps)
+    own = (running_mean, running_var)
+    means, variances = (None if r is None else r.repeat(batch) for r in own)
+    out = batch_norm(
+        input.reshape(1, batch * channels, *input.shape[2:]), means, variances, None, None, True, momentum, eps
+    )
     with bulssi.no_grad():
-        for own, moved in zip((running_mean, running_var), running, strict=True):
-            if own is not None:
-                own.copy_(moved.reshape(batch, channels).mean(0))
+        for kept, moved in zip(own, (means, variances), strict=True):
+            if kept is not None and moved is not None:
+                kept.copy_(moved.reshape(batch, channels).mean(0))
     return _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
 
 

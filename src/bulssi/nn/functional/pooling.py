@@ -159,7 +159,9 @@ def _avg_pool(
     return out_values if batched else out_values.squeeze(0)
 
 
-def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True) -> Tensor:
+def avg_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode=False, count_include_pad=True
+) -> Tensor:
     """The mean of each window of ``(N, C, L)`` or ``(C, L)``; ``count_include_pad`` says whether padding counts."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
@@ -296,7 +298,7 @@ def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_ind
 
 
 def _fractional(
-    rank: int, input: Tensor, kernel_size: Any, output_size: Any, output_ratio: Any, samples: Tensor | None
+    rank: int, input: Tensor, kernel_size: Any, output_size: Any, output_ratio: Any, samples: Any
 ) -> tuple[Tensor, Tensor]:
     who = f"fractional_max_pool{rank}d"
     if output_size is None and output_ratio is None:

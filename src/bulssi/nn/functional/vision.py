@@ -174,7 +174,7 @@ def _weigh(x: Tensor, dim: int, index: Tensor, weight: Tensor) -> Tensor:
     out, taps = index.shape
     compute = x if x.dtype in (bulssi.float32, bulssi.float64) else x.float()
     shape = (out, *(1,) * (x.dim() - 1 - dim))
-    total = None
+    total: Any = None
     for k in range(taps):
         term = compute.index_select(dim, index[:, k]) * weight[:, k].to(compute.dtype).reshape(shape)
         total = term if total is None else total + term
@@ -310,9 +310,10 @@ def grid_sample(
             out = out + bulssi.where(never, at[0], 0.0).unsqueeze(1).to(out.dtype)
         return out
     low = [x.floor() for x in at]
-    out = None
+    out: Any = None
     for corner in range(1 << len(at)):
-        weight, index = None, []
+        weight: Any = None
+        index = []
         for i, (x, base) in enumerate(zip(at, low, strict=True)):
             upper = corner >> i & 1
             part = x - base if upper else base + 1 - x
@@ -368,7 +369,8 @@ def _into_input(x: Tensor, size: int, padding_mode: str, align_corners: bool) ->
 
 def _take(input: Tensor, index: list[Tensor]) -> Tensor:
     """The elements of ``(N, C, *size)`` at integer positions, one tensor ``(N, *out)`` per dimension; 0 outside."""
-    flat, inside = None, None
+    flat: Any = None
+    inside: Any = None
     for i, n in zip(index, input.shape[2:], strict=True):
         here = (i >= 0) & (i < n)
         inside = here if inside is None else inside & here
@@ -383,7 +385,7 @@ def _take(input: Tensor, index: list[Tensor]) -> Tensor:
 def _grid_bicubic(input: Tensor, at: list[Tensor], padding_mode: str, align_corners: bool) -> Tensor:
     low = [x.floor() for x in at]
     weights = [_cubic_weights(x - base) for x, base in zip(at, low, strict=True)]
-    out = None
+    out: Any = None
     for i in range(4):
         for j in range(4):
             index = [

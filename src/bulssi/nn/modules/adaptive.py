@@ -87,6 +87,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         self.head.reset_parameters()
+        projection: Any
         for projection in self.tail:
             for layer in projection:
                 layer.reset_parameters()

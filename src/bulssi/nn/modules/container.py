@@ -269,7 +269,7 @@ class ModuleDict(Module):
             self[key] = module
 
 
-def _describe_entry(key: Any, value: Any, kind: str) -> str:
+def _describe_entry(key: Any, value: Any, kind: Any) -> str:
     if not isinstance(value, Tensor):
         return f"  ({key}): Object of type: {type(value).__name__}"
     size = "x".join(str(n) for n in value.size())

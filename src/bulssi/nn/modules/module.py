@@ -142,7 +142,7 @@ class Module(StateDictMixin):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__ and cls.__module__.startswith(__package__):
+        if "__init__" in cls.__dict__ and cls.__module__.startswith("bulssi.nn."):
             cls.__init__ = _refuse_tensor_options(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -159,13 +159,16 @@ class Module(StateDictMixin):
         if self.call_super_init:
             super().__init__(*args, **kwargs)
 
-    def forward(self, *input: Any) -> Any:
-        """What the module computes; every subclass defines it. Call the module, not this, so that hooks run."""
-        raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function. Define forward(self, ...) in '
-            "the "
-            "class (a misspelt or wrongly indented one counts as missing)."
-        )
+    if TYPE_CHECKING:
+        forward: Callable[..., Any]  # every subclass has its own arguments
+    else:
+
+        def forward(self, *input: Any) -> Any:
+            """What the module computes; every subclass defines it. Call the module, not this, so that hooks run."""
+            raise NotImplementedError(
+                f'Module [{type(self).__name__}] is missing the required "forward" function\n'
+                "Define forward(self, ...) in the class; a misspelt or wrongly indented one counts as missing."
+            )
 
     # ---- the call -----------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ _triple = _ntuple(3, "_triple")
 _quadruple = _ntuple(4, "_quadruple")
 
 
-def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:
+def consume_prefix_in_state_dict_if_present(state_dict: Any, prefix: str) -> None:
     """Strip ``prefix`` (such as ``"module."``) from the keys of ``state_dict`` and of its metadata, in place."""
 
     def strip(mapping: Any, matches: Callable[[str], bool]) -> None:

@@ -115,7 +115,7 @@ def orthogonal(
         use_trivialization: multiply by a fixed orthogonal matrix, so that the present value can be kept (Lezcano-Casado
             2019).
     """
-    weight = getattr(module, name, None)
+    weight: Any = getattr(module, name, None)
     if not isinstance(weight, Tensor):
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
     if weight.dim() < 2:
