@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import pytest
@@ -114,3 +115,49 @@ def assert_same(got: Any, expected: Any, what: str = "", factor: float = 1.0) ->
 def seeded(seed: int) -> None:
     torch.manual_seed(seed)
     bulssi.manual_seed(seed)
+
+
+def plain(value: Any) -> Any:
+    """``value`` in a form that can be compared between the libraries."""
+    if isinstance(value, (torch.Tensor, bulssi.Tensor)):
+        return str(value.dtype).rpartition(".")[2], tuple(value.shape), value.detach().reshape(-1).tolist()
+    if isinstance(value, (torch.dtype, bulssi.dtype)):
+        return str(value).rpartition(".")[2]
+    if isinstance(value, dict):
+        return [(k, plain(v)) for k, v in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, type):
+        return value.__name__
+    return value
+
+
+def error(action: Any) -> Any:
+    """The type and first line of the error that ``action`` raises."""
+    try:
+        action()
+    except Exception as e:
+        return type(e).__name__, str(e).split("\n")[0]
+    return "no error"
+
+
+def compare_runs(function: Any) -> None:
+    """``function(library)`` returns the same list of results with either library; floats to 6 digits."""
+
+    def run(library: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(library)
+
+    ours, theirs = run(bulssi), run(torch)
+    assert len(ours) == len(theirs)
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        assert same(a, b), f"result {i}:\n{a}\nexpected\n{b}"
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b or abs(a - b) <= 1e-6 * max(1.0, abs(b)) or (a != a and b != b)
+    return a == b

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import bulssi  # noqa: E402
+from tests.nn.oracle import compare_runs, error, plain  # noqa: E402
 
 PROGRAMS: list[Any] = []
 
@@ -21,30 +22,6 @@ def program(function: Any) -> Any:
     """``function(torch)`` is run with either library; its list of results has to be the same."""
     PROGRAMS.append(function)
     return function
-
-
-def plain(value: Any) -> Any:
-    """``value`` in a form that can be compared between the libraries."""
-    if isinstance(value, (torch.Tensor, bulssi.Tensor)):
-        return str(value.dtype).rpartition(".")[2], tuple(value.shape), value.detach().reshape(-1).tolist()
-    if isinstance(value, (torch.dtype, bulssi.dtype)):
-        return str(value).rpartition(".")[2]
-    if isinstance(value, dict):
-        return [(k, plain(v)) for k, v in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, type):
-        return value.__name__
-    return value
-
-
-def error(action: Any) -> Any:
-    """The type and first line of the error that ``action`` raises."""
-    try:
-        action()
-    except Exception as e:
-        return type(e).__name__, str(e).split("\n")[0]
-    return "no error"
 
 
 def net(torch: Any) -> Any:
@@ -544,19 +521,10 @@ def stateless_call(torch: Any) -> Any:
     return results
 
 
-def run(function: Any, library: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return function(library)
-
-
 @pytest.mark.parametrize("function", PROGRAMS, ids=lambda f: f.__name__)
 def test_program(function: Any) -> None:
     """Both libraries give the same results."""
-    ours, theirs = run(function, bulssi), run(function, torch)
-    assert len(ours) == len(theirs)
-    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        assert a == b, f"result {i}"
+    compare_runs(function)
 
 
 def test_data_for_an_option() -> None:

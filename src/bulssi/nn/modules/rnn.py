@@ -196,7 +196,8 @@ class RNNBase(Module):
             x = input
             if x.dim() not in (2, 3):
                 name = "RNN" if self.mode.startswith("RNN") else self.mode
-                raise ValueError(f"{name}: Expected input to be 2D or 3D, got {x.dim()}D instead")
+                tensor = " tensor" if name == "RNN" else ""
+                raise ValueError(f"{name}: Expected input to be 2D or 3D, got {x.dim()}D{tensor} instead")
             batched = x.dim() == 3
             if states is not None:
                 self._check_state_dims(states, batched)
