@@ -11,7 +11,6 @@ import pytest
 
 import bulssi
 from bulssi.cli import _plots, main
-from bulssi.cli.info import thread_reason
 
 
 def bulssi_command(*args: object, **options) -> subprocess.CompletedProcess:
@@ -125,7 +124,8 @@ def test_info(capsys: pytest.CaptureFixture) -> None:
     out = capsys.readouterr().out
     rows = {line.split()[0]: line for line in out.splitlines()}
     assert bulssi.__version__ in rows["bulssi"] and str(bulssi.get_num_threads()) in rows["threads"]
-    assert "processors" in thread_reason() and {"python", "cuda", "blas", "numpy"} <= rows.keys()
+    assert bulssi._core.isa() in rows["isa"] and bulssi._core.thread_reason() in rows["threads"]
+    assert {"python", "build", "cuda", "blas", "numpy"} <= rows.keys()
 
 
 def test_demo(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 
 import bulssi
+from bulssi import _core
 
 __all__ = ["info"]
 
@@ -34,8 +34,9 @@ def info() -> int:
         ("bulssi", bulssi.__version__),
         ("python", f"{platform.python_version()} ({platform.system()} {platform.machine()})"),
         ("package", os.path.dirname(os.path.abspath(bulssi.__file__))),
-        *_build(),
-        ("threads", _threads()),
+        ("build", f"kernels for {', '.join(_core.isas_built())}, {os.path.getsize(_core.__file__) / 1e6:.1f} MB"),
+        ("isa", f"{_core.isa()}  ({_isa_reason()})"),
+        ("threads", f"{bulssi.get_num_threads()}  ({_core.thread_reason()})"),
         ("cuda", "available" if bulssi.cuda.is_available() else "not available"),
         ("blas", _blas(version("scipy-openblas32"))),
     ]
@@ -46,33 +47,10 @@ def info() -> int:
     return 0
 
 
-def _build() -> list[tuple[str, str]]:
-    """What the core says of itself, as (name, text)."""
-    core = sys.modules.get("bulssi._core")
-    found = getattr(core, "build_info", None)
-    return [(str(k), str(v)) for k, v in found().items()] if callable(found) else []
-
-
 def _blas(version: str | None) -> str:
     return f"OpenBLAS of scipy-openblas32 {version}" if version else "scipy-openblas32 is not found"
 
 
-def _threads() -> str:
-    return f"{bulssi.get_num_threads()}  ({thread_reason()})"
-
-
-def thread_reason() -> str:
-    """What bounds the number of threads: processors this process may use, a quota, or the environment."""
-    parts = []
-    if hasattr(os, "sched_getaffinity"):
-        parts.append(f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} processors allowed to this process")
-    else:
-        parts.append(f"{os.cpu_count()} processors")
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
-        parts.append("no quota" if quota == "max" else f"quota of {int(quota) / int(period):.3g} processors")
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here: nothing to tell
-    parts += [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "BULSSI_NUM_THREADS") if name in os.environ]
-    return ", ".join(parts)
+def _isa_reason() -> str:
+    wanted = os.environ.get("BULSSI_ISA")
+    return f"BULSSI_ISA={wanted}" if wanted else "the best of the build that this processor runs"
