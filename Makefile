@@ -73,7 +73,7 @@ lint: build $(call group,test) $(call group,lint)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
-	$(BIN)/python tools/make_stubs.py --check
+	$(BIN)/python -m tools.make_stubs --check
 
 format: $(call group,lint)
 	$(BIN)/ruff check --fix .
@@ -81,7 +81,7 @@ format: $(call group,lint)
 	$(BIN)/clang-format -i $(CXX_FILES)
 
 stubs: build $(call group,lint)
-	$(BIN)/python tools/make_stubs.py
+	$(BIN)/python -m tools.make_stubs
 	$(BIN)/ruff format src/bulssi/_core.pyi
 
 # ASan must come first in the process, and Python itself is not built with it, so both runtimes are preloaded. Leaks are
@@ -89,7 +89,7 @@ stubs: build $(call group,lint)
 SANITIZE_TESTS ?= tests/ops tests/autograd tests/fuzz
 CXX ?= g++
 sanitize:
-	$(MAKE) VENV=.venv-sanitize INSTALL_ARGS="-Ccmake.define.BULSSI_SANITIZE=ON -Ccmake.build-type=RelWithDebInfo" build
+	$(MAKE) VENV=.venv-sanitize INSTALL_ARGS="-Ccmake.define.BULSSI_SANITIZE=ON -Ccmake.define.BULSSI_ISAS=v3 -Ccmake.build-type=None -Cinstall.strip=false" build
 	$(MAKE) VENV=.venv-sanitize PYTEST_ARGS="$(SANITIZE_TESTS) $(PYTEST_ARGS)" PYTEST_ENV="$(strip $(SANITIZE_ENV))" test
 SANITIZE_ENV = LD_PRELOAD='$(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so)' \
   ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \

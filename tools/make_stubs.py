@@ -1,7 +1,7 @@
 """Write src/bulssi/_core.pyi from the built module: operations from their schemas, the rest by looking.
 
-python tools/make_stubs.py            write the file
-python tools/make_stubs.py --check    fail when the file is not what would be written
+python -m tools.make_stubs            write the file
+python -m tools.make_stubs --check    fail when the file is not what would be written
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import types
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bulssi import _core
 from tools.schema import Parameter, Signature, parse
@@ -25,29 +25,44 @@ from tools.schema import Parameter, Signature, parse
 STUB = Path(__file__).parent.parent / "src" / "bulssi" / "_core.pyi"
 HEADER = '''"""The compiled core. Written by `make stubs`; do not edit."""
 
+import builtins
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
-Number: TypeAlias = bool | int | float | complex
-DeviceLike: TypeAlias = device | str | int
+# Names of Python's types that names of the library hide: `float` is a dtype here, and a method of Tensor.
+Bool: TypeAlias = builtins.bool
+Int: TypeAlias = builtins.int
+Float: TypeAlias = builtins.float
+Dtype: TypeAlias = dtype
+Number: TypeAlias = Bool | Int | Float | complex
+DeviceLike: TypeAlias = device | str | Int
 '''
 TYPES = {
     "Tensor": "Tensor",
     "Scalar": "Number",
-    "int": "int",
-    "float": "float",
-    "bool": "bool",
+    "int": "Int",
+    "float": "Float",
+    "bool": "Bool",
     "str": "str",
-    "ScalarType": "dtype",
+    "ScalarType": "Dtype",
     "Device": "DeviceLike",
-    "Generator": "Generator",
-    "Layout": "layout",
-    "MemoryFormat": "memory_format",
+}
+PYTHON_TYPES = {"bool": "Bool", "int": "Int", "float": "Float", "dtype": "Dtype", "str": "str", "Size": "Size"}
+PYTHON_TYPES |= {"tuple": "tuple[Any, ...]", "list": "list[Any]", "dict": "dict[str, Any]", "None": "None"}
+SLOTS = {
+    "len": "Int",
+    "bool": "Bool",
+    "float": "Float",
+    "int": "Int",
+    "index": "Int",
+    "repr": "str",
+    "contains": "Bool",
 }
 RESULTS = {"Tensor": "Tensor", "Tensor[]": "list[Tensor]", "Scalar": "Number", "()": "None"}
 INDENT = "    "
 TENSOR = "Tensor"  # the class whose methods are the operations
 HIDDEN = {
+    "__init__",
     "__doc__",
     "__module__",
     "__new__",
@@ -64,7 +79,7 @@ def annotation(parameter: Parameter) -> str:
     """The Python type of a parameter. A number stands for a tensor everywhere but in front."""
     base = TYPES.get(parameter.base, "Any")
     if parameter.is_list:
-        base = f"Sequence[{base}]" if base != "int" else "int | Sequence[int]"
+        base = f"Sequence[{base}]" if base != "Int" else "Int | Sequence[Int]"
     elif base == "Tensor" and parameter.name != "self":
         base = "Tensor | Number"
     return f"{base} | None" if parameter.optional else base
@@ -86,15 +101,24 @@ def returned(signature: Signature) -> str:
     return results[0] if len(results) == 1 else f"tuple[{', '.join(results)}]"
 
 
-def definition(signature: Signature, name: str, form: str) -> str:
-    """`def` line of one operation as a `function`, `method`, `inplace` method, or function with `out`."""
-    method = form in ("method", "inplace")
+def definition(signature: Signature, name: str, form: str, spread: bool = False) -> str:
+    """`def` line of one operation as a `function`, `method`, `inplace` method, or function with `out`.
+
+    With `spread`, the last positional argument, a list of integers, is given as one argument each: `x.view(2, 3)`.
+    """
     parts, stars = [], False
+    positional = [parameter for parameter in signature.parameters if not parameter.keyword_only]
     for parameter in signature.parameters:
         if parameter.keyword_only and not stars:
             parts.append("*")
             stars = True
-        parts.append("self" if method and parameter.name == "self" else parameter_text(parameter))
+        if form in ("method", "inplace") and parameter.name == "self":
+            parts.append("self")
+        elif spread and parameter is positional[-1]:
+            parts.append(f"*{parameter.name}: Int")
+            stars = True
+        else:
+            parts.append(parameter_text(parameter))
     if form == "out":
         out = "Tensor | None" if len(signature.returns) < 2 else "Sequence[Tensor] | None"
         parts += ([] if stars else ["*"]) + [f"out: {out} = None"]
@@ -102,13 +126,11 @@ def definition(signature: Signature, name: str, form: str) -> str:
     return f"def {name}({', '.join(parts)}) -> {result}: ..."
 
 
-def with_spread_sizes(signature: Signature, name: str, line: str) -> list[str]:
-    """`x.view(2, 3)` beside `x.view((2, 3))`: a last list of integers may be given one by one."""
+def definitions(signature: Signature, name: str, form: str) -> list[str]:
     positional = [parameter for parameter in signature.parameters if not parameter.keyword_only]
-    if len(positional) > 2 or not positional or not positional[-1].is_list or positional[-1].base != "int":
-        return [line]
-    last = positional[-1]
-    return [line, re.sub(rf"\b{last.name}: [^,)]*(\[[^]]*\])?[^,)]*", f"*{last.name}: int", line, count=1)]
+    own = positional[1:] if form in ("method", "inplace") else positional
+    spreads = len(own) == 1 and own[0].is_list and own[0].base == "int"
+    return [definition(signature, name, form, spread) for spread in ([False, True] if spreads else [False])]
 
 
 def operations() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -118,12 +140,12 @@ def operations() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         signature = parse(entry["schema"])
         for name in [entry["name"], *entry["aliases"].split()]:
             if entry["method"]:
-                methods[name] += with_spread_sizes(signature, name, definition(signature, name, "method"))
+                methods[name] += definitions(signature, name, "method")
             if entry["inplace"]:
                 methods[name + "_"].append(definition(signature, name + "_", "inplace"))
             if entry["function"]:
                 form = "out" if entry["out"] else "function"
-                functions[name] += with_spread_sizes(signature, name, definition(signature, name, form))
+                functions[name] += definitions(signature, name, form)
     return methods, functions
 
 
@@ -135,33 +157,56 @@ def overloads(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def looked_at(name: str, value: Any, in_class: bool) -> str:
-    """The line of something the registry does not describe."""
+def is_tensor(value: Any) -> bool:
+    return type(value).__name__ == TENSOR
+
+
+def looked_at(name: str, value: Any, example: Any = None) -> str:
+    """The line of something the registry does not describe; an example tells the types of properties."""
     if isinstance(value, (types.GetSetDescriptorType, types.MemberDescriptorType, property)):
-        return f"@property\n{{0}}def {name}(self) -> Any: ..."
+        there = getattr(example, name, None)
+        return f"{name}: {PYTHON_TYPES.get(type(there).__name__, 'Any')}"
+    if hasattr(value, "__nb_signature__"):
+        return nanobind_signature(value.__nb_signature__[0][0])
     if callable(value) or isinstance(value, (staticmethod, classmethod)):
+        result = SLOTS.get(name.strip("_"), "Tensor" if is_tensor(example) and name in OPERATORS else "Any")
         try:
-            found = inspect.signature(value).parameters.values()
-            plain = [
+            found: Any = inspect.signature(cast(Any, value)).parameters.values()
+            parameters = [
                 each.replace(annotation=each.empty, default=each.empty if each.default is each.empty else ...)
                 for each in found
             ]
-            return f"def {name}{inspect.Signature(plain)} -> Any: ...".replace("=Ellipsis", "=...")
+            text = str(inspect.Signature(parameters)).replace("=Ellipsis", "=...")
         except (ValueError, TypeError):
-            own = "self, " if in_class and not isinstance(value, (staticmethod, classmethod)) else ""
-            return f"def {name}({own}*args: Any, **kwargs: Any) -> Any: ..."
-    annotated = type(value).__name__ if type(value).__module__ in ("builtins", _core.__name__) else "Any"
-    return f"{name}: {annotated}"
+            is_method = example is not None and not isinstance(value, (staticmethod, classmethod))
+            text = f"({'self, ' if is_method else ''}*args: Any, **kwargs: Any)"
+        static = "@staticmethod\n{0}" if isinstance(value, staticmethod) else ""
+        return f"{static}def {name}{text} -> {result}: ..."
+    return f"{name}: {PYTHON_TYPES.get(type(value).__name__, 'Any')}"
+
+
+BINARY = "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split()
+OPERATORS = {f"__{prefix}{name}__" for prefix in ("", "r", "i") for name in BINARY}
+OPERATORS |= {f"__{name}__" for name in "neg pos abs invert lt le gt ge getitem".split()}
+
+
+def nanobind_signature(text: str) -> str:
+    """nanobind's own text with this file's names for types."""
+    text = re.sub(r"\b(?:object|handle|capsule)\b", "Any", text)
+    return re.sub(r"\b(bool|int|float|dtype)\b(?=[\],) |:]|$)", lambda found: PYTHON_TYPES[found[1]], text) + ": ..."
 
 
 def class_lines(name: str, cls: type, known: dict[str, list[str]]) -> Iterator[str]:
     bases = [base.__name__ for base in cls.__bases__ if base is not object]
     yield f"class {name}({', '.join(bases)}):" if bases else f"class {name}:"
-    members = {key: value for key, value in vars(cls).items() if key not in HIDDEN}
+    # What a subclass of a built-in type redefines keeps the meaning that the built-in's own stub describes.
+    inherited = {key for base in cls.__bases__ if base is not object for key in dir(base)}
+    members = {key: value for key, value in vars(cls).items() if key not in HIDDEN | inherited}
+    example = _core.tensor([1.0]) if name == TENSOR else ()
     if not members and not known:
         yield INDENT + "..."
     for key in sorted(set(members) | set(known)):
-        lines = overloads(known[key]) if key in known else [looked_at(key, members[key], True)]
+        lines = overloads(known[key]) if key in known else [looked_at(key, members[key], example)]
         for line in lines:
             yield INDENT + line.format(INDENT)
 
@@ -174,7 +219,7 @@ def stub() -> str:
         if isinstance(value, type):
             lines += [*class_lines(name, value, methods if name == TENSOR else {}), ""]
     for name in sorted({name for name, value in members.items() if not isinstance(value, type)}):
-        lines += overloads(functions[name]) if name in functions else [looked_at(name, members[name], False).format("")]
+        lines += overloads(functions[name]) if name in functions else [looked_at(name, members[name])]
     return formatted("\n".join(lines) + "\n")
 
 
