@@ -178,7 +178,7 @@ constexpr bool schema_matches(std::string_view text) {
     }
     const bool ignored = wanted[i] == "MemoryFormat" && type.substr(0, 6) == "Layout";
     const bool prefix = ignored || type.substr(0, wanted[i].size()) == wanted[i];
-    const bool list = type.find('[') != std::string_view::npos;
+    const bool list = schema::find(type, '[') != std::string_view::npos;
     agrees = agrees && prefix && list == (wanted[i].back() == '[');
     // An undefined Tensor and a null Generator stand for None.
     const bool none_inside = wanted[i] == "Tensor" || wanted[i] == "Generator" || wanted[i] == "MemoryFormat";

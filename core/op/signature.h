@@ -41,9 +41,16 @@ constexpr std::string_view trim(std::string_view s) {
   while (!s.empty() && is_space(s.back())) s.remove_suffix(1);
   return s;
 }
+// string_view::find is no constant expression where GCC 12 builds with -fsanitize=undefined.
+constexpr size_t find(std::string_view text, char wanted) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == wanted) return i;
+  }
+  return std::string_view::npos;
+}
 // The text between the outer parentheses behind the name.
 constexpr std::string_view parameters_of(std::string_view text) {
-  const size_t open = text.find('(');
+  const size_t open = find(text, '(');
   int depth = 0;
   for (size_t i = open; i < text.size(); ++i) {
     depth += text[i] == '(';
@@ -68,7 +75,7 @@ constexpr void split(std::string_view text, F f) {
     start = i + 1;
   }
 }
-constexpr std::string_view type_of(std::string_view part) { return part.substr(0, part.find(' ')); }
+constexpr std::string_view type_of(std::string_view part) { return part.substr(0, find(part, ' ')); }
 
 }  // namespace schema
 
