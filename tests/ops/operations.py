@@ -51,13 +51,20 @@ class Operation:
 
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """The operation as a function of its arguments; the method where there is no function."""
-        if not self.has("function"):
+        """The operation as a function of its arguments, whatever forms it has."""
+        if self.has("function"):
+            home: Any = bulssi
+            for part in (self.entry["module"] or "").split("."):
+                home = getattr(home, part) if part else home
+            return getattr(home if hasattr(home, self.name) else _core, self.name)
+        if self.has("method"):
             return lambda self_, *args, **kwargs: getattr(self_, self.name)(*args, **kwargs)
-        home: Any = bulssi
-        for part in (self.entry.get("module") or "").split("."):
-            home = getattr(home, part) if part else home
-        return getattr(home, self.name)
+        return lambda self_, *args, **kwargs: getattr(self_.clone(), self.name + "_")(*args, **kwargs)
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether its results are determined: not memory as it was found."""
+        return "empty" not in self.name and not self.name.startswith("resize")
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -176,10 +183,16 @@ def derived(operation: Operation, draw: Draw, shape: tuple[int, ...]) -> Sample:
 def samples(operation: Operation) -> list[Sample]:
     """Sample calls in float64: of the recipe, or derived for the usual shape."""
     draw = operation.draw()
-    if operation.name in RECIPES:
-        made = RECIPES[operation.name](draw)
+    made_by = recipe_of(operation)
+    if made_by:
+        made = made_by(draw)
         return [each if isinstance(each, Sample) else Sample(each, {}) for each in made]
     return [derived(operation, draw, SHAPE)]
+
+
+def recipe_of(operation: Operation) -> Recipe | None:
+    """That of the overload, else that of the name."""
+    return RECIPES.get(str(operation)) or RECIPES.get(operation.name)
 
 
 def of(*args: Any, **kwargs: Any) -> Sample:

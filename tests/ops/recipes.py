@@ -378,6 +378,36 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(20), 5)]
 
 
+@recipe("fill.1")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), draw())]
+
+
+@recipe("_meshgrid")
+def _(draw: Draw) -> list[Any]:
+    return [([draw(3), draw(4)], "ij")]
+
+
+@recipe("empty_strided")
+def _(draw: Draw) -> list[Any]:
+    return [([3, 4], [4, 1])]
+
+
+@recipe("new_empty_strided")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(2), [3, 4], [4, 1])]
+
+
+@recipe("range")
+def _(draw: Draw) -> list[Any]:
+    return [(0, 5)]
+
+
+@recipe("cuda")
+def _(draw: Draw) -> list[Any]:
+    return []  # there is no such device to go to
+
+
 # ---- Reductions with an argument that has no usual value ----------------------------------------------------------
 
 

