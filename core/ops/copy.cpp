@@ -64,7 +64,10 @@ struct Fill {
   }
 };
 struct FillTensor {
-  static void write(const Tensor& self, const Tensor& value) { copy_data(self, value); }
+  static void write(const Tensor& self, const Tensor& value) {
+    check_value(value);
+    copy_data(self, value);
+  }
   static Ref<Node> node(const Tensor& self, const Tensor& value) {
     const DType dtype = value.dtype();
     return make_node("FillBackward1", {&self, &value}, [dtype](BackwardCall& c) {
