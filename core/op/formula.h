@@ -23,6 +23,7 @@ enum class Dtypes : uint8_t {
   floating,    // integers and bool become the default floating type first
   arithmetic,  // any; the promoted type
   bitwise,     // integers and bool
+  integers,    // integers only
   only_floating,  // integers and bool are refused
 };
 inline constexpr Dtypes floating = Dtypes::floating, arithmetic = Dtypes::arithmetic, bitwise = Dtypes::bitwise,
@@ -48,6 +49,7 @@ struct Info {
   const char* no_bool = nullptr;    // the error for bool arguments, where they are refused
   const char* on_bool = nullptr;    // the operation that stands in when all arguments are bool
   const char* aliases = "";         // other names, separated by spaces
+  bool divides = false;             // argument 1 is a divisor: for integers it must not hold a zero
   bool condition = false;           // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
 };
 

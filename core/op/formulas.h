@@ -9,6 +9,7 @@ inline constexpr int formula_base = __COUNTER__;
 #include "core/ops/arithmetic.h"
 #include "core/ops/compare.h"
 #include "core/ops/math.h"
+#include "core/ops/special.h"
 #include "core/ops/activation.h"
 namespace bulssi {
 inline constexpr int formula_count = __COUNTER__ - formula_base - 1;
