@@ -90,8 +90,9 @@ void partial(int64_t n, const void* const* in, void* out) {
 template <class D>
 constexpr FormulaKernels entry() {
   FormulaKernels k;
-  constexpr bool integers = D::info.dtypes == arithmetic || D::info.dtypes == bitwise;
-  constexpr bool floats = D::info.dtypes != bitwise;
+  constexpr bool whole = D::info.dtypes == bitwise || D::info.dtypes == Dtypes::integers;
+  constexpr bool integers = D::info.dtypes == arithmetic || whole;
+  constexpr bool floats = !whole;
   if constexpr (floats) {
     k.value[int(Compute::f32)] = value<D, float>;
     k.value[int(Compute::f64)] = value<D, double>;

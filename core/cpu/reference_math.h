@@ -113,6 +113,15 @@ inline double floor_divide(double x, double y) {
   double f = std::floor(q);
   return q - f > 0.5 ? f + 1 : f;
 }
+inline double gcd(double x, double y) {
+  x = std::fabs(x), y = std::fabs(y);
+  while (y != 0) {
+    double r = std::fmod(x, y);
+    x = y, y = r;
+  }
+  return x;
+}
+inline double lcm(double x, double y) { return gcd(x, y) == 0 ? 0 : std::fabs(x * y) / gcd(x, y); }
 inline double xlogy(double x, double y) { return x == 0 && !isnan(y) ? 0 : x * std::log(y); }
 inline double xlog1py(double x, double y) { return x == 0 && !isnan(y) ? 0 : x * std::log1p(y); }
 inline double entr(double x) { return x < 0 ? -inf : x == 0 ? 0 : -x * std::log(x); }

@@ -19,6 +19,22 @@ inline Vec<T> pow(Vec<T> x, Vec<T> n) {  // wraps; a negative n gives 0, but 1 a
     return T(r);
   });
 }
+// Towards zero's remainder, Python's remainder and Python's quotient; x / 0 is refused before kernels run.
+template <class T>
+  requires(!detail::is_float<T>)
+inline Vec<T> fmod(Vec<T> x, Vec<T> y) {
+  return x % y;
+}
+template <class T>
+  requires(!detail::is_float<T>)
+inline Vec<T> remainder(Vec<T> x, Vec<T> y) {
+  return floor_mod(x, y);
+}
+template <class T>
+  requires(!detail::is_float<T>)
+inline Vec<T> floor_divide(Vec<T> x, Vec<T> y) {
+  return floor_div(x, y);
+}
 template <class T>
   requires(!detail::is_float<T>)
 inline T gcd_of(T a, T b) {

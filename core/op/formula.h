@@ -70,9 +70,11 @@ struct Uses {
   constexpr Uses operator op(Uses a, double) { return Uses(a.mask, false); }                 \
   constexpr Uses operator op(double, Uses a) { return Uses(a.mask, false); }
 BULSSI_USES(+) BULSSI_USES(-) BULSSI_USES(*) BULSSI_USES(/) BULSSI_USES(<) BULSSI_USES(>) BULSSI_USES(<=)
-BULSSI_USES(>=) BULSSI_USES(==) BULSSI_USES(!=) BULSSI_USES(&) BULSSI_USES(|)
+BULSSI_USES(>=) BULSSI_USES(==) BULSSI_USES(!=) BULSSI_USES(&) BULSSI_USES(|) BULSSI_USES(^) BULSSI_USES(<<)
+BULSSI_USES(>>)
 #undef BULSSI_USES
 constexpr Uses operator-(Uses a) { return Uses(a.mask, false); }
+constexpr Uses operator~(Uses a) { return Uses(a.mask, false); }
 constexpr Uses operator!(Uses a) { return Uses(a.mask, false); }
 constexpr double select(bool c, double a, double b) { return c ? a : b; }  // interpretation 5
 template <class A, class B>

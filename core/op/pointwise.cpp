@@ -96,7 +96,7 @@ void setup() {
   if constexpr (declares_partial<D, 0>) op.partial[0].exists = true, op.partial[0].recorded = recorded<D, 0>;
   if constexpr (declares_partial<D, 1>) op.partial[1].exists = true, op.partial[1].recorded = recorded<D, 1>;
   if constexpr (declares_partial<D, 2>) op.partial[2].exists = true, op.partial[2].recorded = recorded<D, 2>;
-  if constexpr (D::info.dtypes != bitwise && !D::info.condition) {
+  if constexpr (D::info.dtypes != bitwise && D::info.dtypes != Dtypes::integers && !D::info.condition) {
     op.reference = reference_of<D>;
     op.expression = [](const double* in) {
       return expression_of<D>().evaluate({in, size_t(formula_arity<D>)});
@@ -307,8 +307,7 @@ struct Plan {
 };
 
 [[gnu::noinline, gnu::cold]] void refuse(const FormulaOp& op, DType d) {
-  fail(op.info->dtypes == Dtypes::only_floating || op.info->dtypes == Dtypes::bitwise ? ErrorKind::not_implemented
-                                                                                      : ErrorKind::runtime,
+  fail(ErrorKind::not_implemented,
        "\"", op.info->name, "\" not implemented for '", legacy_name(d), "'");
 }
 
@@ -349,6 +348,7 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args) {
     if (op.info->dtypes == Dtypes::floating && !is_complex(p.common)) p.common = default_dtype();
     else if (op.info->dtypes == Dtypes::only_floating) refuse(op, p.common);
   }
+  if (op.info->dtypes == Dtypes::integers && p.common == DType::boolean) refuse(op, p.common);
   p.compute = compute_for(op, p.common);
   p.out = op.info->result == Result::boolean ? DType::boolean : p.common;
   return p;
@@ -368,12 +368,29 @@ struct Number {
   }
 };
 
+void check_divisor(const Operand& divisor) {
+  bool zero;
+  if (!divisor.tensor) {
+    zero = divisor.number.as_int() == 0;
+  } else {
+    const Tensor d = dense(*divisor.tensor);
+    zero = d.numel() && dispatch(d.dtype(), "div", [&]<class T>() {
+      const T* p = d.data<T>();
+      bool found = false;
+      for (int64_t i = 0; i < d.numel(); ++i) found |= convert<double>(p[i]) == 0;
+      return found;
+    });
+  }
+  check(!zero, "ZeroDivisionError");
+}
+
 void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Plan& p,
              const Tensor& out) {
   const Kernel kernel = op.kernels->value[int(p.compute)];
   const Compute out_compute = op.info->result == Result::boolean ? Compute::u8 : p.compute;
   const int64_t n = out.numel();
   if (n == 0) return;
+  if (op.info->divides && !is_floating(p.common)) check_divisor(args[1]);
   Number numbers[max_attributes + max_tensors];
   for (int a = 0; a < op.attributes; ++a) numbers[max_tensors + a] = Number(attributes[a], p.compute);
   bool simple = n <= 32768 && p.same_shape && out.contiguous() && cpu::is_direct(out.dtype(), out_compute);

@@ -41,7 +41,8 @@ void register_formulas() {
     op.traits = {OpKind::pointwise, forms.function, forms.method, forms.inplace, forms.out, f.differentiable(),
                  forms.module, f.info->aliases,
                  f.info->dtypes == Dtypes::floating ? "floating" : f.info->dtypes == Dtypes::arithmetic ? "all"
-                 : f.info->dtypes == Dtypes::bitwise ? "bitwise" : "only_floating"};
+                 : f.info->dtypes == Dtypes::bitwise ? "bitwise" : f.info->dtypes == Dtypes::integers ? "integers"
+                 : "only_floating"};
     op.formula = &f;
     made.push_back(std::move(op));
   }

@@ -302,14 +302,12 @@ void add(const Operation& op, const std::string& name, Form form) {
 }
 
 // The submodule that holds functions such as special.erf.
-PyObject* home_of(PyObject* module, const Operation& op) {
-  if (!op.traits.module) return module;
-  PyObject* home = PyObject_GetAttrString(module, op.traits.module);
+PyObject* home_of(PyObject* module, const std::string& name) {
+  PyObject* home = PyObject_GetAttrString(module, name.c_str());
   if (!home) {
     PyErr_Clear();
-    const std::string full = str("bulssi._core.", op.traits.module);
-    home = must(PyModule_New(full.c_str()));
-    must(PyObject_SetAttrString(module, op.traits.module, home));
+    home = must(PyModule_New(str("bulssi._core.", name).c_str()));
+    must(PyObject_SetAttrString(module, name.c_str(), home));
   }
   Py_DECREF(home);  // the module keeps it
   return home;
@@ -331,26 +329,21 @@ std::vector<std::string> names_of(const Operation& op) {
 void add_operations(PyObject* module, PyTypeObject* tensor) {
   function_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&function_spec)));
   method_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&method_spec)));
-  std::map<std::string, const char*> homes;
   for (const Operation& op : registry()) {
     for (const std::string& name : names_of(op)) {
-      const bool ends_with_underscore = name.back() == '_';
-      const std::string key = op.traits.module ? str(op.traits.module, ".", name) : name;
-      if (op.traits.function) {
-        add(op, key, Form::function);
-        homes[key] = op.traits.module;
+      if (name.find('.') != std::string::npos) {  // an alias in a submodule: special.erf
+        add(op, name, Form::function);
+        continue;
       }
-      if (op.traits.method) add(op, name, ends_with_underscore ? Form::method : Form::method);
-      if (op.traits.inplace) {
-        add(op, name + "_", Form::inplace);
-        if (op.traits.function) homes[key + "_"] = op.traits.module;
-      }
+      if (op.traits.function) add(op, op.traits.module ? str(op.traits.module, ".", name) : name, Form::function);
+      if (op.traits.method) add(op, name, Form::method);
+      if (op.traits.inplace) add(op, name + "_", Form::inplace);
     }
   }
   for (auto& [key, family] : families(Form::function)) {
-    const char* home = homes[key];
-    PyObject* where = home ? home_of(module, *family->overloads[0]) : module;
-    if (home) family->name = key.substr(key.find_last_of('.') + 1);
+    const size_t dot = key.find_last_of('.');
+    PyObject* where = dot == std::string::npos ? module : home_of(module, key.substr(0, dot));
+    if (dot != std::string::npos) family->name = key.substr(dot + 1);
     must(PyObject_SetAttrString(where, family->name.c_str(), Object(make(family.get(), Form::function)).get()));
   }
   for (auto& [name, family] : families(Form::method)) {

@@ -1,0 +1,264 @@
+// Operations that choose between formulas or are written with them.
+#include <cmath>
+#include <limits>
+
+#include "core/op/registry.h"
+#include "core/op/tensor_math.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+namespace {
+
+// ---- powers --------------------------------------------------------------------------------------------------------------
+
+Tensor pow_number(const Tensor& self, Scalar p) {
+  const bool whole = !is_floating(self.dtype()) && p.integral();
+  check(!(whole && p.i < 0), "Integers to negative integer powers are not allowed.");
+  const double e = p.as_double();
+  if (e == 2 && (is_floating(self.dtype()) || whole) && self.dtype() != DType::boolean) return square(self);
+  if (e == 3 && (is_floating(self.dtype()) || whole) && self.dtype() != DType::boolean) return cube(self);
+  if (whole) {
+    const Operand list[] = {self, p};
+    return call_formula(formulas[index_of<PowTensor>], list, nullptr);
+  }
+  Tensor base = self;
+  if (!is_floating(self.dtype())) base = cast(self, default_dtype());
+  const Operand list[] = {base};
+  return call_formula(formulas[index_of<PowScalar>], list, &p);
+}
+Tensor pow_tensors(const Operand& a, const Operand& b) {
+  const Operand list[] = {a, b};
+  const DType common = promoted_type(list);
+  if (!is_floating(common) && b.tensor && is_signed(b.tensor->dtype()) && !a.tensor) {
+    // Numbers to integer tensors: PyTorch refuses negative exponents only where they are numbers.
+  }
+  return call_formula(formulas[index_of<PowTensor>], list, nullptr);
+}
+OPERATION("pow(Tensor self, Scalar exponent) -> Tensor", pow_number, "self to the power of a number.",
+          {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("pow(Tensor self, Tensor exponent) -> Tensor",
+          (+[](const Tensor& a, const Tensor& b) { return pow_tensors(a, b); }), "self to the power of exponent.",
+          {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("pow(Scalar self, Tensor exponent) -> Tensor",
+          (+[](Scalar a, const Tensor& b) { return pow_tensors(a, b); }), "A number to the power of exponent.",
+          {.kind = OpKind::composite, .method = false, .out = true})
+OPERATION("float_power(Tensor self, Scalar exponent) -> Tensor",
+          (+[](const Tensor& a, Scalar p) { return pow_number(cast(a, DType::f64), Scalar(p.as_double())); }),
+          "The power in double precision.", {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("float_power(Tensor self, Tensor exponent) -> Tensor", (+[](const Tensor& a, const Tensor& b) {
+            return pow_tensors(cast(a, DType::f64), cast(b, DType::f64));
+          }),
+          "The power in double precision.", {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("float_power(Scalar self, Tensor exponent) -> Tensor",
+          (+[](Scalar a, const Tensor& b) { return pow_tensors(Scalar(a.as_double()), cast(b, DType::f64)); }),
+          "The power in double precision.", {.kind = OpKind::composite, .method = false, .out = true})
+
+// ---- division with rounding ------------------------------------------------------------------------------------------------
+
+Tensor div_mode(const Operand& a, const Operand& b, std::optional<std::string_view> mode) {
+  const Operand list[] = {a, b};
+  if (!mode) return call_formula(formulas[index_of<Div>], list, nullptr);
+  if (*mode == "trunc") return call_formula(formulas[index_of<DivTrunc>], list, nullptr);
+  if (*mode == "floor") return call_formula(formulas[index_of<DivFloor>], list, nullptr);
+  fail("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", std::string(*mode), "'");
+}
+OPERATION("div(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor",
+          (+[](const Tensor& a, const Tensor& b, std::optional<std::string_view> mode) { return div_mode(a, b, mode); }),
+          "Quotient, rounded by 'trunc' (towards zero) or 'floor'.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "divide"})
+OPERATION("div(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor",
+          (+[](const Tensor& a, Scalar b, std::optional<std::string_view> mode) { return div_mode(a, b, mode); }),
+          "Quotient, rounded by 'trunc' (towards zero) or 'floor'.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "divide"})
+
+// ---- bounds and rounding -----------------------------------------------------------------------------------------------------
+
+Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optional<Scalar> high) {
+  check(low || high, "torch.clamp: At least one of 'min' or 'max' must not be None");
+  const Operand list[] = {self};
+  // A floating bound on integers promotes.
+  Tensor in = self;
+  if ((low && !low->integral()) || (high && !high->integral())) {
+    const Operand both[] = {self, low && !low->integral() ? *low : *high};
+    in = cast(self, promoted_type(both));
+  }
+  const Operand cast_list[] = {in};
+  if (low && high) {
+    if (std::isnan(low->as_double()) || std::isnan(high->as_double())) {
+      return full(in.shape(), Scalar(std::numeric_limits<double>::quiet_NaN()), in.dtype());
+    }
+    const Scalar bounds[] = {*low, *high};
+    return call_formula(formulas[index_of<ClampScalars>], cast_list, bounds);
+  }
+  (void)list;
+  return call_formula(formulas[low ? index_of<ClampMinScalar> : index_of<ClampMaxScalar>], cast_list,
+                      low ? &*low : &*high);
+}
+Tensor clamp_tensors(const Tensor& self, const Tensor& low, const Tensor& high) {
+  check(low || high, "torch.clamp: At least one of 'min' or 'max' must not be None");
+  Tensor out = self;
+  if (low) out = Tensor::apply<ClampMin>(out, low);
+  if (high) out = Tensor::apply<ClampMax>(out, high);
+  return out;
+}
+OPERATION("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", clamp_numbers,
+          "self kept between min and max.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip"})
+OPERATION("clamp(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", clamp_tensors,
+          "self kept between min and max, elementwise.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip"})
+
+OPERATION("round(Tensor self, *, int decimals) -> Tensor", (+[](const Tensor& t, int64_t decimals) {
+            if (!is_floating(t.dtype())) return round(t);
+            const double scale = std::pow(10.0, std::abs(double(decimals)));
+            if (decimals == 0) return round(t);
+            return decimals > 0 ? round(t * scale) / scale : round(t / scale) * scale;
+          }),
+          "Rounded to a number of decimals.", {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor",
+          (+[](const Tensor& t, std::optional<double> nan, std::optional<double> high, std::optional<double> low) {
+            if (!is_floating(t.dtype())) return clone(t);
+            const double most = t.dtype() == DType::f64 ? std::numeric_limits<double>::max()
+                              : t.dtype() == DType::f16 ? 65504.0
+                              : t.dtype() == DType::bf16 ? 3.3895313892515355e38
+                                                         : double(std::numeric_limits<float>::max());
+            const Operand list[] = {t};
+            const Scalar values[] = {Scalar(nan.value_or(0.0)), Scalar(high.value_or(most)), Scalar(low.value_or(-most))};
+            return call_formula(formulas[index_of<NanToNum>], list, values);
+          }),
+          "NaN, +infinity and -infinity replaced (by 0 and the largest numbers by default).",
+          {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("ldexp(Tensor self, Tensor other) -> Tensor", (+[](const Tensor& a, const Tensor& b) {
+            return a * pow_tensors(Scalar(2.0), b);
+          }),
+          "self * 2^other.", {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("positive(Tensor self) -> Tensor", (+[](const Tensor& t) {
+            check(t.dtype() != DType::boolean, "The `+` operator, on a bool tensor is not supported.");
+            return t;
+          }),
+          "self itself.", {.kind = OpKind::composite})
+
+// ---- special -----------------------------------------------------------------------------------------------------------------
+
+Tensor polygamma(int64_t n, const Tensor& t) {
+  check(n >= 0, "polygamma(n, x) does not support negative n.");
+  if (n == 0) return digamma(t);
+  const Operand list[] = {is_floating(t.dtype()) ? t : cast(t, default_dtype())};
+  const Tensor in = is_floating(t.dtype()) ? t : cast(t, default_dtype());
+  const Operand args[] = {in};
+  (void)list;
+  const Scalar order(static_cast<double>(n));
+  return call_formula(formulas[index_of<Polygamma>], args, &order);
+}
+OPERATION("polygamma(int n, Tensor self) -> Tensor", polygamma, "Derivative n of digamma.",
+          {.kind = OpKind::composite, .method = false, .out = true, .aliases = "special.polygamma"})
+OPERATION("polygamma(Tensor self, int n) -> Tensor",
+          (+[](const Tensor& t, int64_t n) { return polygamma(n, t); }), "Derivative n of digamma.",
+          {.kind = OpKind::composite, .function = false, .inplace = true})
+OPERATION("mvlgamma(Tensor self, int p) -> Tensor", (+[](const Tensor& t, int64_t p) {
+            check(p >= 1, "p has to be greater than or equal to 1");
+            check(is_floating(t.dtype()) || t.dtype() != DType::boolean, ErrorKind::not_implemented,
+                  "\"mvlgamma\" not implemented for 'Bool'");
+            Tensor in = is_floating(t.dtype()) ? t : cast(t, default_dtype());
+            Tensor out;
+            for (int64_t i = 0; i < p; ++i) {
+              Tensor term = lgamma(in - 0.5 * double(i));
+              out = out ? out + term : term;
+            }
+            return out + double(p * (p - 1)) / 4.0 * std::log(3.14159265358979324);
+          }),
+          "Logarithm of the multivariate gamma function of dimension p.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "special.multigammaln"})
+OPERATION("logit(Tensor self, float? eps=None) -> Tensor", (+[](const Tensor& t, std::optional<double> eps) {
+            const Operand list[] = {t};
+            const Scalar value(eps.value_or(0));
+            return call_formula(formulas[eps ? index_of<LogitEps> : index_of<Logit>], list, &value);
+          }),
+          "log(x / (1 - x)), with self moved into [eps, 1 - eps] first.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "special.logit"})
+
+// ---- activations ---------------------------------------------------------------------------------------------------------------
+
+OPERATION("gelu(Tensor self, *, str approximate='none') -> Tensor", (+[](const Tensor& t, std::string_view how) {
+            check(how == "none" || how == "tanh", "approximate argument must be either none or tanh.");
+            return how == "none" ? gelu_exact(t) : gelu_tanh(t);
+          }),
+          "self * Phi(self), Phi the normal distribution function (Hendrycks and Gimpel 2016).",
+          {.kind = OpKind::composite, .method = false, .module = "nn"})
+Tensor prelu_weighted(const Tensor& t, const Tensor& weight) {
+  check(t.dtype() == weight.dtype(), "prelu: Type promoting not supported. Got ", legacy_name(t.dtype()), " and ",
+        legacy_name(weight.dtype()));
+  Tensor w = weight;
+  if (weight.numel() != 1) {
+    check(t.dims() > 0, "Not allow zero-dim input tensor.");
+    const int64_t channels = t.dims() > 1 ? t.shape()[1] : 1;
+    check(weight.numel() == channels, "Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
+          weight.numel(), " and channel size = ", channels, ".");
+  }
+  check(weight.dims() <= 1, "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", weight.dims());
+  if (weight.numel() != 1 || weight.dims() > 0) {
+    Dims shape(t.dims() > 0 ? size_t(t.dims()) : 0, 1);
+    if (t.dims() >= 2) shape[1] = weight.numel();
+    w = reshape(weight, shape);
+  }
+  return Fn<Prelu>{}(t, w);
+}
+OPERATION("prelu(Tensor self, Tensor weight) -> Tensor", prelu_weighted,
+          "self where positive, weight (one per channel, or one) times self elsewhere.", {.kind = OpKind::composite})
+OPERATION("softsign(Tensor self) -> Tensor", (+[](const Tensor& t) { return t / (abs(t) + 1.0); }),
+          "self / (1 + |self|).", {.kind = OpKind::composite, .method = false, .module = "nn"})
+OPERATION("tanhshrink(Tensor self) -> Tensor", (+[](const Tensor& t) { return t - tanh(t); }), "self - tanh(self).",
+          {.kind = OpKind::composite, .method = false, .module = "nn"})
+
+// ---- comparisons ---------------------------------------------------------------------------------------------------------------
+
+bool all_true(const Tensor& t) {
+  const Tensor d = dense(t);
+  const bool* p = d.data<bool>();
+  for (int64_t i = 0; i < d.numel(); ++i) {
+    if (!p[i]) return false;
+  }
+  return true;
+}
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
+  check(a.dtype() == b.dtype(), legacy_name(a.dtype()), " did not match ", legacy_name(b.dtype()));
+  check(rtol >= 0, "rtol must be greater than or equal to zero, but got ", rtol);
+  check(atol >= 0, "atol must be greater than or equal to zero, but got ", atol);
+  GradMode off(false);
+  Tensor close = a == b;
+  if (equal_nan && is_floating(a.dtype())) close = close | (isnan(a) & isnan(b));
+  if (rtol == 0 && atol == 0) return close;
+  const Tensor x = is_floating(a.dtype()) ? a : cast(a, default_dtype());
+  const Tensor y = is_floating(b.dtype()) ? b : cast(b, default_dtype());
+  const Tensor allowed = abs(y) * rtol + atol, actual = abs(x - y);
+  return close | (isfinite(actual) & (actual <= allowed));
+}
+OPERATION("isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> Tensor",
+          isclose, "|self - other| <= atol + rtol * |other|, elementwise.",
+          {.kind = OpKind::composite, .differentiable = false})
+OPERATION("allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> bool",
+          (+[](const Tensor& a, const Tensor& b, double rtol, double atol, bool nan) {
+            return all_true(isclose(a, b, rtol, atol, nan));
+          }),
+          "Whether isclose holds everywhere.", {.kind = OpKind::composite, .differentiable = false})
+OPERATION("equal(Tensor self, Tensor other) -> bool", (+[](const Tensor& a, const Tensor& b) {
+            if (!(a.shape() == b.shape())) return false;
+            GradMode off(false);
+            return all_true(a == b);
+          }),
+          "Same shape and elements.", {.kind = OpKind::composite, .differentiable = false})
+OPERATION("isreal(Tensor self) -> Tensor", (+[](const Tensor& t) { return full(t.shape(), Scalar(true), DType::boolean); }),
+          "Has no imaginary part.", {.kind = OpKind::composite, .differentiable = false})
+OPERATION("where(Tensor condition, Scalar self, Scalar other) -> Tensor",
+          (+[](const Tensor& c, Scalar a, Scalar b) { return Tensor::apply<Where>(c, wrapped_number(a), b); }),
+          "One of two numbers, by condition.", {.kind = OpKind::composite, .method = false})
+OPERATION("where(Tensor self, Tensor condition, Tensor other) -> Tensor",
+          (+[](const Tensor& self, const Tensor& c, const Tensor& other) { return Tensor::apply<Where>(c, self, other); }),
+          "self where condition holds, other elsewhere.", {.kind = OpKind::composite, .function = false})
+OPERATION("where(Tensor self, Tensor condition, Scalar other) -> Tensor",
+          (+[](const Tensor& self, const Tensor& c, Scalar other) { return Tensor::apply<Where>(c, self, other); }),
+          "self where condition holds, other elsewhere.", {.kind = OpKind::composite, .function = false})
+
+}  // namespace
+}  // namespace bulssi
