@@ -139,6 +139,15 @@ Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy) {
       return out;
     }() : detach(t);
   }
+  if (PyObject_CheckBuffer(data) && !PyBytes_Check(data) && !PyByteArray_Check(data)) {
+    if (Tensor shared = tensor_on_buffer(data)) {
+      const DType d = dtype.value_or(shared.dtype());
+      if (!copy && d == shared.dtype()) return shared;
+      Tensor out = empty(shared.shape(), d);
+      copy_data(out, shared);
+      return out;
+    }
+  }
   Inferred found;
   infer(data, 0, found, !dtype);
   const DType d = dtype ? *dtype : found.dtype.value_or(default_dtype());

@@ -150,6 +150,10 @@ void clear_hooks(const TensorImpl* t);
 // torch.tensor(data, dtype): nested sequences, numbers, tensors, arrays.
 Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy);
 PyObject* tolist(const Tensor& t);
+// interchange.cpp: the buffer protocol, both ways.
+int get_buffer(PyObject* self, Py_buffer* view, int flags);
+void release_buffer(PyObject* self, Py_buffer* view);
+Tensor tensor_on_buffer(PyObject* object);  // undefined when the object offers no buffer of a known dtype
 void add_data_functions(PyObject* module);
 
 // ---- optimizers (optimizers.cpp) ---------------------------------------------------------------------------------------------

@@ -268,7 +268,8 @@ PyType_Slot slots[] = {
     BULSSI_SLOT(Py_nb_bool, truth), BULSSI_SLOT(Py_nb_float, to_float), BULSSI_SLOT(Py_nb_int, to_int),
     BULSSI_SLOT(Py_nb_index, to_index), BULSSI_SLOT(Py_mp_length, length), BULSSI_SLOT(Py_sq_length, length),
     BULSSI_SLOT(Py_mp_subscript, get_item), BULSSI_SLOT(Py_mp_ass_subscript, set_item),
-    BULSSI_SLOT(Py_sq_contains, contains),
+    BULSSI_SLOT(Py_sq_contains, contains), BULSSI_SLOT(Py_bf_getbuffer, get_buffer),
+    BULSSI_SLOT(Py_bf_releasebuffer, release_buffer),
     {Py_tp_doc, const_cast<char*>("A multi-dimensional array that records what is done to it.")},
     {0, nullptr}};
 PyType_Spec spec = {"torch.Tensor", sizeof(PyTensor), 0,

@@ -73,6 +73,10 @@ static Tensor new_tensor(Ref<Storage> storage, Layout layout, DType dtype) {
   return Tensor(Ref<TensorImpl>::adopt(t));
 }
 
+Tensor tensor_on_storage(Ref<Storage> storage, const Layout& layout, DType dtype) {
+  return new_tensor(std::move(storage), layout, dtype);
+}
+
 static int64_t bytes_for(int64_t elements, DType dtype) {
   int64_t bytes;
   if (__builtin_mul_overflow(elements, int64_t{itemsize(dtype)}, &bytes) || bytes > (int64_t{1} << 62)) {

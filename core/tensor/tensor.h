@@ -102,6 +102,7 @@ Tensor wrapped_number(Scalar value);
 Tensor alias(const Tensor& t, const Layout& layout);
 inline Tensor alias(const Tensor& t) { return alias(t, t.layout()); }
 Tensor alias_as(const Tensor& t, const Layout& layout, DType dtype);
+Tensor tensor_on_storage(Ref<Storage> storage, const Layout& layout, DType dtype);
 void set_layout(const Tensor& t, const Layout& layout);
 
 // Copies elements (no autograd): converts dtypes, broadcasts `from`, walks any strides, survives overlap.

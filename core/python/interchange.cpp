@@ -1,0 +1,118 @@
+// Memory shared with other libraries: the buffer protocol.
+#include <cstring>
+
+#include "core/python/python.h"
+
+namespace bulssi::python {
+
+namespace {
+
+// The letters of the struct module; bfloat16 and complex types have none that consumers know.
+const char* format_of(DType d) {
+  switch (d) {
+    case DType::u8: return "B";
+    case DType::i8: return "b";
+    case DType::i16: return "h";
+    case DType::i32: return "i";
+    case DType::i64: return "l";
+    case DType::f16: return "e";
+    case DType::f32: return "f";
+    case DType::f64: return "d";
+    case DType::boolean: return "?";
+    default: return nullptr;
+  }
+}
+
+struct Exported {  // what a Py_buffer points at
+  Dims shape, strides;
+};
+
+}  // namespace
+
+std::optional<DType> dtype_of_format(const char* format, Py_ssize_t size) {
+  if (!format) return DType::u8;
+  while (*format == '@' || *format == '=' || *format == '<') ++format;
+  if (!*format || format[1]) return std::nullopt;
+  switch (*format) {
+    case '?': return DType::boolean;
+    case 'e': return DType::f16;
+    case 'f': return DType::f32;
+    case 'd': return DType::f64;
+    case 'b': case 'h': case 'i': case 'l': case 'q': case 'n':
+      return size == 1 ? DType::i8 : size == 2 ? DType::i16 : size == 4 ? DType::i32 : DType::i64;
+    case 'B': return DType::u8;
+    default: return std::nullopt;
+  }
+}
+
+int get_buffer(PyObject* self, Py_buffer* view, int flags) {
+  view->obj = nullptr;
+  return guard([&]() -> int {
+    const Tensor t = tensor_of(self);
+    check(!requires_grad(t), ErrorKind::runtime,
+          "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+    const char* format = format_of(t.dtype());
+    check(format != nullptr, ErrorKind::type, "Got unsupported ScalarType ", legacy_name(t.dtype()));
+    const bool writable = !t->storage->read_only;
+    check(writable || !(flags & PyBUF_WRITABLE), ErrorKind::buffer, "the memory of this tensor is read-only");
+    check((flags & PyBUF_STRIDES) == PyBUF_STRIDES || t.contiguous(), ErrorKind::buffer,
+          "this consumer needs contiguous memory: call contiguous() first");
+    const int size = itemsize(t.dtype());
+    auto* exported = new Exported{t.shape(), t.strides()};
+    for (int64_t& s : exported->strides) s *= size;
+    Py_INCREF(self);
+    view->obj = self;
+    view->buf = t->data();
+    view->len = t.numel() * size;
+    view->itemsize = size;
+    view->readonly = !writable;
+    view->format = (flags & PyBUF_FORMAT) ? const_cast<char*>(format) : nullptr;
+    view->ndim = (flags & PyBUF_ND) ? t.dims() : 1;
+    static_assert(sizeof(Py_ssize_t) == sizeof(int64_t));
+    view->shape = (flags & PyBUF_ND) ? reinterpret_cast<Py_ssize_t*>(exported->shape.data()) : nullptr;
+    view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? reinterpret_cast<Py_ssize_t*>(exported->strides.data())
+                                                             : nullptr;
+    view->suboffsets = nullptr;
+    view->internal = exported;
+    return 0;
+  });
+}
+void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<Exported*>(view->internal); }
+
+// A tensor on the memory of a buffer (an array, bytes, a memory map); nothing when it is no buffer of a known dtype.
+Tensor tensor_on_buffer(PyObject* object) {
+  auto* view = new Py_buffer;
+  if (PyObject_GetBuffer(object, view, PyBUF_FULL_RO) < 0) {
+    PyErr_Clear();
+    delete view;
+    return {};
+  }
+  const auto dtype = dtype_of_format(view->format, view->itemsize);
+  Layout layout;
+  bool whole = dtype.has_value();
+  for (int i = 0; whole && i < view->ndim; ++i) {
+    layout.shape.push_back(view->shape[i]);
+    whole = view->strides[i] % view->itemsize == 0;
+    layout.strides.push_back(view->strides[i] / view->itemsize);
+  }
+  if (!whole) {
+    PyBuffer_Release(view);
+    delete view;
+    return {};
+  }
+  const auto [low, high] = layout.extent();
+  char* start = static_cast<char*>(view->buf) + low * view->itemsize;
+  layout.offset = -low;
+  auto storage = foreign_storage(start, (high - low + 1) * view->itemsize, view, [](void* context, void*, int64_t) {
+    auto* held = static_cast<Py_buffer*>(context);
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyBuffer_Release(held);
+    PyGILState_Release(state);
+    delete held;
+  });
+  storage->read_only = view->readonly;
+  Tensor out = tensor_on_storage(std::move(storage), layout, *dtype);
+  return out;
+}
+
+}  // namespace bulssi::python
