@@ -157,7 +157,9 @@ def _report(error: BaseException, script: str) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != script:
         trace = trace.tb_next
-    sys.excepthook(type(error), error, trace or None)
+    if trace is not None:  # without the frames of this file
+        error.__traceback__ = trace
+    sys.excepthook(type(error), error, error.__traceback__)
 
 
 def describe_missing(error: BaseException) -> str | None:
@@ -178,8 +180,13 @@ def describe_missing(error: BaseException) -> str | None:
 
 
 def _closest(name: str, candidates: Sequence[str]) -> list[str]:
-    lower = {other.lower(): other for other in candidates}
-    close = [lower[other] for other in difflib.get_close_matches(name.lower(), lower, n=4, cutoff=0.6)]
+    by_lower: dict[str, list[str]] = {}
+    for other in candidates:
+        by_lower.setdefault(other.lower(), []).append(other)
+    close = []
+    for lower in difflib.get_close_matches(name.lower(), by_lower, n=4, cutoff=0.6):
+        # Of Adam and adam the one that is written like the name.
+        close += sorted(by_lower[lower], key=lambda other: other[0].isupper() != name[0].isupper())
     close += [other for other in sorted(candidates) if name.lower() in other.lower() and other not in close][:3]
     return close[:5]
 
