@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from .row import Library, Setup, Statement, row
@@ -202,3 +203,21 @@ def epoch(workers: int) -> Setup:
 EPOCH_BYTES = 2 * FLOAT * SAMPLES * PIXELS
 model_row("DataLoader epoch, 60,000 x 784, shuffled, batch 64", bytes=EPOCH_BYTES, scale=SAMPLES)(epoch(0))
 model_row("DataLoader epoch, 60,000 x 784, two workers", bytes=EPOCH_BYTES, scale=SAMPLES)(epoch(2))
+
+
+DEMO = Path("cli", "demo.py")
+
+
+@model_row("one epoch of `bulssi demo`")
+def _(lib: Library) -> Statement:
+    import bulssi
+
+    # The program itself, its text with the other library's name: what `bulssi run` does the other way round.
+    text = Path(bulssi.__file__).parent.joinpath(DEMO).read_text(encoding="utf-8")
+    program: dict[str, Any] = {"__name__": f"demo_with_{lib.__name__}"}
+    exec(compile(text.replace("bulssi", lib.__name__), str(DEMO), "exec"), program)
+    images, labels = (lib.from_numpy(part.numpy()) for part in bulssi.datasets.digits())
+    data = lib.utils.data.TensorDataset(images.unsqueeze(1).float() / 16, labels)
+    parts = lib.utils.data.random_split(data, [len(data) - 360, 360])
+    model = program["make_model"]()
+    return lambda: program["train"](model, *parts, epochs=1, show=lambda *_: None)[0].train_loss
