@@ -202,7 +202,7 @@ def class_lines(name: str, cls: type, known: dict[str, list[str]]) -> Iterator[s
     # What a subclass of a built-in type redefines keeps the meaning that the built-in's own stub describes.
     inherited = {key for base in cls.__bases__ if base is not object for key in dir(base)}
     members = {key: value for key, value in vars(cls).items() if key not in HIDDEN | inherited}
-    example = _core.tensor([1.0]) if name == TENSOR else ()
+    example = _core.tensor([[1.0]]) if name == TENSOR else ()
     if not members and not known:
         yield INDENT + "..."
     for key in sorted(set(members) | set(known)):

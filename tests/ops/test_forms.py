@@ -35,9 +35,11 @@ def test_every_operation_has_a_sample_that_runs_and_a_docstring(operation: Opera
 def test_method_equals_function(operation: Operation) -> None:
     if not operation.has("function"):
         pytest.skip("a method only")
+    if not operation.is_defined:
+        pytest.skip("memory as it was found")
     for sample in samples(operation):
         first, *rest = sample.args
-        if not isinstance(first, Tensor):
+        if operation.signature.parameters[0].name != "self":
             continue
         expected = sample.call(operation)
         bulssi.manual_seed(0)
