@@ -42,6 +42,10 @@ Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length);
 Tensor slice(const Tensor& t, int64_t dim, int64_t start, int64_t end, int64_t step);  // already clamped
 inline Tensor mT(const Tensor& t) { return transpose(t, -2, -1); }
 
+// join.cpp
+Tensor cat(Tensors ts, int64_t dim);
+Tensor flip(const Tensor& t, Ints dims);
+
 // reduce.cpp
 Tensor sum(const Tensor& t, std::optional<Ints> dims, bool keepdim, std::optional<DType> dtype);
 // Undoes broadcasting: sums t to `shape`.

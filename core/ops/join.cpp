@@ -180,6 +180,8 @@ OPERATION("tile(Tensor self, int[] dims) -> Tensor", (+[](const Tensor& t, Ints 
           }),
           "self repeated along its dimensions (NumPy's rules).")
 
+}  // namespace
+
 // The same elements with some dimensions backwards, copied.
 Tensor flip(const Tensor& t, Ints dims) {
   Layout l = t.layout();
@@ -198,6 +200,7 @@ Tensor flip(const Tensor& t, Ints dims) {
   copy_data(out, alias(t, l));
   return record("FlipBackward0", t, out, [wrapped](const Tensor& g) { return flip(g, wrapped); });
 }
+namespace {
 OPERATION("flip(Tensor self, int[] dims) -> Tensor", flip, "The elements of dims in reverse order, copied.")
 OPERATION("fliplr(Tensor self) -> Tensor", (+[](const Tensor& t) {
             check(t.dims() >= 2, "Input must be >= 2-d.");

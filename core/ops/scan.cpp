@@ -1,0 +1,204 @@
+// Running sums, products and extremes.
+#include <cmath>
+
+#include "core/base/threads.h"
+#include "core/op/tensor_math.h"
+#include "core/ops/reduce.h"
+
+namespace bulssi {
+
+namespace {
+
+Tensor scan_data(bool product, const Tensor& t, int dim) {
+  DType compute = compute_dtype(t.dtype());
+  if (cpu::compute_of(compute) == Compute::u8) compute = DType::i64;
+  const Tensor x = dense(cast_data(t, compute));
+  Tensor out = empty(x.shape(), compute);
+  cpu::scan(product, cpu::compute_of(compute), shape_along(x, dim), x->data(), out->data());
+  return cast_data(out, t.dtype());
+}
+Tensor reversed(const Tensor& t, int dim) {
+  if (t.dims() == 0) return t;
+  const int64_t d = dim;
+  return flip(t, Ints(&d, 1));
+}
+Tensor reverse_cumsum(const Tensor& g, int dim) { return reversed(cumsum(reversed(g, dim), dim), dim); }
+
+// d cumprod: g_i * y_i / x_i summed from the end, where no x is 0.
+Tensor cumprod_backward(const Tensor& g, const Tensor& x, const Tensor& y, int dim) {
+  if (x.numel() == 0) return zeros_like(x);
+  if (x.dims() == 0) return g;
+  const Tensor nonzero = reduce_data(cpu::Monoid::all, in_compute(x), Reduced(x, std::nullopt, false));
+  if (item_data(nonzero).as_double() != 0) return reverse_cumsum(g * y, dim) / x;
+  // With zeros: for every k, (product before k) * sum over i >= k of g_i * (product of k+1..i).
+  const int64_t n = x.shape()[dim];
+  Dims one = x.shape();
+  one[dim] = 1;
+  const Tensor ones = full(one, Scalar(1), x.dtype());
+  std::vector<Tensor> parts;
+  for (int64_t k = 0; k < n; ++k) {
+    const Tensor after[] = {ones, narrow(x, dim, k + 1, n - k - 1)};
+    const Tensor tail = cumprod(cat(after, dim), dim);
+    const int64_t d = dim;
+    Tensor part = sum(narrow(g, dim, k, n - k) * tail, Ints(&d, 1), true, std::nullopt);
+    if (k > 0) part = part * prod(narrow(x, dim, 0, k), dim, true);
+    parts.push_back(part);
+  }
+  return cat(Tensors(parts), dim);
+}
+
+Tensor scan_input(const Tensor& t, std::optional<DType> dtype) {
+  check(!recording(t) || !dtype || is_differentiable(*dtype), "Autograd not support dtype: ",
+        legacy_name(dtype.value_or(t.dtype())));
+  return cast(t, dtype.value_or(category(t.dtype()) < 2 ? DType::i64 : t.dtype()));
+}
+
+}  // namespace
+
+Tensor cumsum(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
+  const int d = wrap_dim(dim, t.dims());
+  const Tensor in = scan_input(t, dtype);
+  return record("CumsumBackward0", in, scan_data(false, in, d),
+                [d](const Tensor& g) { return reverse_cumsum(g, d); });
+}
+OPERATION("cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", cumsum,
+          "Running sums along dim; integers and bools are summed in int64.", {.inplace = true, .out = true})
+
+Tensor cumprod(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
+  const int d = wrap_dim(dim, t.dims());
+  const Tensor in = scan_input(t, dtype);
+  Tensor out = scan_data(true, in, d);
+  return record("CumprodBackward0", {&in}, out, [d](BackwardCall& c) {
+    c.set(0, cumprod_backward(c.grad(), c.saved(0), c.saved(1), d));
+  }, {keep(in), result(out)});
+}
+OPERATION("cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", cumprod,
+          "Running products along dim; integers and bools are multiplied in int64.", {.inplace = true, .out = true})
+
+// ---- running extremes --------------------------------------------------------------------------------------------------
+
+namespace {
+
+// For every place, the element taken there: gradients go back to it.
+Tensor add_along(const Tensor& g, int dim, const Tensor& index);
+Tensor take_many(const Tensor& t, int dim, const Tensor& index) {
+  const Tensor x = dense(t), at = dense(index);
+  Tensor out = empty(t.shape(), t.dtype());
+  const cpu::ReduceShape s = shape_along(x, dim);
+  dispatch_size(itemsize(t.dtype()), [&]<class T>() {
+    const T* from = x.data<T>();
+    T* to = out.data<T>();
+    const int64_t* where = at.data<int64_t>();
+    for (int64_t k = 0; k < t.numel(); ++k) {
+      to[k] = from[k / s.outer_stride * s.outer_stride + where[k] * s.stride + k % s.inner];
+    }
+  });
+  return record("GatherBackward0", {&t}, out, [dim](BackwardCall& c) {
+    c.set(0, add_along(c.grad(), dim, c.saved(0)));
+  }, {keep(index)});
+}
+Tensor add_along(const Tensor& g, int dim, const Tensor& index) {
+  const Tensor x = dense(g), at = dense(index);
+  Tensor out = zeros(g.shape(), g.dtype());
+  const cpu::ReduceShape s = shape_along(x, dim);
+  dispatch(g.dtype(), "scatter_add", [&]<class T>() {
+    const T* from = x.data<T>();
+    T* to = out.data<T>();
+    const int64_t* where = at.data<int64_t>();
+    for (int64_t k = 0; k < g.numel(); ++k) {
+      T& total = to[k / s.outer_stride * s.outer_stride + where[k] * s.stride + k % s.inner];
+      total = convert<T>(static_cast<Accumulate<T>>(total) + static_cast<Accumulate<T>>(from[k]));
+    }
+  });
+  return record("ScatterAddBackward0", {&g}, out, [dim](BackwardCall& c) {
+    c.set(0, take_many(c.grad(), dim, c.saved(0)));
+  }, {keep(index)});
+}
+
+template <bool smallest>
+std::tuple<Tensor, Tensor> running_extreme(const Tensor& t, int64_t dim) {
+  const int d = wrap_dim(dim, t.dims());
+  const Tensor x = dense(t);
+  Tensor values = empty(t.shape(), t.dtype()), indices = empty(t.shape(), DType::i64);
+  const cpu::ReduceShape s = shape_along(x, d);
+  dispatch(t.dtype(), smallest ? "cummin" : "cummax", [&]<class T>() {
+    const T* from = x.data<T>();
+    T* to = values.data<T>();
+    int64_t* where = indices.data<int64_t>();
+    const int64_t columns = t.numel() ? s.outer * s.inner : 0;
+    const Unlocked unlocked(s.total());
+    parallel_for(columns, std::max<int64_t>(1, 32768 / std::max<int64_t>(s.reduced, 1)), [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        int64_t at = k / s.inner * s.outer_stride + k % s.inner, best_at = 0;
+        Accumulate<T> best = static_cast<Accumulate<T>>(from[at]);
+        for (int64_t r = 0; r < s.reduced; ++r, at += s.stride) {
+          const Accumulate<T> v = static_cast<Accumulate<T>>(from[at]);
+          // The latest of equals; once there is a nan, the latest nan.
+          if (v != v || (best == best && (smallest ? v <= best : v >= best))) best = v, best_at = r;
+          to[at] = convert<T>(best);
+          where[at] = best_at;
+        }
+      }
+    });
+  });
+  record_all(smallest ? "CumminBackward0" : "CummaxBackward0", {&t}, {values, indices}, [d](BackwardCall& c) {
+    if (c.grad()) c.set(0, c.grad().dims() ? add_along(c.grad(), d, c.saved(0)) : c.grad());
+  }, {keep(indices)});
+  return {values, indices};
+}
+
+}  // namespace
+OPERATION("cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)", running_extreme<false>,
+          "Running maximum along dim, and where it was last reached.", {.out = true})
+OPERATION("cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)", running_extreme<true>,
+          "Running minimum along dim, and where it was last reached.", {.out = true})
+
+// ---- logcumsumexp ------------------------------------------------------------------------------------------------------
+
+static Tensor logcumsumexp(const Tensor& t, int64_t dim) {
+  const int d = wrap_dim(dim, t.dims());
+  check(is_floating(t.dtype()), ErrorKind::not_implemented, "\"logcumsumexp_out_cpu\" not implemented for '",
+        legacy_name(t.dtype()), "'");
+  const Tensor x = dense(in_compute(t));
+  Tensor made = empty(t.shape(), x.dtype());
+  const cpu::ReduceShape s = shape_along(x, d);
+  dispatch(x.dtype(), "logcumsumexp_out_cpu", [&]<class T>() {
+    if constexpr (std::is_floating_point_v<T>) {
+      const T* from = x.data<T>();
+      T* to = made.data<T>();
+      const Unlocked unlocked(s.total() * 16);
+      parallel_for(t.numel() ? s.outer * s.inner : 0, std::max<int64_t>(1, 2048 / std::max<int64_t>(s.reduced, 1)),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t k = begin; k < end; ++k) {
+                       int64_t at = k / s.inner * s.outer_stride + k % s.inner;
+                       double total = -INFINITY;
+                       for (int64_t r = 0; r < s.reduced; ++r, at += s.stride) {
+                         const double v = static_cast<double>(from[at]);
+                         const double high = std::max(total, v), low = std::min(total, v);
+                         if (v != v || total != total) total = NAN;
+                         else total = std::isinf(high) ? high : high + std::log1p(std::exp(low - high));
+                         to[at] = static_cast<T>(total);
+                       }
+                     }
+                   });
+    }
+  });
+  Tensor out = cast_data(made, t.dtype());
+  return record("LogcumsumexpBackward0", {&t}, out, [d](BackwardCall& c) {
+    // x_k gets sum over i >= k of g_i * exp(x_k - y_i): in logarithms, g's signs apart.
+    const Tensor g = c.grad(), x = c.saved(0), y = c.saved(1);
+    if (x.dims() == 0) return c.set(0, g);
+    const Tensor low = full({}, Scalar(-INFINITY), g.dtype());
+    const auto part = [&](const Tensor& log_g) {
+      return exp(reversed(logcumsumexp(reversed(log_g - y, d), d), d) + x);
+    };
+    const Tensor safe = select(g == 0.0, 1.0, g);
+    const Tensor positive = select(g > 0.0, log(select(g > 0.0, safe, 1.0)), low);
+    const Tensor negative = select(g < 0.0, log(select(g < 0.0, -safe, 1.0)), low);
+    c.set(0, part(positive) - part(negative));
+  }, {keep(t), result(out)});
+}
+OPERATION("logcumsumexp(Tensor self, int dim) -> Tensor", logcumsumexp, "log of the running sum of exp(self) along dim.",
+          {.out = true})
+
+}  // namespace bulssi
