@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import bulssi
 from bulssi import Tensor, _core
+from bulssi.nn._native import native
 from bulssi.nn.functional import dropout as _dropout
 
 if TYPE_CHECKING:
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
 
 def _tanh_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
-    return (gates + _core.linear(h, w_hh, b_hh)).tanh(), None
+    return (gates + native.linear(h, w_hh, b_hh)).tanh(), None
 
 
 def _relu_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
-    return (gates + _core.linear(h, w_hh, b_hh)).relu(), None
+    return (gates + native.linear(h, w_hh, b_hh)).relu(), None
 
 
 def _lstm_step(gates: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Tensor]:
-    take, forget, new, give = (gates + _core.linear(h, w_hh, b_hh)).chunk(4, -1)
+    take, forget, new, give = (gates + native.linear(h, w_hh, b_hh)).chunk(4, -1)
     c = forget.sigmoid() * c + take.sigmoid() * new.tanh()
     return give.sigmoid() * c.tanh(), c
 
 
 def _gru_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
     x_reset, x_update, x_new = gates.chunk(3, -1)
-    h_reset, h_update, h_new = _core.linear(h, w_hh, b_hh).chunk(3, -1)
+    h_reset, h_update, h_new = native.linear(h, w_hh, b_hh).chunk(3, -1)
     update = (x_update + h_update).sigmoid()
     new = (x_new + (x_reset + h_reset).sigmoid() * h_new).tanh()
     return (h - new) * update + new, None
@@ -72,7 +73,7 @@ def rnn_layer(
     ``h`` is (N, H) and ``c`` (N, C) for an LSTM; ``w_hr`` projects an LSTM's output.
     """
     step = _STEPS[mode]
-    gates = _core.linear(x, w_ih, b_ih)
+    gates = native.linear(x, w_ih, b_ih)
     if batch_sizes is None:
         times: Any = list(gates.unbind(0))
     else:
@@ -95,7 +96,7 @@ def rnn_layer(
                 c = None if c is None else bulssi.cat([c, first_c[had:now]])
         h, c = step(gate, h, c, w_hh, b_hh)
         if w_hr is not None:
-            h = _core.linear(h, w_hr)
+            h = native.linear(h, w_hr)
         outputs.append(h)
     if done:
         parts = [(h, c), *reversed(done)]
@@ -207,7 +208,7 @@ def lstm_cell(
     h, c = hx
     _check_cell(input, h, w_ih, w_hh)
     _check_cell(input, c, w_ih, w_hh)
-    return _lstm_step(_core.linear(input, w_ih, b_ih), h, c, w_hh, b_hh)
+    return _lstm_step(native.linear(input, w_ih, b_ih), h, c, w_hh, b_hh)
 
 
 def _cell(mode: str, name: str) -> Callable[..., Tensor]:
@@ -222,7 +223,7 @@ def _cell(mode: str, name: str) -> Callable[..., Tensor]:
         b_hh: Tensor | None = None,
     ) -> Tensor:
         _check_cell(input, hx, w_ih, w_hh)
-        return step(_core.linear(input, w_ih, b_ih), hx, None, w_hh, b_hh)[0]
+        return step(native.linear(input, w_ih, b_ih), hx, None, w_hh, b_hh)[0]
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"One step of a {mode} network: the new hidden state."

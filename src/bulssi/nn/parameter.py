@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import Tensor
+from bulssi import Tensor, _core
 
 if TYPE_CHECKING:
     from typing import Any
@@ -62,7 +62,15 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
     def __reduce_ex__(self, protocol: Any, /) -> tuple[Any, ...]:
-        return _rebuild_parameter, (type(self), self.data, self.requires_grad, self.__dict__.copy() or None)
+        return _rebuild_parameter, (
+            type(self),
+            self.data,
+            self.requires_grad,
+            dict(getattr(self, "__dict__", ())) or None,
+        )
+
+
+_core._set_parameter_type(Parameter)  # results of operations on parameters are plain tensors
 
 
 class Buffer(Tensor, metaclass=_BufferMeta):

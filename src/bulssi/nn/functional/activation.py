@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import _core
+from bulssi.nn._native import native
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """``max(x, 0)``."""
-    return _core.relu_(input) if inplace else _core.relu(input)
+    return native.relu_(input) if inplace else native.relu(input)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -27,61 +27,61 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``x`` where positive, ``negative_slope * x`` elsewhere."""
-    return _core.leaky_relu_(input, negative_slope) if inplace else _core.leaky_relu(input, negative_slope)
+    return native.leaky_relu_(input, negative_slope) if inplace else native.leaky_relu(input, negative_slope)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
-    return _core.elu_(input, alpha) if inplace else _core.elu(input, alpha)
+    return native.elu_(input, alpha) if inplace else native.elu(input, alpha)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))``."""
-    return _core.celu_(input, alpha) if inplace else _core.celu(input, alpha)
+    return native.celu_(input, alpha) if inplace else native.celu(input, alpha)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """ELU scaled so that activations keep mean 0 and variance 1 (Klambauer et al. 2017)."""
-    return _core.selu_(input) if inplace else _core.selu(input)
+    return native.selu_(input) if inplace else native.selu(input)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * sigmoid(x)``."""
-    return _core.silu_(input) if inplace else _core.silu(input)
+    return native.silu_(input) if inplace else native.silu(input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * tanh(softplus(x))``."""
-    return _core.mish_(input) if inplace else _core.mish(input)
+    return native.mish_(input) if inplace else native.mish(input)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * relu6(x + 3) / 6``."""
-    return _core.hardswish_(input) if inplace else _core.hardswish(input)
+    return native.hardswish_(input) if inplace else native.hardswish(input)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """``relu6(x + 3) / 6``."""
-    return _core.hardsigmoid_(input) if inplace else _core.hardsigmoid(input)
+    return native.hardsigmoid_(input) if inplace else native.hardsigmoid(input)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` cut off at ``min_val`` and ``max_val``."""
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val (min_val = {min_val}, max_val = {max_val})")
-    return _core.hardtanh_(input, min_val, max_val) if inplace else _core.hardtanh(input, min_val, max_val)
+    return native.hardtanh_(input, min_val, max_val) if inplace else native.hardtanh(input, min_val, max_val)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``x`` where greater than ``threshold``, ``value`` elsewhere."""
-    return _core.threshold_(input, threshold, value) if inplace else _core.threshold(input, threshold, value)
+    return native.threshold_(input, threshold, value) if inplace else native.threshold(input, threshold, value)
 
 
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """Leaky ReLU whose slope is drawn from U(lower, upper) in training, and is their mean otherwise."""
-    return _core.rrelu_(input, lower, upper, training) if inplace else _core.rrelu(input, lower, upper, training)
+    return native.rrelu_(input, lower, upper, training) if inplace else native.rrelu(input, lower, upper, training)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ def _check_p(p: float) -> None:
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """In training, zero each element with probability ``p`` and scale the others by ``1 / (1 - p)``."""
     _check_p(p)
-    return _core.dropout_(input, p, training) if inplace else _core.dropout(input, p, training)
+    return native.dropout_(input, p, training) if inplace else native.dropout(input, p, training)
 
 
 _SELU_SATURATION = 1.7580993408473766  # -(the value that SELU tends to at minus infinity)

@@ -7,7 +7,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import Tensor, _core
+from bulssi import Tensor
+from bulssi.nn._native import native
 
 from .activation import dropout
 from .padding import pad
@@ -126,14 +127,14 @@ def _check_mha_shapes(
 def _project_packed(q: Tensor, k: Tensor, v: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
     """Queries, keys and values from one weight of three times the size; in one product where they are the same."""
     if q is k and k is v:
-        return _core.linear(q, weight, bias).chunk(3, -1)
+        return native.linear(q, weight, bias).chunk(3, -1)
     size = q.shape[-1]
     if k is v:
         w_q, w_kv = weight.split([size, 2 * size])
         b_q, b_kv = (None, None) if bias is None else bias.split([size, 2 * size])
-        return (_core.linear(q, w_q, b_q), *_core.linear(k, w_kv, b_kv).chunk(2, -1))
+        return (native.linear(q, w_q, b_q), *native.linear(k, w_kv, b_kv).chunk(2, -1))
     biases = (None, None, None) if bias is None else bias.chunk(3)
-    return tuple(_core.linear(x, w, b) for x, w, b in zip((q, k, v), weight.chunk(3), biases, strict=True))
+    return tuple(native.linear(x, w, b) for x, w, b in zip((q, k, v), weight.chunk(3), biases, strict=True))
 
 
 def _project_separate(inputs: Any, weights: Any, bias: Any) -> tuple[Tensor, ...]:
@@ -146,7 +147,7 @@ def _project_separate(inputs: Any, weights: Any, bias: Any) -> tuple[Tensor, ...
             raise AssertionError(f"expecting {name} weights shape of {(size, x.shape[-1])}, but got {weight.shape}")
         if b is not None and tuple(b.shape) != (size,):
             raise AssertionError(f"expecting {name} bias shape of {(size,)}, but got {b.shape}")
-    return tuple(_core.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
+    return tuple(native.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
 
 
 def _merge_masks(
@@ -289,7 +290,7 @@ def multi_head_attention_forward(
         out = scaled_dot_product_attention(
             q.reshape(shape), k.reshape(shape), v.reshape(shape), mask, dropout_p, is_causal
         ).reshape(rows, targets, head_dim)
-    out = _core.linear(out.transpose(0, 1).reshape(targets * batch, size), out_proj_weight, out_proj_bias)
+    out = native.linear(out.transpose(0, 1).reshape(targets * batch, size), out_proj_weight, out_proj_bias)
     out = out.reshape(targets, batch, out.shape[1])
     if weights is not None:
         weights = weights.reshape(batch, num_heads, targets, sources)

@@ -11,7 +11,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import _core
+from bulssi.nn._native import native
 
 from . import _reduction
 from .distance import pairwise_distance
@@ -380,7 +380,7 @@ def linear_cross_entropy(
     if ignore_index is not None and tuple(target.shape) == shape:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     bias = None if linear_bias is None else linear_bias.reshape(-1)
-    logits = _core.linear(input, linear_weight.reshape(-1, in_features), bias).reshape(shape)
+    logits = native.linear(input, linear_weight.reshape(-1, in_features), bias).reshape(shape)
     return cross_entropy(
         logits,
         target,
@@ -441,7 +441,7 @@ def binary_cross_entropy_with_logits(
     reduction = _reduction.resolve(reduction, size_average, reduce)
     if target.size() != input.size():
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
-    log_sigmoid = _core.logsigmoid(input)
+    log_sigmoid = native.logsigmoid(input)
     if pos_weight is not None:
         log_sigmoid = ((pos_weight - 1) * target + 1) * log_sigmoid
     loss = (1 - target) * input - log_sigmoid
@@ -519,7 +519,7 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """``log(1 + exp(-t x))``."""
-    return _reduction.apply(-_core.logsigmoid(target * input), _reduction.resolve(reduction, size_average, reduce))
+    return _reduction.apply(-native.logsigmoid(target * input), _reduction.resolve(reduction, size_average, reduce))
 
 
 def cosine_embedding_loss(
@@ -637,7 +637,7 @@ def multilabel_soft_margin_loss(
         reduction = _reduction.legacy_get_string(size_average, reduce)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
-    loss = -(target * _core.logsigmoid(input) + (1 - target) * _core.logsigmoid(-input))
+    loss = -(target * native.logsigmoid(input) + (1 - target) * native.logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
     return _reduction.apply(loss.sum(-1) / input.shape[-1], reduction)

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import _core
+from bulssi.nn._native import native
 
 if TYPE_CHECKING:
     from bulssi import Tensor
@@ -51,7 +51,7 @@ def embedding(
     padding_idx = _row(padding_idx, weight)
     if max_norm is not None:
         _renorm_(weight, input, max_norm, norm_type)
-    return _core.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
+    return native.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
 
 
 def embedding_bag(
@@ -105,7 +105,7 @@ def embedding_bag(
         used = used & (input != padding_idx)
     if max_norm is not None:
         _renorm_(weight, input[used], max_norm, norm_type)
-    rows = _core.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
+    rows = native.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
     absent = ~used.unsqueeze(-1)

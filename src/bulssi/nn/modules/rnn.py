@@ -10,7 +10,6 @@ import bulssi
 from bulssi import Tensor
 from bulssi.nn import _recurrent, init
 from bulssi.nn.parameter import Parameter
-from bulssi.nn.utils.rnn import PackedSequence
 
 from .module import Module
 
@@ -184,7 +183,7 @@ class RNNBase(Module):
     def forward(self, input: Any, hx: Any = None) -> Any:
         is_lstm = self.mode == "LSTM"
         states = None if hx is None else list(hx) if is_lstm else [hx]
-        packed = isinstance(input, PackedSequence)
+        packed = isinstance(input, tuple)
         batch_sizes = sorted_indices = unsorted_indices = None
         batched = True
         if packed:
@@ -214,7 +213,7 @@ class RNNBase(Module):
         state: Any = states if is_lstm else states[0]
         if packed:
             output, *states = _FUNCTIONS[self.mode](x, batch_sizes, state, *options)
-            output = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
+            output = type(input)(output, batch_sizes, sorted_indices, unsorted_indices)
             if unsorted_indices is not None:
                 states = [state.index_select(1, unsorted_indices) for state in states]
         else:

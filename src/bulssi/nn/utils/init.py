@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 from bulssi.nn.modules.module import Module
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
 def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Module:
     """``module_cls(*args, **kwargs)`` with undefined parameters; the class has to take ``device``."""
+    import inspect
+
     if not issubclass(module_cls, Module):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
