@@ -19,12 +19,6 @@ Layout inside(const Layout& view, const Layout& base) {
   return made;
 }
 
-// What the user called: the name of a node without its ending.
-std::string operation_name(const Node& node) {
-  const std::string name = node.name();
-  return name.substr(0, name.rfind("Backward"));
-}
-
 class ScatterView final : public Node {
  public:
   ScatterView(const Layout& base, const Layout& view) : base_(base), view_(view) {}
@@ -43,26 +37,65 @@ class ScatterView final : public Node {
 
 }  // namespace
 
-bool requires_grad_slow(const Tensor& t) {
-  Autograd& a = *t->autograd;
-  if (!a.base) return t->needs_grad;
-  const bool base_requires = requires_grad(a.base);
-  if (a.seen_version != t->version()) {
-    a.seen_version = t->version();
-    if (base_requires) {
-      const Layout base = a.base.layout(), view = t.layout();
-      Ref<Node> node;
-      {
-        GradMode on(true);
-        node = make_node("AsStridedBackward0", {&a.base},
-                         [base, view](const Tensor& g) { return as_strided_backward(g, base, view); });
-      }
-      a.node = std::move(node);
-      a.result_index = 0;
-      t->needs_grad = true;
-    }
+namespace {
+
+// Fails for a view whose history cannot follow a change of its memory: made without recording, together with others, or
+// by a user's function. `indirect`: something else that shares the memory was changed, not the view.
+void check_can_follow(const Tensor& view, bool indirect) {
+  const Autograd& a = *view->autograd;
+  if (a.creation == Creation::normal) return;
+  const char* changed = indirect ? "its base or another view of its base has been" : "is being";
+  const bool inference = a.creation == Creation::inference;
+  std::string text;
+  if (inference || a.creation == Creation::no_grad || !a.node) {
+    text = a.node ? str("Output ", a.result_index, " of ", operation_name(*a.node), " is a view of a view which was created in")
+                  : std::string("A view was created in");
+    text += inference ? str(" inference mode and ", changed, " modified inplace in normal mode.")
+                      : str(" no_grad mode and ", changed, " modified inplace with grad mode enabled.");
+  } else {
+    text = str("Output ", a.result_index, " of ", operation_name(*a.node), " is a view and ", changed, " modified inplace.");
   }
-  return t->needs_grad || base_requires;
+  switch (a.creation) {
+    case Creation::multi_output:
+      text += " This view is the output of a function that returns multiple views. Such functions do not allow the output "
+              "views to be modified inplace. You should replace the inplace operation by an out-of-place one.";
+      break;
+    case Creation::function:
+      text += " This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+              "logic to handle view+inplace would override the custom backward associated with the custom Function, "
+              "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the "
+              "custom Function.";
+      break;
+    default:
+      text += str(" Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+                  "moving both the view and the inplace either both inside the ", inference ? "inference_mode" : "no_grad",
+                  " block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
+                  "tracked).");
+  }
+  const std::string change = indirect ? last_change(view) : std::string();
+  if (!change.empty()) text += "\nThe memory was changed by " + change + ".";
+  fail(text);
+}
+
+}  // namespace
+
+bool requires_grad_slow(const Tensor& t) {
+  return t->needs_grad || (t->autograd && t->autograd->base && requires_grad(t->autograd->base));
+}
+
+// The producer of a view, made anew from its base if the memory was changed since.
+Ref<Node> producer_of_view(const Tensor& t) {
+  Autograd& a = *t->autograd;
+  if (!a.base || (!a.node && !requires_grad(a.base))) return a.node;
+  if (a.seen_version == t->version()) return a.node;
+  check_can_follow(t, true);
+  const Layout base = a.base.layout(), view = t.layout();
+  Ref<Node> old = a.node;
+  GradMode on(true);
+  set_producer(t, make_node("AsStridedBackward0", {&a.base},
+                            [base, view](const Tensor& g) { return as_strided_backward(g, base, view); }));
+  if (old && old->hooks && a.retains_grad) old->hooks->moved(t, *old);
+  return a.node;
 }
 
 Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
@@ -81,43 +114,24 @@ Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
 }
 
 void check_inplace(const Tensor& t, const char* op) {
-  check_no_internal_overlap(t);
-  check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
   check(!t->inference || grad_state.inference,
         "Inplace update to inference tensor outside InferenceMode is not allowed."
         "You can make a clone to get a normal tensor before doing inplace update."
         "See https://github.com/pytorch/rfcs/pull/17 for more details.");
-  if (!grad_state.enabled || !t->autograd) return;
-  const Autograd& a = *t->autograd;
-  if (t->is_view && a.base) {
-    if (a.creation != Creation::normal && requires_grad(t)) {
-      const std::string made = a.node ? str("Output ", a.result_index, " of ", operation_name(*a.node),
-                                            " is a view and is being modified inplace. ") : std::string();
-      if (a.creation == Creation::multi_output) {
-        fail(made, "This view is the output of a function that returns multiple views. Such functions do not allow "
-             "the output views to be modified inplace. You should replace the inplace operation by an out-of-place "
-             "one.");
-      }
-      if (a.creation == Creation::function) {
-        fail(made, "This view was created inside a custom Function (or because an input was returned as-is) and the "
-             "autograd logic to handle view+inplace would override the custom backward associated with the custom "
-             "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the "
-             "output of the custom Function.");
-      }
-      fail(a.node ? made : "A view was created in ", a.node ? "" : a.creation == Creation::inference ? "inference" :
-           "no_grad", a.node ? "The view was created in no_grad mode" :
-           " mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and "
-           "error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
-           "both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want "
-           "the inplace to be tracked).");
+  if (grad_state.enabled && t->autograd) {
+    const Autograd& a = *t->autograd;
+    if (t->is_view && a.base) {
+      check_can_follow(t, false);
+      check(!requires_grad(t) || !is_leaf(a.base), "a view of a leaf Variable that requires grad is being used in an "
+            "in-place operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, clone() "
+            "the leaf first, or change it under torch.no_grad().");
     }
-    check(!requires_grad(t) || !is_leaf(a.base), "a view of a leaf Variable that requires grad is being used in an "
-          "in-place operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, clone() "
-          "the leaf first, or change it under torch.no_grad().");
+    check(!requires_grad(t) || !is_leaf(t), "a leaf Variable that requires grad is being used in an in-place "
+          "operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
+          "torch.no_grad().");
   }
-  check(!requires_grad(t) || !is_leaf(t), "a leaf Variable that requires grad is being used in an in-place operation.\n",
-        op, "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
-        "torch.no_grad().");
+  check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
+  check_no_internal_overlap(t);
 }
 
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
@@ -130,14 +144,16 @@ void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
     if (old && old->hooks && t->autograd->retains_grad) old->hooks->moved(t, *old);
     return;
   }
-  Autograd& a = *t->autograd;
-  const Tensor base = a.base;
+  const Tensor base = t->autograd->base;
+  Ref<Node> old = producer(base);
   auto scatter = Ref<Node>::adopt(new ScatterView(base.layout(), t.layout()));
   init_node(*scatter);
   scatter->edges.push_back(edge_to(base));
   scatter->edges.push_back({std::move(node), 0});
+  const bool followed = requires_grad(t);
   set_producer(base, std::move(scatter));
-  a.seen_version = t->version() - 1;  // its node is made anew from the base when next used
+  if (followed && old && old->hooks && base->autograd->retains_grad) old->hooks->moved(base, *old);
+  producer(t);  // makes the node of t anew, from the base
 }
 
 void check_no_internal_overlap(const Tensor& t) {

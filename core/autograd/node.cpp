@@ -25,6 +25,11 @@ void init_node(Node& node) {
   if (__builtin_expect(grad_state.anomaly && anomaly_hooks.made, 0)) anomaly_hooks.made(node);
 }
 
+std::string operation_name(const Node& node) {
+  const std::string name = node.name();
+  return name.substr(0, name.rfind("Backward"));
+}
+
 Node::~Node() {
   if (source.code) source_hooks.release(source.code);
   if (first_backward.code) source_hooks.release(first_backward.code);
@@ -86,9 +91,9 @@ void Saved::check_version(Node& node) const {
   const std::string saved_at = describe(node.source);
   std::string producer_name;
   if (is_result_) {
-    producer_name = str(", which is output ", result_index_, " of ", node.name(), ",");
+    producer_name = str(", which is output ", result_index_, " of ", operation_name(node), ",");
   } else if (Ref<Node> made = producer(data_)) {
-    producer_name = str(", which is output ", data_->autograd->result_index, " of ", made->name(), ",");
+    producer_name = str(", which is output ", data_->autograd->result_index, " of ", operation_name(*made), ",");
   }
   std::string kind = str(legacy_name(data_.dtype()), "Tensor");
   std::string text = str("one of the variables needed for gradient computation has been modified by an inplace operation: [",
@@ -143,6 +148,7 @@ void set_producer(const Tensor& t, Ref<Node> node, uint32_t result_index) {
   t->needs_grad = static_cast<bool>(node) || a.requires_grad;
   a.node = std::move(node);
   a.result_index = result_index;
+  a.seen_version = t->version();
 }
 
 void set_requires_grad(const Tensor& t, bool value) {
@@ -161,14 +167,16 @@ void set_requires_grad(const Tensor& t, bool value) {
 bool is_leaf(const Tensor& t) { return !producer(t); }
 
 Ref<Node> producer(const Tensor& t) {
-  if (t->is_view) requires_grad_slow(t);
-  return t->autograd ? t->autograd->node : Ref<Node>();
+  if (!t->autograd) return {};
+  return t->is_view ? producer_of_view(t) : t->autograd->node;
 }
 
 Edge edge_to(const Tensor& t) {
   if (!requires_grad(t)) return {};
   Autograd& a = *t->autograd;
+  if (t->is_view) producer_of_view(t);
   if (a.node) return {a.node, a.result_index};
+  if (!a.requires_grad) return {};  // a view, made without recording, of a tensor that requires grad
   if (a.accumulate) return {Ref<Node>(a.accumulate), 0};
   auto node = Ref<Node>::adopt(new AccumulateNode(t));
   node->sequence = UINT64_MAX;  // leaves run as soon as they are ready

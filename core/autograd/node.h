@@ -225,6 +225,7 @@ inline bool requires_grad(const Tensor& t) {
   return t->is_view ? requires_grad_slow(t) : t->needs_grad;
 }
 bool is_leaf(const Tensor& t);
+Ref<Node> producer_of_view(const Tensor& t);
 // The producer, made anew where the base of a view was changed; null for leaves.
 Ref<Node> producer(const Tensor& t);
 // Where gradients of t go: producer, or the accumulate node of a leaf; empty if none is needed.
@@ -237,6 +238,7 @@ Tensor detach(const Tensor& t);
 Tensor data_of(const Tensor& t);
 uint64_t next_sequence();
 void init_node(Node& node);  // sequence number and source line
+std::string operation_name(const Node& node);  // what the user called, for messages: "Mul" of MulBackward0
 
 // ---- recording ---------------------------------------------------------------------------------------------------------
 

@@ -94,7 +94,6 @@ Tensor copy_(const Tensor& self, const Tensor& from) {
     check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
           Ints(both));
   }
-  if (self.same(from)) return self;
   return alter_inplace<Copy, const Tensor&, bool>("copy", self, from, false);
 }
 OPERATION("copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",

@@ -229,17 +229,16 @@ std::vector<Tensor> split_at(const Tensor& t, Ints indices, int64_t dim) {
   check(t.dims() > 0, "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
   const int d = wrap_dim(dim, t.dims());
   const int64_t n = t.shape()[d];
-  Dims starts, lengths;
+  std::vector<Tensor> out;  // plain slices, each with a history of its own
   int64_t at = 0;
   for (size_t i = 0; i <= indices.size(); ++i) {
     int64_t end = i < indices.size() ? indices[i] : n;
     if (end < 0) end = std::max<int64_t>(end + n, 0);
     end = std::min(end, n);
-    starts.push_back(std::min(at, n));
-    lengths.push_back(std::max<int64_t>(end - at, 0));
+    out.push_back(slice(t, d, std::min(at, n), std::max(end, std::min(at, n)), 1));
     at = end;
   }
-  return pieces("SliceBackward0", t, d, starts, lengths, false);
+  return out;
 }
 std::vector<Tensor> split_sections(const Tensor& t, int64_t sections, int64_t dim) {
   check(t.dims() > 0, "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims");

@@ -209,8 +209,11 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
     else copy_into(part, tensor_of(value));
     return;
   }
-  check_inplace(self, "fill");
   const Tensor part = parsed.basic.unrecorded();
+  {
+    GradMode off(false);
+    check_inplace(part, "fill");
+  }
   if (number) {
     const Scalar v = number_value(value);
     check_fits(v, self.dtype());

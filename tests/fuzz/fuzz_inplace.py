@@ -120,13 +120,15 @@ def run_both(bulssi: Any, torch: Any, lines: list[str]) -> list[str]:
 
 
 def shortened(bulssi: Any, torch: Any, lines: list[str]) -> list[str]:
-    """A shorter program on which the libraries still differ."""
+    """A shorter program on which the libraries still differ, first in the same way."""
+    kind = kind_of(run_both(bulssi, torch, lines)[0])
     changed = True
     while changed:
         changed = False
         for i in reversed(range(len(lines))):
             fewer = lines[:i] + lines[i + 1 :]
-            if run_both(bulssi, torch, fewer):
+            found = run_both(bulssi, torch, fewer)
+            if found and kind_of(found[0]) == kind:
                 lines, changed = fewer, True
     return lines
 
