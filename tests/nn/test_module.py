@@ -580,3 +580,22 @@ def test_error_names_the_module() -> None:
     with pytest.raises(KeyError) as caught:
         nn.ModuleDict()["x"]
     assert not getattr(caught.value, "__notes__", [])  # not from a forward
+
+
+def test_error_names_the_module_without_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.10 shows no notes, so there the path is in the message."""
+    from types import SimpleNamespace
+
+    from bulssi.nn.modules import _where
+
+    monkeypatch.setattr(_where, "sys", SimpleNamespace(version_info=(3, 10)))
+
+    class Fails(bulssi.nn.Module):
+        def forward(self, x: Any) -> Any:
+            raise ValueError("no luck")
+
+    model = bulssi.nn.Sequential(bulssi.nn.Sequential(Fails()))
+    with pytest.raises(
+        ValueError, match="^no luck\n  in the forward of 0.0: Fails\\(\\), called with \\(int64\\[\\]\\)$"
+    ):
+        model(bulssi.tensor(3))
