@@ -595,7 +595,6 @@ def test_error_names_the_module_without_notes(monkeypatch: pytest.MonkeyPatch) -
             raise ValueError("no luck")
 
     model = bulssi.nn.Sequential(bulssi.nn.Sequential(Fails()))
-    with pytest.raises(
-        ValueError, match="^no luck\n  in the forward of 0.0: Fails\\(\\), called with \\(int64\\[\\]\\)$"
-    ):
+    with pytest.raises(ValueError) as caught:
         model(bulssi.tensor(3))
+    assert caught.value.args == ("no luck\n  in the forward of 0.0: Fails(), called with (int64[])",)

@@ -15,7 +15,19 @@ MODULES = ["", "functional", "init", "utils", "utils.rnn", "utils.parametrize", 
 # Names of PyTorch that are left out: quantisation and JIT machinery, kernels of other devices, fusion of layers.
 ABSENT = {
     "": {"Container", "common_types", "factory_kwargs", "grad", "intrinsic", "qat", "quantizable", "quantized"},
-    "functional": {"assert_int_or_pair", "boolean_dispatch", "grad", "grouped_mm", "scaled_grouped_mm", "scaled_mm"},
+    "functional": {
+        "ScalingType",
+        "SwizzleType",
+        "assert_int_or_pair",
+        "boolean_dispatch",
+        "grad",
+        "grouped_mm",
+        "has_torch_function",
+        "has_torch_function_unary",
+        "has_torch_function_variadic",
+        "scaled_grouped_mm",
+        "scaled_mm",
+    },
     "utils": {
         "convert_conv2d_weight_memory_format",
         "convert_conv3d_weight_memory_format",
@@ -26,7 +38,8 @@ ABSENT = {
         "fusion",
         "memory_format",
     },
-    "utils.rnn": {"copy_method_params", "bind"},
+    "utils.rnn": {"PackedSequence_", "bind", "copy_method_params"},
+    "utils.parametrize": {"Module"},
 }
 
 
