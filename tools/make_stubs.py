@@ -25,8 +25,11 @@ from tools.schema import Parameter, Signature, parse
 STUB = Path(__file__).parent.parent / "src" / "bulssi" / "_core.pyi"
 HEADER = '''"""The compiled core. Written by `make stubs`; do not edit."""
 
+# Overloads are tried in order, and PyTorch's overlap.
+# pyright: reportOverlappingOverload=false
+
 import builtins
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, overload
 
 # Names of Python's types that names of the library hide: `float` is a dtype here, and a method of Tensor.
@@ -61,33 +64,30 @@ SLOTS = {
 RESULTS = {"Tensor": "Tensor", "Tensor[]": "list[Tensor]", "Scalar": "Number", "()": "None"}
 INDENT = "    "
 TENSOR = "Tensor"  # the class whose methods are the operations
-HIDDEN = {
-    "__init__",
-    "__doc__",
-    "__module__",
-    "__new__",
-    "__getattribute__",
-    "__weakref__",
-    "__dict__",
-    "__hash__",
-    "__eq__",
-    "__ne__",
+HIDDEN = {"__doc__", "__module__", "__new__", "__init__", "__getattribute__", "__weakref__", "__dict__", "__hash__"}
+# What a slot of the C type gives and its attributes do not show, or show with too little.
+TENSOR_SLOTS = {
+    "__eq__": "def __eq__(self, value: Any, /) -> Tensor: ...  # pyright: ignore[reportIncompatibleMethodOverride]",
+    "__ne__": "def __ne__(self, value: Any, /) -> Tensor: ...  # pyright: ignore[reportIncompatibleMethodOverride]",
+    "__hash__": "def __hash__(self) -> Int: ...",
+    "__iter__": "def __iter__(self) -> Iterator[Tensor]: ...",
+    "__buffer__": "def __buffer__(self, flags: Int, /) -> memoryview: ...",
 }
 
 
-def annotation(parameter: Parameter) -> str:
+def annotation(parameter: Parameter, front: bool) -> str:
     """The Python type of a parameter. A number stands for a tensor everywhere but in front."""
     base = TYPES.get(parameter.base, "Any")
     if parameter.is_list:
         base = f"Sequence[{base}]" if base != "Int" else "Int | Sequence[Int]"
-    elif base == "Tensor" and parameter.name != "self":
+    elif base == "Tensor" and not front:
         base = "Tensor | Number"
     return f"{base} | None" if parameter.optional else base
 
 
-def parameter_text(parameter: Parameter) -> str:
+def parameter_text(parameter: Parameter, front: bool) -> str:
     name = parameter.name + "_" if keyword.iskeyword(parameter.name) else parameter.name
-    text = f"{name}: {annotation(parameter)}"
+    text = f"{name}: {annotation(parameter, front)}"
     if parameter.default is None:
         return text
     plain = re.fullmatch(r"None|True|False|-?\d+(\.\d+)?(e-?\d+)?", parameter.default)
@@ -118,7 +118,7 @@ def definition(signature: Signature, name: str, form: str, spread: bool = False)
             parts.append(f"*{parameter.name}: Int")
             stars = True
         else:
-            parts.append(parameter_text(parameter))
+            parts.append(parameter_text(parameter, front=parameter is signature.parameters[0]))
     if form == "out":
         out = "Tensor | None" if len(signature.returns) < 2 else "Sequence[Tensor] | None"
         parts += ([] if stars else ["*"]) + [f"out: {out} = None"]
@@ -157,6 +157,9 @@ def overloads(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
+CLASS_METHODS = (classmethod, types.ClassMethodDescriptorType)
+
+
 def is_tensor(value: Any) -> bool:
     return type(value).__name__ == TENSOR
 
@@ -178,10 +181,11 @@ def looked_at(name: str, value: Any, example: Any = None) -> str:
             ]
             text = str(inspect.Signature(parameters)).replace("=Ellipsis", "=...")
         except (ValueError, TypeError):
-            is_method = example is not None and not isinstance(value, (staticmethod, classmethod))
-            text = f"({'self, ' if is_method else ''}*args: Any, **kwargs: Any)"
-        static = "@staticmethod\n{0}" if isinstance(value, staticmethod) else ""
-        return f"{static}def {name}{text} -> {result}: ..."
+            first = "cls, " if isinstance(value, CLASS_METHODS) else "self, " if example is not None else ""
+            text = f"({'' if isinstance(value, staticmethod) else first}*args: Any, **kwargs: Any)"
+        decorator = "@staticmethod\n{0}" if isinstance(value, staticmethod) else ""
+        decorator = "@classmethod\n{0}" if isinstance(value, CLASS_METHODS) else decorator
+        return f"{decorator}def {name}{text} -> {result}: ..."
     return f"{name}: {PYTHON_TYPES.get(type(value).__name__, 'Any')}"
 
 
@@ -203,6 +207,7 @@ def class_lines(name: str, cls: type, known: dict[str, list[str]]) -> Iterator[s
     inherited = {key for base in cls.__bases__ if base is not object for key in dir(base)}
     members = {key: value for key, value in vars(cls).items() if key not in HIDDEN | inherited}
     example = _core.tensor([[1.0]]) if name == TENSOR else ()
+    known = known | ({key: [line] for key, line in TENSOR_SLOTS.items()} if name == TENSOR else {})
     if not members and not known:
         yield INDENT + "..."
     for key in sorted(set(members) | set(known)):
