@@ -94,7 +94,7 @@ def test_other_errors_have_the_scripts_traceback(tmp_path: pathlib.Path) -> None
         "import torch\nclass Net(torch.nn.Module):\n"
         "    def forward(self, x): return self.fc(x)\nNet()(torch.ones(1))\n",
     )
-    assert "has no attribute 'fc'" in bulssi_command("run", path).stderr.splitlines()[-1]
+    assert "AttributeError: 'Net' object has no attribute 'fc'" in bulssi_command("run", path).stderr
     path = script(tmp_path, "import torch\ntry:\n    torch.onez\nexcept AttributeError:\n    print('caught')\n")
     assert bulssi_command("run", path).stdout == "caught\n"
     path = script(tmp_path, "x = (\n")
