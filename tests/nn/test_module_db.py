@@ -26,15 +26,16 @@ def samples(info: Any, dtype: Any, training: bool) -> list[Any]:
     return info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True, training=training)
 
 
-def build(info: Any, sample: Any, dtype: Any = torch.float32) -> tuple[Any, Any]:
+def build(info: Any, sample: Any, dtype: Any = None) -> tuple[Any, Any]:
     """The same layer in both libraries, made from the same seed."""
     args, kwargs = sample.constructor_input.args, sample.constructor_input.kwargs
     ours_class = getattr(bulssi.nn, info.module_cls.__name__)
     seeded(0)
-    theirs = info.module_cls(*args, **kwargs).to(dtype)
+    theirs = info.module_cls(*args, **kwargs)
     our_args, our_kwargs = to_bulssi(args), to_bulssi(kwargs)
     seeded(0)
-    return ours_class(*our_args, **our_kwargs).to(to_bulssi(dtype)), theirs
+    ours = ours_class(*our_args, **our_kwargs)
+    return (ours, theirs) if dtype is None else (ours.to(to_bulssi(dtype)), theirs.to(dtype))
 
 
 def call(module: Any, inputs: Any) -> Any:

@@ -248,20 +248,29 @@ def nll_loss(
     """
     reduction = _reduction.resolve(reduction, size_average, reduce)
     _check_nll_shapes(input, target)
-    if target.dtype not in (bulssi.int64, bulssi.uint8):
-        raise RuntimeError(
-            f"expected target dtype to be Long or Byte, but got {_scalar_name(target)}\n"
-            "Targets are class numbers: convert them with target.long()."
-        )
-    dim = _class_dim(input)
-    _check_class_weight(weight, input.shape[dim])
-    if weight is not None and weight.dtype != input.dtype:
-        raise RuntimeError(f"expected scalar type {_scalar_name(input)} but found {_scalar_name(weight)}\n(weight)")
-    target = target.long().reshape(()) if input.dim() == 1 else target.long()
+    return _nll(input, target, weight, ignore_index, reduction)
+
+
+def _nll(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> Tensor:
+    """:func:`nll_loss` when the shapes have been checked."""
+    if target.dtype != bulssi.int64:
+        if target.dtype != bulssi.uint8:
+            raise RuntimeError(
+                f"expected target dtype to be Long or Byte, but got {_scalar_name(target)}\n"
+                "Targets are class numbers: convert them with target.long()."
+            )
+        target = target.long()
+    dim = _class_dim(logp)
+    if weight is not None:
+        _check_class_weight(weight, logp.shape[dim])
+        if weight.dtype != logp.dtype:
+            raise RuntimeError(f"expected scalar type {_scalar_name(logp)} but found {_scalar_name(weight)}\n(weight)")
+    if dim == 0:
+        target = target.reshape(())
     ignored = target == ignore_index
     masked = bool(ignored.any())
     index = target.masked_fill(ignored, 0) if masked else target
-    loss = -_pick(input, index, dim)
+    loss = -_pick(logp, index, dim)
     if weight is None and not masked:
         return _reduction.apply(loss, reduction)
     factor = bulssi.ones_like(loss) if weight is None else weight[index]
@@ -304,7 +313,7 @@ def cross_entropy(
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
     _check_nll_shapes(input, target)
     logp = input.log_softmax(dim)
-    loss = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
+    loss = _nll(logp, target, weight, ignore_index, reduction)
     if label_smoothing == 0:
         return loss
     even = -(logp if weight is None else logp * weight.reshape(-1, *(1,) * (input.dim() - 1 - dim))).sum(dim)
