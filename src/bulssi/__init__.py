@@ -29,6 +29,8 @@ _LAZY = {
     "get_printoptions": "_printing",
     "set_printoptions": "_printing",
 }
+for _name in _LAZY:  # the core has namespaces of operations under some of these names (nn)
+    globals().pop(_name, None)
 
 
 def __getattr__(name: str) -> Any:
