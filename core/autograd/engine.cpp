@@ -95,7 +95,7 @@ void Run::count_consumers() {
 }
 
 // With `inputs` given, only nodes on a way to one of them need to run. Edges lead from newer to older nodes except to
-// leaves, so one pass over the nodes from old to new decides.
+// leaves, so that one pass over the nodes from old to new mostly decides.
 void Run::mark_wanted() {
   for (Node* node : reached_) node->wanted = false;
   for (const Capture& c : captures_) {
@@ -106,11 +106,16 @@ void Run::mark_wanted() {
     const bool la = a->is_accumulate(), lb = b->is_accumulate();
     return la != lb ? la : a->sequence < b->sequence;
   });
-  for (Node* node : order) {
-    for (const Edge& edge : node->edges) {
-      if (edge && edge.node->wanted) {
-        node->wanted = true;
-        break;
+  // A view's node that was made anew may be newer than its first consumer: go on until nothing changes.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (Node* node : order) {
+      if (node->wanted) continue;
+      for (const Edge& edge : node->edges) {
+        if (edge && edge.node->wanted) {
+          node->wanted = changed = true;
+          break;
+        }
       }
     }
   }

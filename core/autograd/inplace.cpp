@@ -23,6 +23,7 @@ class ScatterView final : public Node {
  public:
   ScatterView(const Layout& base, const Layout& view) : base_(base), view_(view) {}
   std::string name() const override { return "CopySlices"; }
+  void drop_saved() override { released = true; }  // its part of the graph is gone: one backward only, as PyTorch
   void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
     if (!grads[0]) return;
     Tensor whole = in_layout(grads[0], base_);
@@ -122,11 +123,11 @@ void check_inplace(const Tensor& t, const char* op) {
     const Autograd& a = *t->autograd;
     if (t->is_view && a.base) {
       check_can_follow(t, false);
-      check(!requires_grad(t) || !is_leaf(a.base), "a view of a leaf Variable that requires grad is being used in an "
+      check(!requires_grad(t) || (a.base->autograd && a.base->autograd->node), "a view of a leaf Variable that requires grad is being used in an "
             "in-place operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, clone() "
             "the leaf first, or change it under torch.no_grad().");
     }
-    check(!requires_grad(t) || !is_leaf(t), "a leaf Variable that requires grad is being used in an in-place "
+    check(!requires_grad(t) || a.node, "a leaf Variable that requires grad is being used in an in-place "
           "operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
           "torch.no_grad().");
   }

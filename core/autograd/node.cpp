@@ -152,14 +152,16 @@ void set_producer(const Tensor& t, Ref<Node> node, uint32_t result_index) {
 }
 
 void set_requires_grad(const Tensor& t, bool value) {
-  check(is_leaf(t) || value, "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+  // As it stands: a view of changed memory is not brought up to date for this.
+  const bool leaf = !(t->autograd && t->autograd->node);
+  check(leaf || value, "you can only change requires_grad flags of leaf variables. If you want to use a computed "
         "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
   check(!value || is_differentiable(t.dtype()),
         "only Tensors of floating point and complex dtype can require gradients (this one is ", t.dtype(), ")");
   check(!value || !t->inference || grad_state.inference,
         "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
   if (!value && !t->autograd) return;
-  if (!is_leaf(t)) return;
+  if (!leaf) return;
   autograd_of(t).requires_grad = value;
   t->needs_grad = value;
 }

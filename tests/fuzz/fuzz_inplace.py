@@ -84,7 +84,7 @@ class Runner:
 
 def first_sentence(message: str) -> str:
     """The part of a message that users search for: the first sentence of its first line."""
-    line = message.split("\n")[0] if message else ""
+    line = message.split("\n")[0].replace("torch::autograd::", "") if message else ""
     line = re.split(r"(?<=[a-z\])])\. |(?<=instead)\.|; ?(?=expected)", line)[0]
     return line.rstrip(".")
 
