@@ -104,7 +104,7 @@ def returned(signature: Signature) -> str:
 def definition(signature: Signature, name: str, form: str, spread: bool = False) -> str:
     """`def` line of one operation as a `function`, `method`, `inplace` method, or function with `out`.
 
-    With `spread`, the last positional argument, a list of integers, is given as one argument each: `x.view(2, 3)`.
+    With `spread`, the last positional argument, a list, is given as one argument each: `x.view(2, 3)`.
     """
     parts, stars = [], False
     positional = [parameter for parameter in signature.parameters if not parameter.keyword_only]
@@ -115,7 +115,7 @@ def definition(signature: Signature, name: str, form: str, spread: bool = False)
         if form in ("method", "inplace") and parameter.name == "self":
             parts.append("self")
         elif spread and parameter is positional[-1]:
-            parts.append(f"*{parameter.name}: Int")
+            parts.append(f"*{parameter.name}: {TYPES[parameter.base]}")
             stars = True
         else:
             parts.append(parameter_text(parameter, front=parameter is signature.parameters[0]))
@@ -129,7 +129,7 @@ def definition(signature: Signature, name: str, form: str, spread: bool = False)
 def definitions(signature: Signature, name: str, form: str) -> list[str]:
     positional = [parameter for parameter in signature.parameters if not parameter.keyword_only]
     own = positional[1:] if form in ("method", "inplace") else positional
-    spreads = len(own) == 1 and own[0].is_list and own[0].base == "int"
+    spreads = len(own) == 1 and own[0].is_list and own[0].base in ("int", "Tensor")
     return [definition(signature, name, form, spread) for spread in ([False, True] if spreads else [False])]
 
 
@@ -208,7 +208,9 @@ def class_lines(name: str, cls: type, known: dict[str, list[str]]) -> Iterator[s
     members = {key: value for key, value in vars(cls).items() if key not in HIDDEN | inherited}
     example = _core.tensor([[1.0]]) if name == TENSOR else ()
     known = known | ({key: [line] for key, line in TENSOR_SLOTS.items()} if name == TENSOR else {})
-    if not members and not known:
+    if all(base is object for base in cls.__bases__):
+        yield INDENT + "def __init__(self, *args: Any, **kwargs: Any) -> None: ..."
+    elif not members and not known:
         yield INDENT + "..."
     for key in sorted(set(members) | set(known)):
         lines = overloads(known[key]) if key in known else [looked_at(key, members[key], example)]

@@ -74,7 +74,7 @@ def set_printoptions(
     from numbers import Real  # also NumPy's numbers
 
     for name, value in chosen.items():
-        if not isinstance(value, Real) or value < 0 or (name != "threshold" and int(value) != value):
+        if not isinstance(value, Real) or value < 0 or (name != "threshold" and float(value) % 1 != 0):
             raise ValueError(f"set_printoptions: {name} = {value!r}, expected a number >= 0")
     for name, value in chosen.items():
         setattr(PRINT_OPTS, name, value)

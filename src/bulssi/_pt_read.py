@@ -130,10 +130,11 @@ def _rebuild_from_type(function: Any, cls: Any, args: Any, state: Any) -> Any:
 
 def _set_attributes(obj: Any, state: Any) -> None:
     """Sets what a pickle keeps of an object's attributes: a dict, or (dict, dict of slots)."""
-    slots = None
+    slots: Any = None
     if isinstance(state, tuple) and len(state) == 2:
         state, slots = state
-    for part in (state, slots):
+    parts: tuple[Any, ...] = (state, slots)
+    for part in parts:
         if part is None:
             continue
         _expect(isinstance(part, dict) and all(isinstance(k, str) for k in part), "gives an object no proper state")
@@ -287,7 +288,8 @@ class _Loader:
         if isinstance(cls, _Function):
             return cls.call(*args)
         if isinstance(cls, type) and self._is_users(cls):
-            return cls.__new__(cls, *args, **kwargs)
+            make: Any = cls.__new__
+            return make(cls, *args, **kwargs)
         if isinstance(cls, type) and issubclass(cls, bulssi.nn.Module) and not args and not kwargs:
             return cls.__new__(cls)
         if isinstance(cls, type) and cls is bulssi.nn.Parameter:
@@ -318,7 +320,8 @@ class _Loader:
         _expect(
             isinstance(saved, tuple) and len(saved) >= 5 and saved[0] == "storage", f"has an unknown id {saved!r:.99}"
         )
-        kind, key, location, numel = saved[1:5]
+        named: Any = saved
+        kind, key, location, numel = named[1:5]
         _expect(isinstance(kind, _StorageType) and isinstance(key, str), "has a storage without a type or number")
         _expect(type(numel) is int and numel >= 0 and isinstance(location, str), "has a storage without a length")
         storage = self.storages.get(key)
@@ -348,7 +351,7 @@ def _module_class(module: str, name: str) -> Any:
 def _placed(flat: Tensor, location: str, map_location: Any) -> Tensor:
     """The storage on the device that map_location makes of its saved location."""
     if callable(map_location):
-        result = map_location(flat, location)
+        result: Any = map_location(flat, location)
         if result is not None:
             return result
         target = location
@@ -531,7 +534,9 @@ def _load_legacy(file: IO[bytes], options: Options) -> Any:
             raise UnpicklingError("Invalid magic number; corrupt file? It is neither a zip archive nor an old .pt file")
     for key in parts[4] if isinstance(parts[4], list) else ():
         flat = storages.get(key)
-        _expect(flat is not None and position + 8 <= len(data), "of the old format ends early")
+        if flat is None:
+            raise UnpicklingError(f"the file of the old format has elements for an unknown storage {key!r}")
+        _expect(position + 8 <= len(data), "of the old format ends early")
         (count,) = struct.unpack_from("<q", data, position)
         size = count * flat.element_size()
         _expect(count == flat.numel() and position + 8 + size <= len(data), "of the old format ends early")

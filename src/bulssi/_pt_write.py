@@ -130,11 +130,11 @@ class _Pickler(pickle._Pickler):
         if isinstance(obj, _TensorRecord):
             self.records.append(obj)
             self.parts.append(obj)
-        elif type(obj) is bulssi.Tensor and not getattr(obj, "__dict__", None) and id(obj) not in self.memo:
+        elif type(obj) is bulssi.Tensor and not getattr(obj, "__dict__", None) and id(obj) not in self.memo:  # pyright: ignore
             self.save(_TensorRecord(obj))
-            self.memoize(obj)
+            self.memoize(obj)  # pyright: ignore
         else:
-            super().save(obj, save_persistent_id)
+            super().save(obj, save_persistent_id)  # pyright: ignore
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, _Name):
@@ -172,7 +172,7 @@ class _Pickler(pickle._Pickler):
                 return
             module = "torch" + module[len("bulssi") :]
         self.write(f"c{module}\n{name}\n".encode())  # pyright: ignore
-        self.memoize(obj)
+        self.memoize(obj)  # pyright: ignore
 
 
 def _lay_out(records: list[_TensorRecord]) -> list[Tensor]:

@@ -74,7 +74,7 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         if min(self.stride(), default=0) < 0 or self.numel() == 0:
             made = self.detach().clone()
         else:
-            key = ("storage", self._storage_ptr(), size)
+            key: Any = ("storage", self._storage_ptr(), size)
             if key not in memo:
                 whole = self.detach().as_strided((self._storage_bytes() // size,), (1,), 0)
                 memo[key] = whole.clone(), whole  # the original is kept alive: its address is the key

@@ -133,7 +133,7 @@ def _compare_tensors(
     from bulssi import isclose, promote_types
 
     rtol, atol = tolerances
-    attributes = [("shape", actual.shape, expected.shape)]
+    attributes: list[tuple[str, Any, Any]] = [("shape", actual.shape, expected.shape)]
     if rules.checks["stride"]:
         attributes.append(("stride()", actual.stride(), expected.stride()))
     if rules.checks["device"]:

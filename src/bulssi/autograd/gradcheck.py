@@ -126,7 +126,7 @@ def _backward(
     from bulssi import zeros_like
     from bulssi.autograd import grad
 
-    found = grad(output, inputs, vector, retain_graph=True, allow_unused=True)
+    found: Any = grad(output, inputs, vector, retain_graph=True, allow_unused=True)
     made = []
     for number, (gradient, x) in enumerate(zip(found, inputs, strict=True)):
         if gradient is None:

@@ -192,7 +192,7 @@ def _closest(name: str, candidates: Sequence[str]) -> list[str]:
 
 
 def _missing_module(error: BaseException) -> tuple[str, list[str]] | None:
-    if not isinstance(error, ModuleNotFoundError) or not (error.name or "").startswith("torch."):
+    if not isinstance(error, ModuleNotFoundError) or error.name is None or not error.name.startswith("torch."):
         return None
     import pkgutil
 

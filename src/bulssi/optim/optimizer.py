@@ -7,7 +7,7 @@ import warnings
 from collections import OrderedDict, defaultdict
 from copy import deepcopy
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import bulssi
 from bulssi.optim import _fused
@@ -152,7 +152,7 @@ class Optimizer:
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
-            self.add_param_group(group)
+            self.add_param_group(cast(Any, group))
 
     def _make_ready(self) -> None:
         """Gives the instance its hook tables and its class's step() the calls of hooks."""
@@ -161,8 +161,9 @@ class Optimizer:
                 self.__dict__.setdefault(table, OrderedDict())
         cls = type(self)
         if not getattr(cls.step, "hooked", False):
-            cls.step = self.profile_hook_step(cls.step)
-            cls.step.hooked = True
+            step: Any = self.profile_hook_step(cls.step)
+            step.hooked = True
+            cls.step = step
 
     @staticmethod
     def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _IMPOSSIBLE = -1e30  # stands for log 0: it survives additions, and no gradient through it is nan
 
 
-def _padded_targets(targets: Tensor, lengths: list[int], device: object) -> Tensor:
+def _padded_targets(targets: Tensor, lengths: list[int], device: Any) -> Tensor:
     """Targets given one after the other, as rows of equal length."""
     rows = bulssi.zeros((len(lengths), max(lengths, default=0)), dtype=bulssi.int64, device=device)
     start = 0

@@ -35,7 +35,8 @@ def _broadcast(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         "to incorrect results due to broadcasting. Please ensure they have the same size.",
         stacklevel=3,
     )
-    return tuple(bulssi.broadcast_tensors(input, target))
+    input, target = bulssi.broadcast_tensors(input, target)
+    return input, target
 
 
 def _weighted(loss: Tensor, input: Tensor, weight: Tensor | None, reduction: str, by_weight: bool) -> Tensor:

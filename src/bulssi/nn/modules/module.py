@@ -463,7 +463,8 @@ class Module(StateDictMixin):
             raise TypeError(
                 f"cannot assign '{typename(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)"
             )
-        persistent = value.persistent if isinstance(value, Buffer) else name not in self._non_persistent_buffers_set
+        known = name not in self._non_persistent_buffers_set
+        persistent = getattr(value, "persistent", known) if isinstance(value, Buffer) else known
         if persistent:  # a subclass may override register_buffer without that argument
             self.register_buffer(name, value)
         else:

@@ -56,7 +56,8 @@ class PackedSequence(_PackedFields):
         if batch_sizes is None:
             if not (isinstance(data, (list, tuple)) and len(data) == 2):
                 raise AssertionError("Expected data to be a list or tuple of length 2")
-            data, batch_sizes = data
+            pair: Any = data
+            data, batch_sizes = pair
         elif batch_sizes.device.type != "cpu":
             raise ValueError("batch_sizes should always be on CPU. Make a PackedSequence by pack_padded_sequence.")
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)

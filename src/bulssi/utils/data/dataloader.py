@@ -414,8 +414,9 @@ class _LocalIterator(_Iterator):
         super()._go_on(loader, resume)
         if self._fetcher is None and isinstance(loader.dataset, IterableDataset):
             self._make(loader)
+            fetcher: Any = self._fetcher
             for index in itertools.islice(loader._index_sampler, self._num_yielded):
-                self._fetcher.fetch(index)
+                fetcher.fetch(index)
 
     def _next_data(self) -> Any:
         return self._fetcher.fetch(next(self._indices))

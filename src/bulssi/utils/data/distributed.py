@@ -40,8 +40,8 @@ class DistributedSampler(Sampler[int]):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        num_replicas = _distributed().get_world_size() if num_replicas is None else num_replicas
-        rank = _distributed().get_rank() if rank is None else rank
+        num_replicas = int(_distributed().get_world_size()) if num_replicas is None else num_replicas
+        rank = int(_distributed().get_rank()) if rank is None else rank
         if rank >= num_replicas or rank < 0:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
         self.dataset = dataset
