@@ -201,6 +201,7 @@ PyMethodDef tensor_methods[] = {
     {}};
 
 PyGetSetDef tensor_properties[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, "The attributes that the program has set.", nullptr},
     BULSSI_GET("shape", size_object(t.shape())),
     BULSSI_GET("ndim", PyLong_FromLong(t.dims())),
     BULSSI_GET("dtype", (Py_INCREF(dtype_object(t.dtype())), dtype_object(t.dtype()))),

@@ -8,6 +8,7 @@ gaps (a column, every second row) is written without them.
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import sys
 import zipfile
@@ -167,10 +168,10 @@ class _Pickler(pickle._Pickler):
         else:
             module = getattr(obj, "__module__", None) or ""
             name = name or getattr(obj, "__qualname__", None)
-            if not (module + ".").startswith("bulssi."):
+            if not (module + ".").startswith(("bulssi.", "torch.")):  # the core's types say they are torch's
                 super().save_global(obj, name)  # pyright: ignore
                 return
-            module = "torch" + module[len("bulssi") :]
+            module = re.sub("^bulssi", "torch", module)
         self.write(f"c{module}\n{name}\n".encode())  # pyright: ignore
         self.memoize(obj)  # pyright: ignore
 
