@@ -50,6 +50,7 @@ struct Info {
   const char* on_bool = nullptr;    // the operation that stands in when all arguments are bool
   const char* aliases = "";         // other names, separated by spaces
   bool divides = false;             // argument 1 is a divisor: for integers it must not hold a zero
+  int numbers = 0;                  // Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere
   bool condition = false;           // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
 };
 

@@ -61,10 +61,23 @@ Tensor run_inplace(const Operation& op, Value* v) {
     GradMode mode(record);
     check_inplace(self, op.name.c_str());
   }
-  if (record) v[0].tensor = snapshot(self);
+  if (record && op.traits.kind == OpKind::view) {
+    Tensor same = alias(self);
+    const Edge edge = edge_to(self);
+    set_producer(same, edge.node, edge.index);
+    v[0].tensor = same;
+  } else if (record) {
+    v[0].tensor = snapshot(self);
+  }
   Outcome result = op.call(v);
   v[0].tensor = self;
   const Tensor& made = result.tensor;
+  if (op.traits.kind == OpKind::view) {  // transpose_ and the like change the layout, not the elements
+    const Ref<Node> node = record ? producer(made) : Ref<Node>();
+    set_layout(self, made.layout());
+    changed_inplace(self, node, op.name.c_str());
+    return self;
+  }
   check(made.shape() == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
         Ints(made.shape()));
   check(category(made.dtype()) <= category(self.dtype()), "result type ", legacy_name(made.dtype()),
@@ -87,6 +100,14 @@ Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
           "requires grad.");
   }
   GradMode off(false);
+  for (const Tensor& to : out) {
+    for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
+      if (v[i].tensor) check_no_partial_overlap(to, v[i].tensor);
+      for (const Tensor& t : v[i].tensors) {
+        if (t) check_no_partial_overlap(to, t);
+      }
+    }
+  }
   Outcome result = op.call(v);
   if (result.kind == Outcome::Kind::tensor) result.tensors = {result.tensor};
   check(result.tensors.size() == out.size(), ErrorKind::type, op.name, "(): expected ", result.tensors.size(),

@@ -55,6 +55,7 @@ struct Traits {
   const char* module = nullptr;  // home other than the top level
   const char* aliases = "";
   const char* dtypes = "all";
+  bool variadic = false;         // f(a, b, c) for f([a, b, c])
 };
 
 using Call = Outcome (*)(Value* arguments);

@@ -96,7 +96,7 @@ struct GeluTanh {
     return x * 0.5 * (vecmath::tanh((x + x * x * x * 0.044715) * 0.79788456080286536) + 1.0);
   }
   static constexpr auto dx(auto g, auto x, auto) {
-    return g * ((tanh((x + x * x * x * 0.044715) * 0.79788456080286536) + 1.0) * 0.5 + x * 0.5 * (1.0 - square(tanh((x + x * x * x * 0.044715) * 0.79788456080286536))) * ((x * x * 0.134145 + 1.0) * 0.79788456080286536));
+    return g * ((tanh((x + x * x * x * 0.044715) * 0.79788456080286536) + 1.0) * 0.5 + x * 0.5 * (1.0 - Fn<Square>{}(tanh((x + x * x * x * 0.044715) * 0.79788456080286536))) * ((x * x * 0.134145 + 1.0) * 0.79788456080286536));
   }
 };
 OP(GeluTanh, gelu_tanh)
@@ -115,7 +115,7 @@ struct Mish {
                              .forms = {.method = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x) { return x * vecmath::tanh(vecmath::softplus(x)); }
   static constexpr auto dx(auto g, auto x, auto) {
-    return g * (tanh(Fn<SoftplusPlain>{}(x)) + x * sigmoid(x) * (1.0 - square(tanh(Fn<SoftplusPlain>{}(x)))));
+    return g * (tanh(Fn<SoftplusPlain>{}(x)) + x * sigmoid(x) * (1.0 - Fn<Square>{}(tanh(Fn<SoftplusPlain>{}(x)))));
   }
 };
 OP(Mish, mish)

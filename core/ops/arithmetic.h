@@ -12,7 +12,7 @@ struct Log;
 
 struct AddScaled {
   static constexpr Info info{.name = "add", .dtypes = arithmetic, .doc = "self + alpha * other.",
-                             .signature = "(Tensor self, Tensor other, *, Scalar alpha)"};
+                             .signature = "(Tensor self, Tensor other, *, Scalar alpha)", .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return x + y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto, auto alpha) { return g * alpha; }
@@ -20,7 +20,7 @@ struct AddScaled {
 OP(AddScaled, add_scaled)
 
 struct Add {
-  static constexpr Info info{.name = "add", .dtypes = arithmetic, .doc = "Sum of self and other."};
+  static constexpr Info info{.name = "add", .dtypes = arithmetic, .doc = "Sum of self and other.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x + y; }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g; }
@@ -32,7 +32,7 @@ struct SubScaled {
                              .signature = "(Tensor self, Tensor other, *, Scalar alpha)",
                              .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
                                         "or `logical_not()` operator instead.",
-                             .aliases = "subtract"};
+                             .aliases = "subtract", .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return x - y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto, auto alpha) { return -g * alpha; }
@@ -43,7 +43,7 @@ struct Sub {
   static constexpr Info info{.name = "sub", .dtypes = arithmetic, .doc = "Difference of self and other.",
                              .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
                                         "or `logical_not()` operator instead.",
-                             .aliases = "subtract"};
+                             .aliases = "subtract", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x - y; }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return -g; }
@@ -55,7 +55,7 @@ struct RsubScaled {
                              .signature = "(Tensor self, Tensor other, *, Scalar alpha)",
                              .forms = {.method = false, .inplace = false, .out = false},
                              .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
-                                        "or `logical_not()` operator instead."};
+                                        "or `logical_not()` operator instead.", .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return y - x * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto alpha) { return -g * alpha; }
   static constexpr auto dy(auto g, auto, auto, auto, auto) { return g; }
@@ -66,7 +66,7 @@ struct Rsub {
   static constexpr Info info{.name = "rsub", .dtypes = arithmetic, .doc = "Difference of other and self.",
                              .forms = {.method = false, .inplace = false, .out = false},
                              .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
-                                        "or `logical_not()` operator instead."};
+                                        "or `logical_not()` operator instead.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return y - x; }
   static constexpr auto dx(auto g, auto, auto, auto) { return -g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g; }
@@ -75,7 +75,7 @@ OP(Rsub, rsub)
 
 struct Mul {
   static constexpr Info info{.name = "mul", .dtypes = arithmetic, .doc = "Product of self and other.",
-                             .aliases = "multiply"};
+                             .aliases = "multiply", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x * y; }
   static constexpr auto dx(auto g, auto, auto y, auto) { return g * y; }
   static constexpr auto dy(auto g, auto x, auto, auto) { return g * x; }
@@ -84,7 +84,7 @@ OP(Mul, mul)
 
 struct Div {
   static constexpr Info info{.name = "div", .domain = {0.5, 3}, .doc = "Quotient of self and other.",
-                             .aliases = "divide true_divide"};
+                             .aliases = "divide true_divide", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x / y; }
   static constexpr auto dx(auto g, auto, auto y, auto) { return g / y; }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * ((x / y) / y); }
@@ -93,7 +93,7 @@ OP(Div, div)
 
 struct FloorDivide {
   static constexpr Info info{.name = "floor_divide", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Quotient rounded down.", .divides = true};
+                             .doc = "Quotient rounded down.", .divides = true, .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::floor_divide(x, y); }
 };
 OP(FloorDivide, floor_divide)
@@ -102,7 +102,7 @@ struct DivTrunc {
   static constexpr Info info{.name = "div_trunc", .dtypes = arithmetic, .domain = {0.5, 3},
                              .doc = "Quotient rounded towards zero.", .node = "DivBackward1",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false},
-                             .divides = true};
+                             .divides = true, .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::trunc(x / y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g * 0.0; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
@@ -113,7 +113,7 @@ struct DivFloor {
   static constexpr Info info{.name = "div_floor", .dtypes = arithmetic, .domain = {0.5, 3},
                              .doc = "Quotient rounded down, differentiable (zero).", .node = "DivBackward1",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false},
-                             .divides = true};
+                             .divides = true, .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::floor_divide(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g * 0.0; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
@@ -122,7 +122,7 @@ OP(DivFloor, div_floor)
 
 struct Remainder {
   static constexpr Info info{.name = "remainder", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Remainder of division with the sign of other (Python's %).", .divides = true};
+                             .doc = "Remainder of division with the sign of other (Python's %).", .divides = true, .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::remainder(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * Fn<Floor>{}(x / y); }
@@ -131,7 +131,7 @@ OP(Remainder, remainder)
 
 struct Fmod {
   static constexpr Info info{.name = "fmod", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Remainder of division with the sign of self (C's fmod).", .divides = true};
+                             .doc = "Remainder of division with the sign of self (C's fmod).", .divides = true, .numbers = 1};
   static constexpr auto value(auto x, auto y) { return vecmath::fmod(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * Fn<Trunc>{}(x / y); }
@@ -177,11 +177,12 @@ struct Reciprocal {
 OP(Reciprocal, reciprocal)
 
 struct Square {
-  static constexpr Info info{.name = "square", .dtypes = arithmetic, .doc = "self * self.", .node = "PowBackward0"};
+  static constexpr Info info{.name = "square_", .dtypes = arithmetic, .doc = "self * self.", .node = "PowBackward0",
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) { return x * x; }
   static constexpr auto dx(auto g, auto x, auto) { return g * x * 2.0; }
 };
-OP(Square, square)
+OP(Square, square_)
 
 struct Cube {
   static constexpr Info info{.name = "cube", .dtypes = arithmetic, .doc = "self * self * self.",
@@ -345,7 +346,7 @@ struct Addcdiv {
 OP(Addcdiv, addcdiv)
 
 struct Copysign {
-  static constexpr Info info{.name = "copysign", .doc = "Magnitude of self, sign of other."};
+  static constexpr Info info{.name = "copysign", .doc = "Magnitude of self, sign of other.", .numbers = 1};
   static constexpr auto value(auto x, auto y) { return vecmath::copysign(x, y); }
   static constexpr auto dx(auto g, auto x, auto, auto r) { return select(x == 0.0, 0.0, g * (r / x)); }
   static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
@@ -356,6 +357,8 @@ struct Nextafter {
   static constexpr Info info{.name = "nextafter", .dtypes = only_floating,
                              .doc = "The next number after self towards other."};
   static constexpr auto value(auto x, auto y) { return vecmath::nextafter(x, y); }
+  static constexpr auto dx(auto g, auto, auto, auto) { return g; }
+  static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
 };
 OP(Nextafter, nextafter)
 
@@ -415,7 +418,7 @@ OP(Trunc, trunc)
 struct Round {
   static constexpr Info info{.name = "round", .dtypes = arithmetic,
                              .doc = "Rounded to the nearest integer, ties to even.",
-                             .no_bool = "\"round_cpu\" not implemented for 'Bool'", .aliases = "special.round"};
+                             .no_bool = "\"round_cpu\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::rint(x); }
   static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
 };
@@ -444,19 +447,19 @@ struct NanToNum {
 OP(NanToNum, nan_to_num_)
 
 struct BitwiseAnd {
-  static constexpr Info info{.name = "bitwise_and", .dtypes = bitwise, .doc = "Bits that both have."};
+  static constexpr Info info{.name = "bitwise_and", .dtypes = bitwise, .doc = "Bits that both have.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x & y; }
 };
 OP(BitwiseAnd, bitwise_and)
 
 struct BitwiseOr {
-  static constexpr Info info{.name = "bitwise_or", .dtypes = bitwise, .doc = "Bits that either has."};
+  static constexpr Info info{.name = "bitwise_or", .dtypes = bitwise, .doc = "Bits that either has.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x | y; }
 };
 OP(BitwiseOr, bitwise_or)
 
 struct BitwiseXor {
-  static constexpr Info info{.name = "bitwise_xor", .dtypes = bitwise, .doc = "Bits that exactly one has."};
+  static constexpr Info info{.name = "bitwise_xor", .dtypes = bitwise, .doc = "Bits that exactly one has.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x ^ y; }
 };
 OP(BitwiseXor, bitwise_xor)
@@ -469,14 +472,14 @@ struct BitwiseNot {
 OP(BitwiseNot, bitwise_not)
 
 struct ShiftLeft {
-  static constexpr Info info{.name = "bitwise_left_shift", .dtypes = Dtypes::integers, .doc = "self * 2^other."};
+  static constexpr Info info{.name = "bitwise_left_shift", .dtypes = Dtypes::integers, .doc = "self * 2^other.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x << y; }
 };
 OP(ShiftLeft, bitwise_left_shift)
 
 struct ShiftRight {
   static constexpr Info info{.name = "bitwise_right_shift", .dtypes = Dtypes::integers,
-                             .doc = "self / 2^other, rounded down."};
+                             .doc = "self / 2^other, rounded down.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x >> y; }
 };
 OP(ShiftRight, bitwise_right_shift)
@@ -485,7 +488,7 @@ struct Where {
   static constexpr Info info{.name = "where", .dtypes = arithmetic,
                              .doc = "self where condition holds, other elsewhere.",
                              .signature = "(Tensor condition, Tensor self, Tensor other)",
-                             .forms = {.method = false, .inplace = false}, .condition = true};
+                             .forms = {.method = false, .inplace = false}, .numbers = 2, .condition = true};
   static constexpr auto value(auto x, auto y, auto z) { return select(x, y, z); }
   static constexpr auto dy(auto g, auto x, auto, auto, auto) { return select(x, g, 0.0); }
   static constexpr auto dz(auto g, auto x, auto, auto, auto) { return select(x, 0.0, g); }

@@ -6,42 +6,42 @@
 namespace bulssi {
 
 struct Eq {
-  static constexpr Info info{.name = "eq", .dtypes = arithmetic, .doc = "self == other.", .result = Result::boolean};
+  static constexpr Info info{.name = "eq", .dtypes = arithmetic, .doc = "self == other.", .result = Result::boolean, .numbers = 1};
   static constexpr auto value(auto x, auto y) { return x == y; }
 };
 OP(Eq, eq)
 
 struct Ne {
   static constexpr Info info{.name = "ne", .dtypes = arithmetic, .doc = "self != other.", .result = Result::boolean,
-                             .aliases = "not_equal"};
+                             .aliases = "not_equal", .numbers = 1};
   static constexpr auto value(auto x, auto y) { return x != y; }
 };
 OP(Ne, ne)
 
 struct Lt {
   static constexpr Info info{.name = "lt", .dtypes = arithmetic, .doc = "self < other.", .result = Result::boolean,
-                             .aliases = "less"};
+                             .aliases = "less", .numbers = 1};
   static constexpr auto value(auto x, auto y) { return x < y; }
 };
 OP(Lt, lt)
 
 struct Le {
   static constexpr Info info{.name = "le", .dtypes = arithmetic, .doc = "self <= other.", .result = Result::boolean,
-                             .aliases = "less_equal"};
+                             .aliases = "less_equal", .numbers = 1};
   static constexpr auto value(auto x, auto y) { return x <= y; }
 };
 OP(Le, le)
 
 struct Gt {
   static constexpr Info info{.name = "gt", .dtypes = arithmetic, .doc = "self > other.", .result = Result::boolean,
-                             .aliases = "greater"};
+                             .aliases = "greater", .numbers = 1};
   static constexpr auto value(auto x, auto y) { return x > y; }
 };
 OP(Gt, gt)
 
 struct Ge {
   static constexpr Info info{.name = "ge", .dtypes = arithmetic, .doc = "self >= other.", .result = Result::boolean,
-                             .aliases = "greater_equal"};
+                             .aliases = "greater_equal", .numbers = 1};
   static constexpr auto value(auto x, auto y) { return x >= y; }
 };
 OP(Ge, ge)

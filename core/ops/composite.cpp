@@ -16,8 +16,9 @@ Tensor pow_number(const Tensor& self, Scalar p) {
   const bool whole = !is_floating(self.dtype()) && p.integral();
   check(!(whole && p.i < 0), "Integers to negative integer powers are not allowed.");
   const double e = p.as_double();
-  if (e == 2 && (is_floating(self.dtype()) || whole) && self.dtype() != DType::boolean) return square(self);
-  if (e == 3 && (is_floating(self.dtype()) || whole) && self.dtype() != DType::boolean) return cube(self);
+  const bool direct = is_floating(self.dtype()) || (whole && self.dtype() != DType::boolean);
+  if (e == 2 && direct) return Fn<Square>{}(self);
+  if (e == 3 && direct) return Fn<Cube>{}(self);
   if (whole) {
     const Operand list[] = {self, p};
     return call_formula(formulas[index_of<PowTensor>], list, nullptr);
@@ -29,20 +30,18 @@ Tensor pow_number(const Tensor& self, Scalar p) {
 }
 Tensor pow_tensors(const Operand& a, const Operand& b) {
   const Operand list[] = {a, b};
-  const DType common = promoted_type(list);
-  if (!is_floating(common) && b.tensor && is_signed(b.tensor->dtype()) && !a.tensor) {
-    // Numbers to integer tensors: PyTorch refuses negative exponents only where they are numbers.
-  }
   return call_formula(formulas[index_of<PowTensor>], list, nullptr);
 }
-OPERATION("pow(Tensor self, Scalar exponent) -> Tensor", pow_number, "self to the power of a number.",
-          {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("pow(Tensor self, Tensor exponent) -> Tensor",
           (+[](const Tensor& a, const Tensor& b) { return pow_tensors(a, b); }), "self to the power of exponent.",
+          {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("pow(Tensor self, Scalar exponent) -> Tensor", pow_number, "self to the power of a number.",
           {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("pow(Scalar self, Tensor exponent) -> Tensor",
           (+[](Scalar a, const Tensor& b) { return pow_tensors(a, b); }), "A number to the power of exponent.",
           {.kind = OpKind::composite, .method = false, .out = true})
+OPERATION("square(Tensor self) -> Tensor", (+[](const Tensor& t) { return pow_number(t, Scalar(2)); }), "self * self.",
+          {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("float_power(Tensor self, Scalar exponent) -> Tensor",
           (+[](const Tensor& a, Scalar p) { return pow_number(cast(a, DType::f64), Scalar(p.as_double())); }),
           "The power in double precision.", {.kind = OpKind::composite, .inplace = true, .out = true})
@@ -76,7 +75,6 @@ OPERATION("div(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor",
 
 Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optional<Scalar> high) {
   check(low || high, "torch.clamp: At least one of 'min' or 'max' must not be None");
-  const Operand list[] = {self};
   // A floating bound on integers promotes.
   Tensor in = self;
   if ((low && !low->integral()) || (high && !high->integral())) {
@@ -91,7 +89,6 @@ Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optiona
     const Scalar bounds[] = {*low, *high};
     return call_formula(formulas[index_of<ClampScalars>], cast_list, bounds);
   }
-  (void)list;
   return call_formula(formulas[low ? index_of<ClampMinScalar> : index_of<ClampMaxScalar>], cast_list,
                       low ? &*low : &*high);
 }
@@ -115,7 +112,8 @@ OPERATION("round(Tensor self, *, int decimals) -> Tensor", (+[](const Tensor& t,
             if (decimals == 0) return round(t);
             return decimals > 0 ? round(t * scale) / scale : round(t / scale) * scale;
           }),
-          "Rounded to a number of decimals.", {.kind = OpKind::composite, .inplace = true, .out = true})
+          "Rounded to a number of decimals.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "special.round"})
 OPERATION("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor",
           (+[](const Tensor& t, std::optional<double> nan, std::optional<double> high, std::optional<double> low) {
             if (!is_floating(t.dtype())) return clone(t);
@@ -144,10 +142,8 @@ OPERATION("positive(Tensor self) -> Tensor", (+[](const Tensor& t) {
 Tensor polygamma(int64_t n, const Tensor& t) {
   check(n >= 0, "polygamma(n, x) does not support negative n.");
   if (n == 0) return digamma(t);
-  const Operand list[] = {is_floating(t.dtype()) ? t : cast(t, default_dtype())};
   const Tensor in = is_floating(t.dtype()) ? t : cast(t, default_dtype());
   const Operand args[] = {in};
-  (void)list;
   const Scalar order(static_cast<double>(n));
   return call_formula(formulas[index_of<Polygamma>], args, &order);
 }

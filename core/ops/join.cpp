@@ -142,7 +142,7 @@ OPERATION("block_diag(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
             }
             return cat(bands, 0);
           }),
-          "A block-diagonal matrix.", {.method = false})
+          "A block-diagonal matrix.", {.method = false, .variadic = true})
 
 Tensor repeat(const Tensor& t, Ints repeats) {
   check(repeats.size() >= size_t(t.dims()),
@@ -223,9 +223,10 @@ Tensor roll(const Tensor& t, Ints shifts, Ints dims) {
   Tensor from = t;
   Tensor out = t;
   for (size_t i = 0; i < dims.size(); ++i) {
+    check(t.dims() > 0, ErrorKind::index, "Dimension specified as ", dims[i], " but tensor has no dimensions");
     const int d = wrap_dim(dims[i], t.dims());
-    const int64_t n = t.dims() ? t.shape()[d] : 1;
-    if (n == 0 || t.dims() == 0) {
+    const int64_t n = t.shape()[d];
+    if (n == 0) {
       out = clone(from);
       continue;
     }
@@ -290,8 +291,15 @@ OPERATION("broadcast_tensors(Tensor[] tensors) -> Tensor[]", (+[](Tensors ts) {
             for (const Tensor& t : ts) out.push_back(expand(t, shape));
             return out;
           }),
-          "All broadcast to their common shape, without copying.", {.kind = OpKind::view, .method = false})
-OPERATION("_meshgrid(Tensor[] tensors, str indexing) -> Tensor[]", (+[](Tensors ts, std::string_view indexing) {
+          "All broadcast to their common shape, without copying.",
+          {.kind = OpKind::view, .method = false, .variadic = true})
+OPERATION("meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]",
+          (+[](Tensors ts, std::optional<std::string_view> wanted) {
+            if (!wanted) {
+              warn("UserWarning", "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
+                   "argument.");
+            }
+            const std::string_view indexing = wanted.value_or("ij");
             check(!ts.empty(), "meshgrid expects a non-empty TensorList");
             check(indexing == "ij" || indexing == "xy", "torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but "
                   "received: ", std::string(indexing));
@@ -314,7 +322,8 @@ OPERATION("_meshgrid(Tensor[] tensors, str indexing) -> Tensor[]", (+[](Tensors 
             if (swap) std::swap(out[0], out[1]);
             return out;
           }),
-          "Coordinate grids of vectors.", {.kind = OpKind::view, .method = false})
+          "Coordinate grids of vectors; indexing is \"ij\" (rows first) or \"xy\".",
+          {.kind = OpKind::view, .method = false, .variadic = true})
 
 }  // namespace
 }  // namespace bulssi

@@ -202,7 +202,7 @@ OP(Logaddexp2, logaddexp2)
 
 struct Xlogy {
   static constexpr Info info{.name = "xlogy", .domain = {0.1, 4}, .doc = "self * log(other), 0 where self is 0.",
-                             .aliases = "special.xlogy"};
+                             .aliases = "special.xlogy", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::xlogy(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g * select((x == 0.0) & (y <= 0.0), 0.0, log(y)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g * (x / y); }

@@ -34,9 +34,9 @@ Tensor squeeze_all(const Tensor& t) {
   }
   return make_view("SqueezeBackward0", t, layout, [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
-OPERATION("squeeze(Tensor self) -> Tensor", squeeze_all, "All dimensions of size 1 removed.", {.kind = OpKind::view})
+OPERATION("squeeze(Tensor self) -> Tensor", squeeze_all, "All dimensions of size 1 removed.", {.kind = OpKind::view, .inplace = true})
 OPERATION("squeeze(Tensor self, int[] dim) -> Tensor", squeeze_dims, "The given dimensions removed where of size 1.",
-          {.kind = OpKind::view})
+          {.kind = OpKind::view, .inplace = true})
 
 Tensor flatten(const Tensor& t, int64_t start, int64_t end) {
   const int a = wrap_dim(start, t.dims()), b = wrap_dim(end, t.dims());
@@ -77,7 +77,7 @@ OPERATION("t(Tensor self) -> Tensor", (+[](const Tensor& t) {
               return transpose(g, 0, 1);
             });
           }),
-          "A matrix transposed; vectors and numbers as they are.", {.kind = OpKind::view})
+          "A matrix transposed; vectors and numbers as they are.", {.kind = OpKind::view, .inplace = true})
 OPERATION("adjoint(Tensor self) -> Tensor", mT, "The last two dimensions swapped (and conjugated).",
           {.kind = OpKind::view})
 Tensor movedim(const Tensor& t, Ints source, Ints destination) {
@@ -394,7 +394,7 @@ std::vector<Tensor> all_at_least(Tensors ts) {
   OPERATION("atleast_" #n "d(Tensor self) -> Tensor", at_least<n>, "self with at least " #n " dimensions.",    \
             {.kind = OpKind::view, .method = false})                                                           \
   OPERATION("atleast_" #n "d(Tensor[] tensors) -> Tensor[]", all_at_least<n>,                                  \
-            "All with at least " #n " dimensions.", {.kind = OpKind::view, .method = false})
+            "All with at least " #n " dimensions.", {.kind = OpKind::view, .method = false, .variadic = true})
 BULSSI_AT_LEAST(1)
 BULSSI_AT_LEAST(2)
 BULSSI_AT_LEAST(3)

@@ -68,7 +68,7 @@ OP(Polygamma, polygamma_)
 
 struct Zeta {
   static constexpr Info info{.name = "zeta", .domain = {1.1, 4}, .doc = "Hurwitz zeta function.",
-                             .forms = {.method = false, .inplace = false, .module = "special"}};
+                             .forms = {.method = false, .inplace = false, .module = "special"}, .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::zeta(x, y); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g * (-x * Fn<Zeta>{}(x + 1.0, y)); }
 };
@@ -251,7 +251,7 @@ OP(Sinc, sinc)
 
 struct Xlog1py {
   static constexpr Info info{.name = "xlog1py", .domain = {0.1, 4}, .doc = "self * log1p(other), 0 where self is 0.",
-                             .forms = {.method = false, .inplace = false, .module = "special"}};
+                             .forms = {.method = false, .inplace = false, .module = "special"}, .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::xlog1py(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g * select((x == 0.0) & (y <= -1.0), 0.0, log1p(y)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g * (x / (y + 1.0)); }

@@ -35,7 +35,7 @@ OPERATION("as_strided(Tensor self, int[] size, int[] stride, int? storage_offset
             }
             return as_strided(self, Layout{Dims(size), Dims(stride), offset.value_or(self.layout().offset)});
           }),
-          "A view of self's memory with any size, stride and offset (in elements).", {.kind = OpKind::view})
+          "A view of self's memory with any size, stride and offset (in elements).", {.kind = OpKind::view, .inplace = true})
 
 namespace {
 
@@ -174,7 +174,7 @@ Tensor transpose(const Tensor& t, int64_t a, int64_t b) {
   });
 }
 OPERATION("transpose(Tensor self, int dim0, int dim1) -> Tensor", transpose, "Two dimensions swapped.",
-          {.kind = OpKind::view, .aliases = "swapaxes swapdims"})
+          {.kind = OpKind::view, .inplace = true, .aliases = "swapaxes swapdims"})
 
 Tensor permute(const Tensor& t, Ints dims) {
   check(dims.size() == size_t(t.dims()), "permute(sparse_coo): number of dimensions in the tensor input does not match "
@@ -196,7 +196,7 @@ Tensor unsqueeze(const Tensor& t, int64_t dim) {
   return make_view("UnsqueezeBackward0", t, t.layout().unsqueezed(d), [d](const Tensor& g) { return squeeze(g, d); });
 }
 OPERATION("unsqueeze(Tensor self, int dim) -> Tensor", unsqueeze, "A dimension of size 1 inserted at dim.",
-          {.kind = OpKind::view})
+          {.kind = OpKind::view, .inplace = true})
 
 Tensor squeeze(const Tensor& t, int64_t dim) {
   const int d = wrap_dim(dim, t.dims());
@@ -206,7 +206,7 @@ Tensor squeeze(const Tensor& t, int64_t dim) {
   });
 }
 OPERATION("squeeze(Tensor self, int dim) -> Tensor", squeeze, "Dimension dim removed if its size is 1.",
-          {.kind = OpKind::view})
+          {.kind = OpKind::view, .inplace = true})
 
 Tensor select_index(const Tensor& t, int64_t dim, int64_t index) {
   check(t.dims() > 0, ErrorKind::index, "select() cannot be applied to a 0-dim tensor.");

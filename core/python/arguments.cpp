@@ -271,7 +271,7 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
            std::string* why) {
   const auto& parameters = op.signature.parameters;
   const int total = static_cast<int>(parameters.size());
-  const bool numbers = op.formula != nullptr;
+  const int numbers = op.formula ? op.formula->info->numbers : 0;
   bool given[32] = {};
   int at = 0;
   if (self) {
@@ -300,7 +300,16 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
         break;
       }
     }
-    if (!convert_one(p, args[i], into[at], numbers)) {
+    // f(a, b, c) for a list of tensors.
+    if (p.list && p.type == ArgType::tensor && at == 0 && op.traits.variadic && is_tensor(args[i])) {
+      bool rest = true;
+      for (Py_ssize_t k = i; k < count; ++k) rest = rest && is_tensor(args[k]);
+      if (!rest) return false;
+      for (Py_ssize_t k = i; k < count; ++k) into[at].tensors.push_back(tensor_of(args[k]));
+      into[at].present = given[at] = true;
+      break;
+    }
+    if (!convert_one(p, args[i], into[at], numbers == 2 || (numbers == 1 && at > 0))) {
       if (why) {
         *why = str(op.name, "(): argument '", shown_name(p), "' (position ", i + 1, ") must be ", type_text(p),
                    ", not ", type_name(args[i]));
@@ -322,7 +331,7 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
       if (why) *why = str(op.name, "() got multiple values for argument '", PyUnicode_AsUTF8(name), "'");
       return false;
     }
-    if (!convert_one(parameters[k], args[count + i], into[k], numbers)) {
+    if (!convert_one(parameters[k], args[count + i], into[k], numbers == 2 || (numbers == 1 && k > 0))) {
       if (why) {
         *why = str(op.name, "(): argument '", PyUnicode_AsUTF8(name), "' must be ", type_text(parameters[k]), ", not ",
                    type_name(args[count + i]));
