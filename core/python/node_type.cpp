@@ -1,4 +1,6 @@
 // Backward nodes as Python objects, grad modes, running backward, and where in the user's program an operation was.
+#include "core/python/frame.h"
+//
 #include <cstring>
 #include <string>
 
@@ -107,22 +109,14 @@ bool in_library(PyCodeObject* code) {
 }
 
 Source here() {
-  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
   Source s;
-  while (frame) {
-    PyCodeObject* code = PyFrame_GetCode(frame);
-    if (!in_library(code)) {
-      s.code = code;
-      s.offset = PyFrame_GetLasti(frame);
-      s.line = 0;
-      Py_DECREF(frame);
-      return s;
-    }
-    Py_DECREF(code);
-    PyFrameObject* back = PyFrame_GetBack(frame);
-    Py_DECREF(frame);
-    frame = back;
-  }
+  walk_frames([&](PyCodeObject* code, int offset) {
+    if (in_library(code)) return false;
+    Py_INCREF(code);
+    s.code = code;
+    s.offset = offset;
+    return true;
+  });
   return s;
 }
 
