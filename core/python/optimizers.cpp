@@ -132,7 +132,9 @@ int prepare(Optimizer kind, const Scalars& s, const States& st, Item& item) {
       x[9] = penalty(s.flag("decoupled_weight_decay"));
       const double mu = beta1 * (1.0 - 0.5 * std::pow(0.96, step * decay));
       const double next = beta1 * (1.0 - 0.5 * std::pow(0.96, (step + 1) * decay));
-      const double product = write(st.all[1], read(st.all[1]) * mu);
+      const Tensor& kept = st.all[1];  // multiplied in its own precision, as a tensor operation would
+      const bool single = kept.dtype() == DType::f32;
+      const double product = write(kept, single ? float(read(kept)) * float(mu) : read(kept) * mu);
       x[2] = -lr * (1.0 - mu) / (1.0 - product), x[3] = -lr * next / (1.0 - product * next);
       x[4] = 1 - beta1, x[5] = beta2, x[6] = 1 - beta2, x[7] = 1 - std::pow(beta2, step), x[8] = s("eps");
       take(2), take(3);
