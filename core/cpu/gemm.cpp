@@ -421,7 +421,7 @@ void typed(DType dtype, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_
   T* out = static_cast<T*>(c);
   const T* add = static_cast<const T*>(bias);
   if constexpr (std::is_same_v<T, bool>)
-    fail(ErrorKind::runtime, "\"addmm_impl_cpu_\" not implemented for 'Bool'");
+    fail(ErrorKind::not_implemented, "\"addmm_impl_cpu_\" not implemented for 'Bool'");
   else if constexpr (std::is_floating_point_v<T>)
     product<T>({m, n, k, x, y, out, ldc, alpha.as<T>(), beta.as<T>(), add});
   else if constexpr (std::is_integral_v<T>)
@@ -498,7 +498,7 @@ void typed_dot(int64_t n, const T* a, int64_t a_step, const T* b, int64_t b_step
 void dot(DType dtype, int64_t n, const void* a, int64_t a_step, const void* b, int64_t b_step, void* out) {
   dispatch(dtype, "dot", [&]<class T>() {
     if constexpr (std::is_same_v<T, bool>)
-      fail(ErrorKind::runtime, "\"dot\" not implemented for 'Bool'");
+      fail(ErrorKind::not_implemented, "\"dot\" not implemented for 'Bool'");
     else
       typed_dot<T>(n, static_cast<const T*>(a), a_step, static_cast<const T*>(b), b_step, static_cast<T*>(out));
   });
