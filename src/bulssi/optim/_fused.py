@@ -183,7 +183,7 @@ def adamax(
     grad = _decayed(grad, param, weight_decay)
     exp_avg.lerp_(grad, 1 - beta1)
     if differentiable:
-        both = bulssi.cat([exp_inf.mul_(beta2).unsqueeze(0), grad.abs().add_(eps).unsqueeze_(0)], 0)
+        both = bulssi.stack([exp_inf.mul_(beta2), grad.abs().add_(eps)])
         exp_inf.copy_(bulssi.amax(both, 0, keepdim=False))
     else:
         bulssi.maximum(exp_inf.mul_(beta2), grad.abs().add_(eps), out=exp_inf)
