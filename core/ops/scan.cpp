@@ -188,13 +188,19 @@ static Tensor logcumsumexp(const Tensor& t, int64_t dim) {
     // x_k gets sum over i >= k of g_i * exp(x_k - y_i): in logarithms, g's signs apart.
     const Tensor g = c.grad(), x = c.saved(0), y = c.saved(1);
     if (x.dims() == 0) return c.set(0, g);
+    if (recording({&g, &x, &y})) {
+      // For derivatives of this: without logarithms of g, whose signs would leave infinities to differentiate.
+      const int64_t dim = d;
+      const Tensor top = y.numel() ? amax(detach(y), Ints(&dim, 1), true) : y;
+      return c.set(0, exp(x - top) * reverse_cumsum(g * exp(top - y), d));
+    }
     const Tensor low = full({}, Scalar(-INFINITY), g.dtype());
     const auto part = [&](const Tensor& log_g) {
       return exp(reversed(logcumsumexp(reversed(log_g - y, d), d), d) + x);
     };
     const Tensor safe = select(g == 0.0, 1.0, g);
-    const Tensor positive = select(g > 0.0, log(select(g > 0.0, safe, 1.0)), low);
-    const Tensor negative = select(g < 0.0, log(select(g < 0.0, -safe, 1.0)), low);
+    const Tensor positive = select(g <= 0.0, low, log(select(g > 0.0, safe, 1.0)));
+    const Tensor negative = select(g >= 0.0, low, log(select(g < 0.0, -safe, 1.0)));
     c.set(0, part(positive) - part(negative));
   }, {keep(t), result(out)});
 }
