@@ -1,0 +1,250 @@
+// Variance, norms and distances.
+#include <cmath>
+
+#include "core/op/tensor_math.h"
+#include "core/ops/reduce.h"
+
+namespace bulssi {
+
+using cpu::Monoid;
+
+// ---- variance ----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+using OptDims = std::optional<Ints>;
+using OptScalar = std::optional<Scalar>;
+
+struct Variance {
+  Tensor mean, variance;  // in the compute dtype, with r.result_shape
+};
+Variance variance_data(const Tensor& t, const Reduced& r, double correction) {
+  const Tensor x = in_compute(t);
+  Tensor mean = reduce_data(Monoid::sum, x, r);
+  dispatch(x.dtype(), "mean", [&]<class T>() {
+    T* p = mean.data<T>();
+    for (int64_t i = 0; i < mean.numel(); ++i) p[i] = convert<T>(p[i] / static_cast<T>(r.count));
+  });
+  Tensor squares = reduce_data(Monoid::squares, x, r, mean);
+  dispatch(x.dtype(), "var", [&]<class T>() {
+    T* p = squares.data<T>();
+    const double divisor = std::max(0.0, double(r.count) - correction);
+    for (int64_t i = 0; i < squares.numel(); ++i) {
+      p[i] = convert<T>(r.count == 0 ? NAN : static_cast<double>(p[i]) / divisor);
+    }
+  });
+  return {mean, squares};
+}
+void sqrt_data(const Tensor& t) {
+  dispatch(t.dtype(), "std", [&]<class T>() {
+    T* p = t.data<T>();
+    for (int64_t i = 0; i < t.numel(); ++i) p[i] = convert<T>(std::sqrt(static_cast<double>(p[i])));
+  });
+}
+Tensor var_backward(const Tensor& g, const Tensor& x, const Dims& kept, const Dims& gone, double n, double correction) {
+  const Tensor centred = x - mean(x, Ints(gone), true);
+  return restored(g, kept) * (2.0 / (n - correction)) * centred;
+}
+Dims gone_dims(const Tensor& t, const Reduced& r) {
+  Dims gone;
+  for (int i = 0; i < t.dims(); ++i) {
+    if (r.gone >> i & 1) gone.push_back(i);
+  }
+  return gone;
+}
+void check_variance(const Tensor& t, const Reduced& r, double correction, const char* name) {
+  check(is_differentiable(t.dtype()), name, " only support floating point and complex dtypes");
+  if (double(r.count) - correction <= 0) {
+    warn("UserWarning", str(name, "(): degrees of freedom is <= 0. Correction should be strictly less than the "
+                            "reduction factor (input numel divided by output numel)."));
+  }
+}
+
+template <bool root>
+Tensor spread_of(const Tensor& t, OptDims dims, double correction, bool keepdim) {
+  const Reduced r(t, dims, keepdim);
+  check(is_differentiable(t.dtype()), "std and var only support floating point and complex dtypes");
+  check_variance(t, r, correction, root ? "std" : "var");
+  Tensor v = variance_data(t, r, correction).variance;
+  if (root) sqrt_data(v);
+  Tensor out = cast_data(v, t.dtype());
+  if (!recording(t)) return out;
+  const double n = double(r.count);
+  if constexpr (root) {
+    return record("StdBackward0", {&t}, out,
+                  [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction](BackwardCall& c) {
+                    const Tensor y = c.saved(1);
+                    const Tensor g = select(y == 0.0, zeros_like(y), c.grad() / (y * 2.0));
+                    c.set(0, var_backward(g, c.saved(0), kept, gone, n, correction));
+                  }, {keep(t), result(out)});
+  } else {
+    return record("VarBackward0", {&t}, out,
+                  [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction](BackwardCall& c) {
+                    c.set(0, var_backward(c.grad(), c.saved(0), kept, gone, n, correction));
+                  }, {keep(t)});
+  }
+}
+template <bool root>
+std::tuple<Tensor, Tensor> spread_and_mean(const Tensor& t, OptDims dims, double correction, bool keepdim) {
+  const Reduced r(t, dims, keepdim);
+  check_variance(t, r, correction, root ? "std_mean" : "var_mean");
+  const Variance v = variance_data(t, r, correction);
+  if (root) sqrt_data(v.variance);
+  Tensor first = cast_data(v.variance, t.dtype()), second = cast_data(v.mean, t.dtype());
+  const double n = double(r.count);
+  record_all(root ? "StdMeanBackward0" : "VarMeanBackward0", {&t}, {first, second},
+             [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction](BackwardCall& c) {
+               const Tensor x = c.saved(0);
+               Tensor total;
+               if (c.grad(0)) {
+                 Tensor g = c.grad(0);
+                 if constexpr (root) {
+                   const Tensor y = c.saved(1);
+                   g = select(y == 0.0, zeros_like(y), g / (y * 2.0));
+                 }
+                 total = var_backward(g, x, kept, gone, n, correction);
+               }
+               if (c.grad(1)) {
+                 const Tensor g = expand(restored(c.grad(1) / n, kept), x.shape());
+                 total = total ? total + g : g;
+               }
+               c.set(0, total);
+             }, {keep(t), result(first)});
+  return {first, second};
+}
+
+double correction_of(OptScalar given) { return given ? given->as_double() : 1.0; }
+
+}  // namespace
+
+#define BULSSI_SPREAD(name, function, results, text)                                                                  \
+  OPERATION(name "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> " results,                    \
+            (+[](const Tensor& t, OptDims dims, bool unbiased, bool keepdim) {                                        \
+              return function(t, dims, unbiased, keepdim);                                                            \
+            }), text " over the dimensions dim, with Bessel's correction if unbiased.", {.out = true})                \
+  OPERATION(name "(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> " results,       \
+            (+[](const Tensor& t, OptDims dims, OptScalar correction, bool keepdim) {                                 \
+              return function(t, dims, correction_of(correction), keepdim);                                           \
+            }), text " over the dimensions dim; squares are divided by the count less correction (1).", {.out = true}) \
+  OPERATION(name "(Tensor self, bool unbiased) -> " results,                                                          \
+            (+[](const Tensor& t, bool unbiased) { return function(t, std::nullopt, unbiased, false); }),             \
+            text " of all elements, with Bessel's correction if unbiased.")
+BULSSI_SPREAD("var", spread_of<false>, "Tensor", "Variance")
+BULSSI_SPREAD("std", spread_of<true>, "Tensor", "Standard deviation")
+BULSSI_SPREAD("var_mean", spread_and_mean<false>, "(Tensor, Tensor)", "Variance and mean")
+BULSSI_SPREAD("std_mean", spread_and_mean<true>, "(Tensor, Tensor)", "Standard deviation and mean")
+#undef BULSSI_SPREAD
+
+// ---- norms -------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+Tensor power(const Tensor& t, double p) { return Tensor::apply<PowScalar>(t, p); }
+
+Tensor norm_backward(const Tensor& grad, const Tensor& x, const Tensor& result, double p, const Dims& kept,
+                     const Dims& gone) {
+  const Tensor g = restored(grad, kept), n = restored(result, kept);
+  if (p == 0) return zeros_like(x);
+  if (p == 1) return sgn(x) * g;
+  if (p == 2) return select(n == 0.0, zeros({}, x.dtype()), x * (g / n));
+  if (std::isinf(p)) {
+    const Tensor size = abs(x);
+    const Tensor mask = (size == n) | (size != size);
+    return select(mask, sgn(x) * (g / cast(sum(mask, Ints(gone), true, std::nullopt), x.dtype())), g * 0.0);
+  }
+  const Tensor zero = zeros({}, x.dtype());
+  if (p < 1) {
+    const Tensor size = select(x == 0.0, zero, power(select(x == 0.0, 1.0, abs(x)), p - 1));
+    return sgn(x) * size * (g * power(n, 1 - p));
+  }
+  const Tensor scale = select(n == 0.0, zero, g / power(select(n == 0.0, 1.0, n), p - 1));
+  if (p < 2) return sgn(x) * select(x == 0.0, zero, power(select(x == 0.0, 1.0, abs(x)), p - 1)) * scale;
+  return x * power(abs(x), p - 2) * scale;
+}
+
+Tensor norm_data(const Tensor& in, double p, const Reduced& r) {
+  const Tensor x = in_compute(in);
+  GradMode off(false);
+  if (p == 0) return cast_data(reduce_data(Monoid::sum, cast_data(x != 0.0, x.dtype()), r), in.dtype());
+  if (p == 1) return cast_data(reduce_data(Monoid::absolutes, x, r), in.dtype());
+  if (std::isinf(p)) return cast_data(reduce_data(p > 0 ? Monoid::max_abs : Monoid::min_abs, x, r), in.dtype());
+  if (p == 2) {
+    Tensor total = reduce_data(Monoid::squares, x, r);
+    sqrt_data(total);
+    return cast_data(total, in.dtype());
+  }
+  const Tensor total = reduce_data(Monoid::powers, x, r, full({}, Scalar(p), x.dtype()));
+  return cast_data(power(total, 1 / p), in.dtype());
+}
+
+}  // namespace
+
+Tensor vector_norm(const Tensor& t, double p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+  check(is_differentiable(t.dtype()), "linalg.vector_norm: Expected a floating point or complex tensor as input. Got ",
+        legacy_name(t.dtype()));
+  if (dtype) {
+    check(is_differentiable(*dtype), "linalg.vector_norm: dtype should be floating point or complex, but got ",
+          legacy_name(*dtype));
+    check(promote(t.dtype(), *dtype) == *dtype, "linalg.vector_norm: the dtype of the input (", legacy_name(t.dtype()),
+          ") should be convertible without narrowing to the specified dtype (", legacy_name(*dtype), ")");
+  }
+  const Tensor in = cast(t, dtype.value_or(t.dtype()));
+  const Reduced r(in, dims, keepdim);
+  if (in.numel() == 0 && (p < 0 || std::isinf(p))) {
+    const char* why = " because the operation does not have an identity";
+    check(!r.all, "linalg.vector_norm cannot compute the ", p, " norm on an empty tensor", why);
+    for (int i = 0; i < in.dims(); ++i) {
+      check(!(r.gone >> i & 1) || in.shape()[i] != 0, "linalg.vector_norm cannot compute the ", p,
+            " norm on the dimension ", i, "because this dimension is empty and the operation does not have an identity");
+    }
+  }
+  Tensor out = norm_data(in, p, r);
+  if (!recording(in)) return out;
+  return record("LinalgVectorNormBackward0", {&in}, out,
+                [p, kept = r.kept_shape(in), gone = gone_dims(in, r)](BackwardCall& c) {
+                  c.set(0, norm_backward(c.grad(), c.saved(0), c.saved(1), p, kept, gone));
+                }, {keep(in), result(out)});
+}
+OPERATION("linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, "
+          "ScalarType? dtype=None) -> Tensor",
+          (+[](const Tensor& t, Scalar ord, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+            return vector_norm(t, ord.as_double(), dims, keepdim, dtype);
+          }), "The ord-norm of vectors along the dimensions dim (of all elements for None).",
+          {.method = false, .out = true})
+OPERATION("norm(Tensor self, Scalar? p=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+          (+[](const Tensor& t, OptScalar p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+            return vector_norm(t, p ? p->as_double() : 2.0, dims, keepdim, dtype);
+          }), "The p-norm over the dimensions dim (of all elements for None).", {.out = true})
+OPERATION("norm(Tensor self, str p, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+          (+[](const Tensor& t, std::string_view p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+            check(p == "fro", "norm: p = '", p, "' is not known here; expected a number or 'fro' (for the nuclear norm: "
+                  "linalg.matrix_norm)");
+            return vector_norm(t, 2, dims, keepdim, dtype);
+          }), "The Frobenius norm over the dimensions dim.", {.out = true})
+
+static Tensor dist(const Tensor& a, const Tensor& b, Scalar p) {
+  return vector_norm(a - b, p.as_double(), std::nullopt, false);
+}
+OPERATION("dist(Tensor self, Tensor other, Scalar p=2) -> Tensor", dist, "The p-norm of self - other.",
+          {.kind = OpKind::composite})
+
+// Slices along dim with a p-norm above maxnorm are scaled down to it.
+static Tensor renorm(const Tensor& t, Scalar p, int64_t dim, Scalar maxnorm) {
+  check(p.as_double() > 0, "renorm: non-positive-norm not supported");
+  check(t.dims() > 1, "renorm: input needs at least 2 dimensions, got ", t.dims(), " dimensions");
+  check(maxnorm.as_double() >= 0, "renorm: expected maxnorm to be >= 0 but got ", maxnorm.as_double());
+  const int d = wrap_dim(dim, t.dims());
+  Dims others;
+  for (int i = 0; i < t.dims(); ++i) {
+    if (i != d) others.push_back(i);
+  }
+  const Tensor norms = vector_norm(t, p.as_double(), Ints(others), true);
+  const double most = maxnorm.as_double();
+  const Tensor factor = select(norms > most, most / (norms + 1e-7), zeros_like(norms) + 1.0);
+  return t * factor;
+}
+OPERATION("renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor", renorm,
+          "Slices along dim whose p-norm exceeds maxnorm are scaled down to it.",
+          {.kind = OpKind::composite, .inplace = true, .out = true})
+
+}  // namespace bulssi
