@@ -431,6 +431,9 @@ Tensor index_put(const Tensor& self, Tensors indices, const Tensor& values, bool
 Tensor index_put_(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
   return alter_inplace<IndexPut, Tensors, const Tensor&, bool>("index_put", self, indices, values, accumulate);
 }
+void put_data(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
+  IndexPut::write(self, indices, values, accumulate);
+}
 ALTER("index_put(Tensor self, Tensor[] indices, Tensor values, bool accumulate=False) -> Tensor", IndexPut,
       "self with values written (or added, with accumulate) at self[indices]. Equal indices: the last value stays.", {})
 

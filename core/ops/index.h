@@ -41,6 +41,8 @@ class BasicIndex {
 Tensor index(const Tensor& self, Tensors indices);
 Tensor index_put(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate);
 Tensor index_put_(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate);
+// Unrecorded: writes (or adds) values into self[indices].
+void put_data(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate);
 // An index tensor as dense int64.
 Tensor index_data(const Tensor& index);
 // Apart from the memory of `written`.
@@ -70,6 +72,8 @@ void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& valu
 
 // ---- along a dimension (gather.cpp) ---------------------------------------------------------------------------------------
 
+// self as a tensor of at least one dimension, on the same memory (unrecorded).
+inline Tensor with_dim(const Tensor& t) { return t.dims() ? t : alias(t, Layout{Dims{1}, Dims{1}, t.layout().offset}); }
 Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index);
 Tensor gather(const Tensor& self, int64_t dim, const Tensor& index, bool sparse_grad);
 Tensor scatter_add(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source);

@@ -1,0 +1,151 @@
+// Embedding tables.
+#include <cmath>
+
+#include "core/base/threads.h"
+#include "core/cpu/cpu.h"
+#include "core/op/registry.h"
+#include "core/op/tensor_math.h"
+#include "core/ops/along.h"
+#include "core/ops/basics.h"
+
+namespace bulssi {
+
+namespace {
+
+void check_indices(const Tensor& indices, const char* op) {
+  check(indices.dtype() == DType::i64 || indices.dtype() == DType::i32,
+        "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.",
+        legacy_name(indices.dtype()), "Tensor instead (while checking arguments for ", op, ")");
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, bool scale_by_frequency, bool sparse);
+
+// Sums the rows of g into the rows of a table that indices name; rows of index `padding` are left out.
+Tensor embedding_dense_backward(const Tensor& g, const Tensor& indices, int64_t rows, int64_t padding,
+                                bool scale_by_frequency) {
+  check_indices(indices, "embedding_backward");
+  const Tensor at = index_data(indices);
+  const int64_t* index = at.data<int64_t>();
+  const int64_t n = at.numel(), width = g.dims() ? g.shape()[g.dims() - 1] : 1;
+  check(g.numel() == n * width, "embedding_dense_backward: grad_output of shape ", Ints(g.shape()),
+        " does not match indices of shape ", Ints(indices.shape()));
+  check_range(index, n, rows, 0, ErrorKind::index);
+  const Dims shape{rows, width};
+  // Half-precision sums are formed in float.
+  const DType type = is_half(g.dtype()) ? DType::f32 : g.dtype();
+  Tensor out = zeros(shape, type);
+  const Tensor from = dense(cast_data(g, type));
+  std::vector<int64_t> counts;
+  if (scale_by_frequency) {
+    counts.resize(size_t(rows));
+    for (int64_t i = 0; i < n; ++i) ++counts[size_t(index[i])];
+  }
+  {
+    const Unlocked unlocked(g.numel());
+    dispatch(type, "embedding_backward", [&]<class T>() {
+      using A = Accumulate<T>;
+      parallel_for(width, std::max<int64_t>(16, 65536 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end) {
+        for (int64_t i = 0; i < n; ++i) {
+          if (index[i] == padding) continue;
+          T* to = out.data<T>() + index[i] * width;
+          const T* in = from.data<T>() + i * width;
+          if (scale_by_frequency) {
+            const A scale = A(1) / A(counts[size_t(index[i])]);
+            for (int64_t a = begin; a < end; ++a) to[a] = T(A(to[a]) + A(in[a]) * scale);
+          } else {
+            for (int64_t a = begin; a < end; ++a) to[a] = T(A(to[a]) + A(in[a]));
+          }
+        }
+      });
+    });
+  }
+  out = cast_data(out, g.dtype());
+  return record("EmbeddingDenseBackwardBackward0", {&g}, out,
+                [padding, scale_by_frequency, shape = g.shape()](BackwardCall& c) {
+    check(!scale_by_frequency, "double backward not supported with scale_grad_by_freq");
+    const Tensor rows_of = embedding(c.grad(), c.saved(0), -1, false, false);
+    if (padding < 0) return c.set(0, reshape(rows_of, shape));
+    const Tensor pad = unsqueeze(c.saved(0) == static_cast<double>(padding), -1);
+    c.set(0, reshape(masked_fill(rows_of, pad, Scalar(0)), shape));
+  }, {keep(indices)});
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, bool scale_by_frequency, bool sparse) {
+  check(weight.dims() == 2, "'weight' must be 2-D");
+  check_indices(indices, "embedding");
+  check(!sparse || !recording(weight), ErrorKind::not_implemented,
+        "embedding(): sparse=True: sparse gradients are not supported yet; use sparse=False");
+  const int64_t rows = weight.shape()[0];
+  const Tensor at = index_data(indices);
+  for (int64_t i = 0; i < at.numel(); ++i) {
+    const int64_t v = at.data<int64_t>()[i];
+    if (uint64_t(v) >= uint64_t(rows)) {
+      fail(ErrorKind::index, "index out of range in self\nembedding: index ", v, " at position ", i,
+           " of the indices is not in [0, ", rows, "), the rows of the table");
+    }
+  }
+  Tensor out;
+  {
+    GradMode off(false);
+    const Tensor list[] = {at};
+    out = bulssi::index(weight, list);
+  }
+  return record("EmbeddingBackward0", {&weight}, out, [rows, padding, scale_by_frequency](BackwardCall& c) {
+    c.set(0, embedding_dense_backward(c.grad(), c.saved(0), rows, padding, scale_by_frequency));
+  }, {keep(indices)});
+}
+
+// Scales the rows in use whose norm is above max_norm down to it, in place; no gradient.
+Tensor embedding_renorm_(const Tensor& self, const Tensor& indices, double max_norm, double norm_type) {
+  check(self.dims() == 2, "embedding_renorm_: 'self' must be 2-D, got shape ", Ints(self.shape()));
+  check_indices(indices, "embedding_renorm_");
+  const Tensor at = index_data(indices);
+  const int64_t rows = self.shape()[0], width = self.shape()[1];
+  check_range(at.data<int64_t>(), at.numel(), rows, 0, ErrorKind::index);
+  {
+    GradMode off(false);
+    check_inplace(self, "embedding_renorm");
+  }
+  std::vector<bool> done(static_cast<size_t>(rows));
+  const Tensor table = dense(self);
+  dispatch(self.dtype(), "embedding_renorm_", [&]<class T>() {
+    if constexpr (std::is_integral_v<T>) {
+      fail("embedding_renorm_: expected a floating-point table, got ", self.dtype());
+    } else {
+      for (int64_t i = 0; i < at.numel(); ++i) {
+        const int64_t r = at.data<int64_t>()[i];
+        if (done[size_t(r)]) continue;
+        done[size_t(r)] = true;
+        T* row = table.data<T>() + r * width;
+        double total = 0, most = 0;
+        for (int64_t a = 0; a < width; ++a) {
+          const double v = std::abs(static_cast<double>(row[a]));
+          most = std::max(most, v);
+          total += norm_type == 2 ? v * v : norm_type == 1 ? v : norm_type == 0 ? double(v != 0) : std::pow(v, norm_type);
+        }
+        const double norm = std::isinf(norm_type) ? most : norm_type == 2 ? std::sqrt(total)
+                          : norm_type == 1 || norm_type == 0 ? total : std::pow(total, 1 / norm_type);
+        if (norm <= max_norm) continue;
+        const double scale = max_norm / (norm + 1e-7);
+        for (int64_t a = 0; a < width; ++a) row[a] = T(static_cast<double>(row[a]) * scale);
+      }
+    }
+  });
+  if (!table.same(self)) copy_data(self, table);
+  changed_inplace(self, {}, "embedding_renorm");
+  return self;
+}
+
+}  // namespace
+
+OPERATION("embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False, "
+          "bool sparse=False) -> Tensor", embedding,
+          "The rows of weight [rows, width] that indices name: indices.shape + [width]. The gradient leaves out "
+          "padding_idx and, with scale_grad_by_freq, is divided by how often a row was used.", {.method = false})
+OPERATION("embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int padding_idx, "
+          "bool scale_grad_by_freq) -> Tensor", embedding_dense_backward,
+          "The gradient of an embedding table.", {.method = false})
+OPERATION("embedding_renorm_(Tensor self, Tensor indices, float max_norm, float norm_type) -> Tensor", embedding_renorm_,
+          "Scales the rows in use whose norm exceeds max_norm down to it, in place.",
+          {.kind = OpKind::alter, .method = false, .differentiable = false})
+}  // namespace bulssi
