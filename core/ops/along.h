@@ -1,6 +1,7 @@
 // Walking tensors of equal shape row by row, for operations that index along one dimension.
 #pragma once
 #include "core/base/threads.h"
+#include "core/cpu/gather.h"
 #include "core/ops/index.h"
 
 namespace bulssi {
@@ -14,9 +15,7 @@ inline Layout at_least_1d(const Tensor& t) {
 
 // Fails on the first index outside [0, size).
 inline void check_range(const int64_t* index, int64_t n, int64_t size, int64_t dim, ErrorKind kind = ErrorKind::runtime) {
-  bool bad = false;
-  for (int64_t i = 0; i < n; ++i) bad |= uint64_t(index[i]) >= uint64_t(size);
-  if (!bad) return;
+  if (!cpu::gather_kernels().outside(n, index, size)) return;
   for (int64_t i = 0; i < n; ++i) {
     if (uint64_t(index[i]) >= uint64_t(size)) {
       fail(kind, "index ", index[i], " is out of bounds for dimension ", dim, " with size ", size);

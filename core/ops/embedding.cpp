@@ -77,7 +77,8 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, b
         "embedding(): sparse=True: sparse gradients are not supported yet; use sparse=False");
   const int64_t rows = weight.shape()[0];
   const Tensor at = index_data(indices);
-  for (int64_t i = 0; i < at.numel(); ++i) {
+  const bool bad = cpu::gather_kernels().outside(at.numel(), at.data<int64_t>(), rows);
+  for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     if (uint64_t(v) >= uint64_t(rows)) {
       fail(ErrorKind::index, "index out of range in self\nembedding: index ", v, " at position ", i,

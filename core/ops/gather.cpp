@@ -1,4 +1,6 @@
 // Reading and writing along a dimension by an index tensor: gather, scatter and scatter_reduce.
+#include <bit>
+
 #include "core/cpu/cpu.h"
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
@@ -23,6 +25,15 @@ void check_gather(const Tensor& self, int dim, const Tensor& index) {
 }
 
 template <class T>
+void read_all(int64_t n, const int64_t* offsets, const T* from, T* to) {
+  if constexpr (sizeof(T) <= 8) {
+    cpu::gather_kernels().read[std::countr_zero(sizeof(T))](n, offsets, from, to);
+  } else {
+    for (int64_t j = 0; j < n; ++j) to[j] = from[offsets[j]];
+  }
+}
+
+template <class T>
 void gather_rows(const Along& a, const T* from, T* to) {
   const int last = a.shape.dims() - 1;
   const int64_t walk = a.dim == last ? 0 : a.whole[last], step = a.step;
@@ -35,7 +46,7 @@ void gather_rows(const Along& a, const T* from, T* to) {
         const T* in = from + offset + c * walk;
         T* out = to + row * a.width + c;
         if (walk == 0 && step == 1) {
-          for (int64_t j = 0; j < n; ++j) out[j] = in[index[j]];
+          read_all(n, index, in, out);
         } else {
           for (int64_t j = 0; j < n; ++j) out[j] = in[j * walk + index[j] * step];
         }
@@ -52,7 +63,12 @@ void gather_single(const Along& a, const T* from, T* to) {
       const int64_t n = std::min(block, end - c);
       const int64_t* index = a.index.data<int64_t>() + c;
       check_range(index, n, a.size, a.dim);
-      for (int64_t j = 0; j < n; ++j) to[c + j] = from[index[j] * a.step];
+      int64_t offsets[block];
+      if (a.step != 1) {
+        cpu::gather_kernels().place(n, index, a.size, a.step, false, offsets);
+        index = offsets;
+      }
+      read_all(n, index, from, to + c);
     }
   });
 }
@@ -87,24 +103,35 @@ OPERATION("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False)
           "out[i][j] = self[index[i][j]][j] for dim 0, and likewise for others. The result has the index's shape.",
           {.out = true})
 
+namespace {
+// Indices with negative ones counted from `size`.
+Tensor counted_from_start(const Tensor& index, int64_t size) {
+  const Tensor from = index_data(index);
+  const int64_t* in = from.data<int64_t>();
+  if (!cpu::gather_kernels().outside(from.numel(), in, size)) return index;
+  Tensor out = empty(from.shape(), DType::i64);
+  for (int64_t i = 0; i < from.numel(); ++i) out.data<int64_t>()[i] = in[i] + (in[i] < 0 ? size : 0);
+  return out;
+}
+}  // namespace
 OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor",
           (+[](const Tensor& self, const Tensor& indices, std::optional<int64_t> dim) {
             check(is_integral(indices.dtype()), "torch.take_along_dim(): dtype of indices should be Long but got ",
                   legacy_name(indices.dtype()));
             if (!dim) {
-              return gather(reshape(self, Dims{-1}), 0, reshape(indices, Dims{-1}), false);
+              return gather(reshape(self, Dims{-1}), 0, counted_from_start(reshape(indices, Dims{-1}), self.numel()), false);
             }
             check(self.dims() == indices.dims(), "torch.take_along_dim(): input and indices should have the same "
                   "number of dimensions, but got ", self.dims(), " dimensions for input, and ", indices.dims(),
                   " dimensions for indices");
             const int d = wrap_dim(*dim, self.dims());
             Dims a = self.shape(), b = indices.shape();
-            if (a.empty()) return gather(self, d, indices, false);
+            if (a.empty()) return gather(self, d, counted_from_start(indices, 1), false);
             a[d] = b[d] = 1;
             Dims wide = broadcast_shapes(a, b), wide_index = wide;
             wide[d] = self.shape()[d];
             wide_index[d] = indices.shape()[d];
-            return gather(expand(self, wide), d, expand(indices, wide_index), false);
+            return gather(expand(self, wide), d, expand(counted_from_start(indices, self.shape()[d]), wide_index), false);
           }),
           "gather with self and indices broadcast against each other (dim None: both flattened).", {.out = true})
 

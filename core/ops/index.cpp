@@ -1,10 +1,12 @@
 // x[...] by numbers, slices, tensors and masks, and its gradients.
 #include "core/ops/index.h"
 
+#include <bit>
 #include <cstring>
 
-#include "core/cpu/cpu.h"
 #include "core/base/threads.h"
+#include "core/cpu/cpu.h"
+#include "core/cpu/gather.h"
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
@@ -234,12 +236,7 @@ void Places::offsets(int64_t i, int64_t n, int64_t* to) const {
   for (size_t k = 0; k < selectors.size(); ++k) {
     const Selector& s = selectors[k];
     const int64_t* at = s.at + i;
-    bool bad = false;
-    for (int64_t j = 0; j < n; ++j) {
-      const int64_t v = at[j] + (at[j] < 0 ? s.size : 0);
-      bad |= uint64_t(v) >= uint64_t(s.size);
-      to[j] = (k ? to[j] : 0) + v * s.stride;
-    }
+    const bool bad = cpu::gather_kernels().place(n, at, s.size, s.stride, k > 0, to);
     if (bad) {
       for (int64_t j = 0; j < n; ++j) {
         if (at[j] < -s.size || at[j] >= s.size) fail_bounds(ErrorKind::index, at[j], s.dim, s.size);
@@ -249,8 +246,10 @@ void Places::offsets(int64_t i, int64_t n, int64_t* to) const {
 }
 
 void Places::check_bounds() const {
-  int64_t scratch[512];
-  for (int64_t i = 0; i < rows; i += 512) offsets(i, std::min<int64_t>(512, rows - i), scratch);
+  parallel_for(rows, 65536, [&](int64_t begin, int64_t end) {
+    int64_t scratch[512];
+    for (int64_t i = begin; i < end; i += 512) offsets(i, std::min<int64_t>(512, end - i), scratch);
+  });
 }
 
 // Calls f(outer index, first chosen row, offsets of n rows, n) over all rows in [begin, end).
@@ -275,7 +274,11 @@ void read_rows(const Places& p, const T* from, T* to) {
       T* out = to + row * width;
       const T* in = from + base;
       if (width == 1) {
-        for (int64_t j = 0; j < n; ++j) out[j] = in[offsets[j]];
+        if constexpr (sizeof(T) <= 8) {
+          cpu::gather_kernels().read[std::countr_zero(sizeof(T))](n, offsets, in, out);
+        } else {
+          for (int64_t j = 0; j < n; ++j) out[j] = in[offsets[j]];
+        }
       } else if (p.after_offsets.empty()) {
         for (int64_t j = 0; j < n; ++j) std::memcpy(out + j * width, in + offsets[j], size_t(width) * sizeof(T));
       } else {

@@ -117,7 +117,7 @@ namespace {
 std::vector<Tensor> nonzero_parts(const Tensor& t) {
   const Tensor whole = nonzero(t.dims() == 0 ? alias(t, Layout::of(Dims{1})) : t);
   std::vector<Tensor> parts;
-  for (int d = 0; d < whole.dims() && d < std::max(1, t.dims()); ++d) parts.push_back(alias(whole, whole.layout().selected(1, d)));
+  for (int d = 0; d < std::max(1, t.dims()); ++d) parts.push_back(alias(whole, whole.layout().selected(1, d)));
   return parts;
 }
 }  // namespace

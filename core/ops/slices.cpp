@@ -41,7 +41,8 @@ Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
   check(is_integral(index.dtype()), "index_select(): Expected dtype int32 or int64 for index");
   const Tensor at = index_data(with_dim(index));
   const int64_t size = size_along(self, d);
-  for (int64_t i = 0; i < at.numel(); ++i) {
+  const bool bad = cpu::gather_kernels().outside(at.numel(), at.data<int64_t>(), size);
+  for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     if (uint64_t(v) >= uint64_t(size)) {
       fail(ErrorKind::index, "index out of range in self\nindex_select: index ", v, " at position ", i,
@@ -49,7 +50,9 @@ Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
     }
   }
   Tensor out;
-  {
+  if (self.dims() == 1) {
+    out = gather(detach(self), 0, at, false);
+  } else {
     GradMode off(false);
     out = bulssi::index(with_dim(self), at_dim(d, at));
   }
@@ -212,6 +215,7 @@ void check_flat(const Tensor& index, int64_t numel, const char* op) {
   check(numel > 0 || index.numel() == 0, ErrorKind::index, op, "(): tried to ", op[0] == 't' ? "take from" : "put elements into",
         " an empty tensor");
   const Tensor at = index_data(index);
+  if (!cpu::gather_kernels().outside(at.numel(), at.data<int64_t>(), numel)) return;
   for (int64_t i = 0; i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     check(v >= -numel && v < numel, ErrorKind::index, "out of range: tried to access index ", v, " on a tensor of ",

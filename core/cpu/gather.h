@@ -1,0 +1,20 @@
+// Kernels over index vectors. Plain data only: included on both sides of the ISA border.
+#pragma once
+#include <cstdint>
+
+namespace bulssi {
+
+struct GatherKernels {
+  // Is some index outside [0, size)?
+  bool (*outside)(int64_t n, const int64_t* index, int64_t size);
+  // to[i] (+)= index[i] * stride, with negative indices counted from `size`; true if some index is out of bounds.
+  bool (*place)(int64_t n, const int64_t* index, int64_t size, int64_t stride, bool add, int64_t* to);
+  // to[i] = from[offsets[i]]. By log2 of the item size.
+  void (*read[4])(int64_t n, const int64_t* offsets, const void* from, void* to);
+};
+
+namespace cpu {
+const GatherKernels& gather_kernels();  // of the chosen ISA
+}
+
+}  // namespace bulssi

@@ -1,0 +1,47 @@
+// Checking and following index vectors; compiled once per ISA.
+#include "core/cpu/gather.h"
+
+#ifndef BULSSI_ISA
+#define BULSSI_ISA generic
+#endif
+
+namespace bulssi::BULSSI_ISA {
+namespace {
+
+bool outside(int64_t n, const int64_t* index, int64_t size) {
+  uint64_t bad = 0;
+  for (int64_t i = 0; i < n; ++i) bad |= uint64_t(uint64_t(index[i]) >= uint64_t(size));
+  return bad != 0;
+}
+
+template <bool add>
+bool place_each(int64_t n, const int64_t* index, int64_t size, int64_t stride, int64_t* to) {
+  uint64_t bad = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t v = index[i] + (index[i] < 0 ? size : 0);
+    bad |= uint64_t(uint64_t(v) >= uint64_t(size));
+    to[i] = (add ? to[i] : 0) + v * stride;
+  }
+  return bad != 0;
+}
+bool place(int64_t n, const int64_t* index, int64_t size, int64_t stride, bool add, int64_t* to) {
+  return add ? place_each<true>(n, index, size, stride, to) : place_each<false>(n, index, size, stride, to);
+}
+
+template <class T>
+void read(int64_t n, const int64_t* offsets, const void* from, void* to) {
+  const T* f = static_cast<const T*>(from);
+  T* t = static_cast<T*>(to);
+  for (int64_t i = 0; i < n; ++i) t[i] = f[offsets[i]];
+}
+
+constexpr GatherKernels table{outside, place, {read<uint8_t>, read<uint16_t>, read<uint32_t>, read<uint64_t>}};
+
+}  // namespace
+}  // namespace bulssi::BULSSI_ISA
+
+#define BULSSI_JOIN_(a, b) a##b
+#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
+extern "C" const bulssi::GatherKernels* BULSSI_JOIN(bulssi_gather_, BULSSI_ISA)() {
+  return &bulssi::BULSSI_ISA::table;
+}
