@@ -88,8 +88,8 @@ Tensor gather(const Tensor& self, int64_t dim, const Tensor& index, bool) {
   check_gather(self, d, index);
   Tensor out = empty(index.shape(), self.dtype());
   if (out.numel() > 0) {
-    const Unlocked unlocked(out.numel());
     const Along a(at_least_1d(self), d, index, at_least_1d(out));
+    const Unlocked unlocked(out.numel());
     dispatch_size(itemsize(self.dtype()), [&]<class T>() {
       if (a.rows == 1 && a.dim == a.shape.dims() - 1) gather_single(a, self.data<T>(), out.data<T>());
       else gather_rows(a, self.data<T>(), out.data<T>());

@@ -47,10 +47,10 @@ int log2_size(DType d) {
 
 Tensor mask_positions(const Tensor& mask) {
   const Tensor m = mask_data(mask);
-  const Unlocked unlocked(m.numel());
   const MaskCount count(m);
   const int64_t shape[] = {count.total};
   Tensor out = empty(shape, DType::i64);
+  const Unlocked unlocked(m.numel());
   each_mask_block(count, m.numel(), [&](int64_t at, int64_t n, int64_t before, int64_t inside) {
     cpu::mask_kernels().positions(n, m.data<uint8_t>() + at, inside, at, out.data<int64_t>() + before);
   });
@@ -148,20 +148,22 @@ OPERATION("where(Tensor condition) -> Tensor[]", nonzero_parts,
 
 void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& value) {
   if (self.numel() == 0) return;
-  const Unlocked unlocked(self.numel());
   const Tensor m = mask_data(mask.shape() == self.shape() ? mask : alias(mask, mask.layout().broadcast(self.shape())));
   const Tensor to = dense(self);
   const int kernel = log2_size(self.dtype());
-  parallel_for(to.numel(), 65536, [&](int64_t begin, int64_t end) {
-    const uint8_t* set = m.data<uint8_t>();
-    if (kernel >= 0) {
-      char* out = to->data() + begin * itemsize(self.dtype());
-      return cpu::mask_kernels().fill[kernel](end - begin, set + begin, value->data(), out);
-    }
-    for (int64_t i = begin; i < end; ++i) {
-      if (set[i]) to.data<Complex128>()[i] = *value.data<Complex128>();
-    }
-  });
+  {
+    const Unlocked unlocked(self.numel());
+    parallel_for(to.numel(), 65536, [&](int64_t begin, int64_t end) {
+      const uint8_t* set = m.data<uint8_t>();
+      if (kernel >= 0) {
+        char* out = to->data() + begin * itemsize(self.dtype());
+        return cpu::mask_kernels().fill[kernel](end - begin, set + begin, value->data(), out);
+      }
+      for (int64_t i = begin; i < end; ++i) {
+        if (set[i]) to.data<Complex128>()[i] = *value.data<Complex128>();
+      }
+    });
+  }
   if (!to.same(self)) copy_data(self, to);
 }
 
@@ -245,10 +247,10 @@ Tensor masked_select(const Tensor& self, const Tensor& mask) {
   Tensor out;
   {
     const Tensor from = dense(x);
-    const Unlocked unlocked(m.numel());
     const MaskCount count(m);
     const int64_t shape[] = {count.total};
     out = empty(shape, self.dtype());
+    const Unlocked unlocked(m.numel());
     const int size = itemsize(self.dtype()), kernel = log2_size(self.dtype());
     each_mask_block(count, m.numel(), [&](int64_t at, int64_t n, int64_t before, int64_t inside) {
       const uint8_t* set = m.data<uint8_t>() + at;
@@ -295,8 +297,8 @@ struct MaskedScatter {
     check(count.total <= source.numel(), "Number of elements of source < number of ones in mask");
     if (count.total == 0) return;
     const Tensor from = dense(apart(source, self)), to = dense(self);
-    const Unlocked unlocked(m.numel());
     dispatch_size(itemsize(self.dtype()), [&]<class T>() {
+      const Unlocked unlocked(m.numel());
       each_mask_block(count, m.numel(), [&](int64_t at, int64_t n, int64_t before, int64_t) {
         const uint8_t* set = m.data<uint8_t>() + at;
         T* out = to.data<T>() + at;

@@ -185,9 +185,9 @@ void sort_rows(const RowsOf& r, bool descending, T* values, int64_t* indices) {
 
 Sorted sort_data(const Tensor& self, int dim, bool descending) {
   const RowsOf r(self, dim);
-  const Unlocked unlocked(self.numel() * 8);
   Tensor values = empty(r.data.shape(), self.dtype()), indices = empty(r.data.shape(), DType::i64);
   dispatch(self.dtype(), "sort", [&]<class T>() {
+    const Unlocked unlocked(self.numel() * 8);
     with_pairs<T>(r.n, [&]<class P>() { sort_rows<T, P>(r, descending, values.data<T>(), indices.data<int64_t>()); });
   });
   return {r.restored(values, self, r.n), r.restored(indices, self, r.n)};
@@ -236,31 +236,30 @@ OPERATION("msort(Tensor self) -> Tensor",
 
 namespace {
 
-// The first k pairs of a row in order. Long rows are first cut down: a histogram of the keys' leading bits says up to
-// which bucket the k first ones lie.
+// The first k pairs of a row in order. A buffer keeps what may still be among them: when it is full, all but the first k
+// are dropped, and the k-th is the limit for what comes later.
 template <class T, class P>
-void first_pairs(const T* from, int64_t n, int64_t k, bool descending, bool sorted, std::vector<P>& items,
-                 std::vector<int64_t>& counts) {
+void first_pairs(const T* from, int64_t n, int64_t k, bool descending, bool sorted, std::vector<P>& items) {
   auto less = [](const P& x, const P& y) { return before(x, y); };
   items.clear();
-  constexpr int bits = SortKey<T>::bits, lead = bits < 12 ? bits : 12, shift = bits - lead;
-  if (n >= 4096 && k < n / 2) {
-    counts.assign(size_t{1} << lead, 0);
-    for (int64_t i = 0; i < n; ++i) ++counts[size_t(key_in_order(from[i], descending) >> shift)];
-    uint64_t limit = 0;
-    for (int64_t seen = counts[0]; seen < k; seen += counts[size_t(limit)]) ++limit;
-    for (int64_t i = 0; i < n; ++i) {
-      const uint64_t key = key_in_order(from[i], descending);
-      if (key >> shift <= limit) {
-        items.emplace_back();
-        make(items.back(), key, i);
-      }
-    }
-  } else {
-    items.resize(size_t(n));
-    for (int64_t i = 0; i < n; ++i) make(items[size_t(i)], key_in_order(from[i], descending), i);
-  }
   if (k == 0) return;
+  const size_t room = size_t(std::min(n, std::max<int64_t>(4 * k, k + 256)));
+  items.reserve(room);
+  P limit{};
+  bool limited = false;
+  for (int64_t i = 0; i < n; ++i) {
+    P item;
+    make(item, key_in_order(from[i], descending), i);
+    if (limited && !before(item, limit)) continue;
+    if (items.size() == room) {
+      std::nth_element(items.begin(), items.begin() + (k - 1), items.end(), less);
+      items.resize(size_t(k));
+      limit = items.back();
+      limited = true;
+      if (!before(item, limit)) continue;
+    }
+    items.push_back(item);
+  }
   std::nth_element(items.begin(), items.begin() + (k - 1), items.end(), less);
   if (sorted) std::sort(items.begin(), items.begin() + k, less);
 }
@@ -283,11 +282,10 @@ void top_rows(const RowsOf& r, int64_t k, bool descending, bool sorted, T* value
     for (int64_t row = 0; row < r.rows; ++row) {
       std::vector<std::vector<P>> found(static_cast<size_t>(parts));
       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-        std::vector<int64_t> counts;
         for (int64_t p = begin; p < end; ++p) {
           const int64_t start = p * part_size, n = std::min(part_size, r.n - start);
           auto& items = found[size_t(p)];
-          first_pairs<T>(from + row * r.n + start, n, std::min(k, n), descending, false, items, counts);
+          first_pairs<T>(from + row * r.n + start, n, std::min(k, n), descending, false, items);
           items.resize(size_t(std::min(k, n)));
           for (P& item : items) make(item, key_of(item), at_of(item) + start);
         }
@@ -305,9 +303,8 @@ void top_rows(const RowsOf& r, int64_t k, bool descending, bool sorted, T* value
   }
   parallel_for(r.rows, std::max<int64_t>(1, 8192 / std::max<int64_t>(r.n, 1)), [&](int64_t begin, int64_t end) {
     std::vector<P> items;
-    std::vector<int64_t> counts;
     for (int64_t row = begin; row < end; ++row) {
-      first_pairs<T>(from + row * r.n, r.n, k, descending, sorted, items, counts);
+      first_pairs<T>(from + row * r.n, r.n, k, descending, sorted, items);
       finish(items, row);
     }
   });
@@ -315,10 +312,10 @@ void top_rows(const RowsOf& r, int64_t k, bool descending, bool sorted, T* value
 
 Sorted top_data(const Tensor& self, int dim, int64_t k, bool descending, bool sorted) {
   const RowsOf r(self, dim);
-  const Unlocked unlocked(self.numel());
   Dims shape{r.rows, k};
   Tensor values = empty(shape, self.dtype()), indices = empty(shape, DType::i64);
   dispatch(self.dtype(), "topk", [&]<class T>() {
+    const Unlocked unlocked(self.numel());
     with_pairs<T>(r.n, [&]<class P>() {
       top_rows<T, P>(r, k, descending, sorted, values.data<T>(), indices.data<int64_t>());
     });
