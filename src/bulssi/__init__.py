@@ -26,6 +26,12 @@ _LAZY = {
     "save": "serialization",
     "serialization": "serialization",
     "summary": "_summary",
+    "conv1d": "nn.functional",
+    "conv2d": "nn.functional",
+    "conv3d": "nn.functional",
+    "conv_transpose1d": "nn.functional",
+    "conv_transpose2d": "nn.functional",
+    "conv_transpose3d": "nn.functional",
     "get_printoptions": "_printing",
     "set_printoptions": "_printing",
 }

@@ -1,0 +1,240 @@
+// Convolution as matrix products of blocks of columns: a column holds what one output position sees of the input. A
+// block is as many positions as fit the second-level cache, so columns are never written to memory; kernels of one
+// element with stride 1 need none.
+#include "core/cpu/conv.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/alloc.h"
+#include "core/base/threads.h"
+#include "core/cpu/gemm.h"
+
+namespace bulssi {
+namespace {
+
+constexpr int64_t kBlockBytes = 192 << 10;
+
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)), p_(static_cast<T*>(allocate(bytes_))) {}
+  ~Buffer() { deallocate(p_, bytes_); }
+  Buffer(const Buffer&) = delete;
+  T* get() const { return p_; }
+
+ private:
+  size_t bytes_;
+  T* p_;
+};
+
+// The output positions in blocks: whole rows (of the last dimension), or parts of one row where rows are long.
+struct Blocks {
+  int64_t rows, width;              // of the output
+  int64_t block_rows, block_width;  // of a block
+  int64_t row_blocks, width_blocks;
+  Blocks(const ConvShape& s, int64_t itemsize) : rows(s.out[0] * s.out[1]), width(s.out[2]) {
+    const int64_t most = std::max<int64_t>(64, kBlockBytes / itemsize / std::max<int64_t>(1, s.depth()));
+    block_width = std::min(width, std::max<int64_t>(most, 16));
+    width_blocks = (width + block_width - 1) / block_width;
+    block_rows = width_blocks > 1 ? 1 : std::clamp<int64_t>(most / block_width, 1, rows);
+    row_blocks = (rows + block_rows - 1) / block_rows;
+  }
+  int64_t count() const { return row_blocks * width_blocks; }
+};
+struct Block {
+  int64_t row, rows, from, width;  // rows [row, row + rows), columns [from, from + width)
+  Block(const Blocks& b, int64_t i)
+      : row(i / b.width_blocks * b.block_rows),
+        rows(std::min(b.block_rows, b.rows - row)),
+        from(i % b.width_blocks * b.block_width),
+        width(std::min(b.block_width, b.width - from)) {}
+  int64_t size() const { return rows * width; }
+  int64_t first(const ConvShape& s) const { return row * s.out[2] + from; }
+};
+
+bool needs_no_columns(const ConvShape& s) {
+  for (int i = 0; i < 3; ++i) {
+    if (s.kernel[i] != 1 || s.stride[i] != 1 || s.padding[i] != 0) return false;
+  }
+  return true;
+}
+
+// For every channel and kernel element and every row of the block: f(index of the column's row times the block's size
+// plus where the row starts in it, offset of the row in the input or -1 when it lies in the padding, first and one past
+// last position of the row that lie inside the input, offset in the row of the first of them).
+template <class F>
+void for_column_rows(const ConvShape& s, const Block& block, F&& f) {
+  const int64_t size = block.size(), plane = s.in[1] * s.in[2];
+  int64_t column = 0;
+  for (int64_t c = 0; c < s.channels; ++c) {
+    for (int64_t kd = 0; kd < s.kernel[0]; ++kd) {
+      for (int64_t kh = 0; kh < s.kernel[1]; ++kh) {
+        for (int64_t kw = 0; kw < s.kernel[2]; ++kw, ++column) {
+          const int64_t shift = kw * s.dilation[2] - s.padding[2], step = s.stride[2];
+          // Positions w with 0 <= w * step + shift < in.
+          int64_t low = shift >= 0 ? 0 : (-shift + step - 1) / step;
+          int64_t high = s.in[2] - shift <= 0 ? 0 : (s.in[2] - shift + step - 1) / step;
+          low = std::clamp(low, block.from, block.from + block.width);
+          high = std::clamp(high, low, block.from + block.width);
+          for (int64_t r = 0; r < block.rows; ++r) {
+            const int64_t d = (block.row + r) / s.out[1] * s.stride[0] - s.padding[0] + kd * s.dilation[0];
+            const int64_t h = (block.row + r) % s.out[1] * s.stride[1] - s.padding[1] + kh * s.dilation[1];
+            const bool inside = d >= 0 && d < s.in[0] && h >= 0 && h < s.in[1];
+            f(column * size + r * block.width, inside ? c * s.in[0] * plane + d * plane + h * s.in[2] : -1,
+              low - block.from, high - block.from, low * step + shift);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void gather(const ConvShape& s, const Block& block, const T* x, T* columns) {
+  const int64_t step = s.stride[2], width = block.width;
+  for_column_rows(s, block, [&](int64_t to, int64_t from, int64_t low, int64_t high, int64_t at) {
+    T* row = columns + to;
+    if (from < 0) return static_cast<void>(std::memset(row, 0, width * sizeof(T)));
+    const T* source = x + from + at;
+    for (int64_t i = 0; i < low; ++i) row[i] = T(0);
+    if (step == 1 && high - low >= 64) {
+      std::memcpy(row + low, source, (high - low) * sizeof(T));
+    } else if (step == 1) {
+      for (int64_t i = 0; i < high - low; ++i) row[low + i] = source[i];
+    } else {
+      for (int64_t i = 0; i < high - low; ++i) row[low + i] = source[i * step];
+    }
+    for (int64_t i = high; i < width; ++i) row[i] = T(0);
+  });
+}
+
+template <class T>
+void scatter(const ConvShape& s, const Block& block, const T* columns, T* x) {
+  const int64_t step = s.stride[2];
+  for_column_rows(s, block, [&](int64_t from, int64_t to, int64_t low, int64_t high, int64_t at) {
+    if (to < 0) return;
+    const T* __restrict row = columns + from + low;
+    T* __restrict target = x + to + at;
+    const int64_t n = high - low;
+    if (step == 1) {
+      for (int64_t i = 0; i < n; ++i) target[i] += row[i];
+    } else {
+      for (int64_t i = 0; i < n; ++i) target[i * step] += row[i];
+    }
+  });
+}
+
+template <class T>
+void fill_features(int64_t features, int64_t size, const T* bias, T* to) {
+  for (int64_t o = 0; o < features; ++o) std::fill_n(to + o * size, size, bias ? bias[o] : T(0));
+}
+
+template <class T>
+void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
+  const Blocks blocks(s, sizeof(T));
+  const bool plain = needs_no_columns(s);
+  const int64_t depth = s.depth(), positions = s.out_size(), count = blocks.count();
+  parallel_for(s.batch * s.groups * count, 1, [&](int64_t begin, int64_t end) {
+    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width);
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t image = t / count, group = image % s.groups;
+      const Block block(blocks, t % count);
+      const int64_t first = block.first(s), n = block.size();
+      const T* from = x + image * s.channels * s.in_size();
+      T* to = y + image * s.features * positions + first;
+      if (bias) {
+        for (int64_t o = 0; o < s.features; ++o) std::fill_n(to + o * positions, n, bias[group * s.features + o]);
+      }
+      if (!plain) gather(s, block, from, columns.get());
+      gemm(dtype_of<T>, false, false, s.features, n, depth, Scalar(1), w + group * s.features * depth, depth,
+           plain ? from + first : columns.get(), plain ? s.in_size() : n, Scalar(bias ? 1 : 0), to, positions);
+    }
+  });
+}
+
+template <class T>
+void spread(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
+  const Blocks blocks(s, sizeof(T));
+  const bool plain = needs_no_columns(s);
+  const int64_t depth = s.depth(), positions = s.out_size(), size = s.in_size();
+  parallel_for(s.batch * s.groups, 1, [&](int64_t begin, int64_t end) {
+    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width);
+    for (int64_t image = begin; image < end; ++image) {
+      const int64_t group = image % s.groups;
+      T* to = x + image * s.channels * size;
+      fill_features<T>(s.channels, size, bias ? bias + group * s.channels : nullptr, to);
+      for (int64_t i = 0; i < blocks.count(); ++i) {
+        const Block block(blocks, i);
+        const int64_t first = block.first(s), n = block.size();
+        gemm(dtype_of<T>, true, false, depth, n, s.features, Scalar(1), w + group * s.features * depth, depth,
+             y + image * s.features * positions + first, positions, Scalar(plain ? 1 : 0),
+             plain ? to + first : columns.get(), plain ? size : n);
+        if (!plain) scatter(s, block, columns.get(), to);
+      }
+    }
+  });
+}
+
+template <class T>
+void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
+  const Blocks blocks(s, sizeof(T));
+  const bool plain = needs_no_columns(s);
+  const int64_t depth = s.depth(), positions = s.out_size(), size = s.features * depth, count = blocks.count();
+  // Images (and their blocks) in parts that do not depend on the threads, each with its own sum.
+  const int64_t all = s.batch * count;
+  const int64_t parts = std::clamp<int64_t>(s.work() / s.groups >> 20, 1, std::min<int64_t>(all, 16));
+  Buffer<T> sums(parts * s.groups * size);
+  parallel_for(parts * s.groups, 1, [&](int64_t begin, int64_t end) {
+    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width);
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t group = t % s.groups, part = t / s.groups;
+      T* sum = sums.get() + t * size;
+      for (int64_t i = all * part / parts; i < all * (part + 1) / parts; ++i) {
+        const int64_t image = i / count * s.groups + group;
+        const Block block(blocks, i % count);
+        const int64_t first = block.first(s), n = block.size();
+        const T* from = x + image * s.channels * s.in_size();
+        if (!plain) gather(s, block, from, columns.get());
+        gemm(dtype_of<T>, false, true, s.features, depth, n, Scalar(1), y + image * s.features * positions + first,
+             positions, plain ? from + first : columns.get(), plain ? s.in_size() : n,
+             Scalar(i == all * part / parts ? 0 : 1), sum, depth);
+      }
+    }
+  });
+  const int64_t whole = s.groups * size;
+  std::memcpy(w, sums.get(), whole * sizeof(T));
+  for (int64_t p = 1; p < parts; ++p) {
+    const T* more = sums.get() + p * whole;
+    for (int64_t i = 0; i < whole; ++i) w[i] += more[i];
+  }
+}
+
+template <class F>
+void typed(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32: return f.template operator()<float>();
+    case DType::f64: return f.template operator()<double>();
+    case DType::i64: return f.template operator()<int64_t>();
+    default: fail(ErrorKind::runtime, "convolution: no kernels for ", dtype);
+  }
+}
+
+}  // namespace
+
+void conv_correlate(DType dtype, const ConvShape& s, const void* x, const void* w, const void* bias, void* y) {
+  typed(dtype, [&]<class T>() {
+    correlate<T>(s, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
+                 static_cast<T*>(y));
+  });
+}
+void conv_spread(DType dtype, const ConvShape& s, const void* y, const void* w, const void* bias, void* x) {
+  typed(dtype, [&]<class T>() {
+    spread<T>(s, static_cast<const T*>(y), static_cast<const T*>(w), static_cast<const T*>(bias), static_cast<T*>(x));
+  });
+}
+void conv_weigh(DType dtype, const ConvShape& s, const void* x, const void* y, void* w) {
+  typed(dtype, [&]<class T>() { weigh<T>(s, static_cast<const T*>(x), static_cast<const T*>(y), static_cast<T*>(w)); });
+}
+
+}  // namespace bulssi

@@ -1,0 +1,118 @@
+"""Convolution and pooling beside PyTorch: values, and gradients of both orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import bulssi
+
+from .test_matmul import derivatives, numbers, ours, same, torch
+
+CONVOLUTIONS = [  # rank, input, weight, options
+    (1, (2, 3, 9), (4, 3, 3), {}),
+    (1, (2, 4, 9), (6, 2, 3), {"groups": 2, "stride": 2, "padding": 1, "dilation": 2}),
+    (2, (2, 3, 7, 8), (4, 3, 3, 3), {"padding": 1}),
+    (2, (2, 3, 7, 8), (4, 3, 1, 1), {}),
+    (2, (2, 4, 7, 8), (4, 1, 3, 3), {"groups": 4, "padding": 1}),
+    (2, (2, 3, 7, 8), (4, 3, 3, 2), {"stride": (2, 3), "padding": (1, 0), "dilation": (2, 1)}),
+    (3, (2, 2, 4, 5, 6), (3, 2, 2, 3, 2), {"stride": (1, 2, 1), "padding": 1}),
+]
+TRANSPOSED = [
+    (1, (2, 3, 5), (3, 4, 3), {"stride": 2, "output_padding": 1}),
+    (2, (2, 4, 4, 5), (4, 2, 3, 3), {"groups": 2, "padding": 1, "stride": 2}),
+    (2, (2, 4, 4, 5), (4, 2, 3, 3), {"dilation": 2}),
+    (3, (1, 2, 3, 3, 3), (2, 3, 2, 2, 2), {"stride": 2}),
+]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [(f"conv{c[0]}d", c) for c in CONVOLUTIONS] + [(f"conv_transpose{c[0]}d", c) for c in TRANSPOSED],
+)
+def test_convolution(name: str, case: Any, bias: bool) -> None:
+    _, x, w, options = case
+    features = w[1] * options.get("groups", 1) if "transpose" in name else w[0]
+    data = [numbers(*x), numbers(*w, seed=1), *([numbers(features, seed=2)] if bias else [])]
+    results = []
+    for lib, convert in ((bulssi, ours), (torch, torch.clone)):
+        f = getattr(lib.nn.functional, name)
+        results.append(derivatives(lib, lambda *a, f=f: f(*a, **options), [convert(t).requires_grad_() for t in data]))
+    for a, b in zip(*results, strict=True):
+        same(a, b, 1e-8)
+
+
+def test_large_enough_to_be_split() -> None:
+    x, w, b = numbers(5, 8, 60, 61), numbers(40, 8, 3, 3, seed=1), numbers(40, seed=2)
+    results = []
+    for lib, convert in ((bulssi, ours), (torch, torch.clone)):
+        leaves = [convert(t).requires_grad_() for t in (x, w, b)]
+        y = lib.nn.functional.conv2d(*leaves, padding=1)
+        results.append([y, *lib.autograd.grad((y * y).sum(), leaves)])
+    for made, theirs in zip(*results, strict=True):
+        same(made, theirs, 1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64"])
+def test_other_dtypes(dtype: str) -> None:
+    x, w = (t.mul(2).to(getattr(torch, dtype)) for t in (numbers(2, 3, 6, 6), numbers(4, 3, 3, 3, seed=1)))
+    same(bulssi.conv2d(ours(x), ours(w)), torch.conv2d(x, w), 0 if dtype == "int64" else 5e-2)
+
+
+def test_a_wrong_channel_count_is_named() -> None:
+    with pytest.raises(RuntimeError, match="expected input.* to have 3 channels, but got 2 channels"):
+        bulssi.convolution(
+            bulssi.ones(1, 2, 4, 4), bulssi.ones(1, 3, 2, 2), None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+        )
+
+
+POOLS = [
+    ("max_pool1d", (2, 3, 9), {"kernel_size": 3}),
+    ("max_pool2d", (2, 3, 8, 8), {"kernel_size": 2}),
+    ("max_pool2d", (2, 3, 9, 7), {"kernel_size": 2}),
+    ("max_pool2d", (2, 3, 9, 8), {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 2, "ceil_mode": True}),
+    ("max_pool3d", (2, 3, 4, 5, 6), {"kernel_size": 2, "stride": 1}),
+    ("avg_pool1d", (2, 3, 9), {"kernel_size": 3, "padding": 1}),
+    ("avg_pool2d", (2, 3, 9, 8), {"kernel_size": (3, 2), "padding": 1, "count_include_pad": False, "ceil_mode": True}),
+    ("avg_pool2d", (2, 3, 9, 8), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
+    ("avg_pool2d", (2, 3, 9, 8), {"kernel_size": 3, "divisor_override": 5}),
+    ("avg_pool3d", (2, 3, 4, 5, 6), {"kernel_size": 2}),
+    ("adaptive_avg_pool2d", (2, 3, 8, 8), {"output_size": (2, 1)}),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), POOLS)
+def test_pooling(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    results = []
+    for lib, convert in ((bulssi, ours), (torch, torch.clone)):
+        f = getattr(lib.nn.functional, name)
+        results.append(derivatives(lib, lambda x, f=f: f(x, **options), [convert(numbers(*shape)).requires_grad_()]))
+    for a, b in zip(*results, strict=True):
+        same(a, b)
+
+
+def test_nan_wins_and_indices_agree() -> None:
+    x = numbers(1, 2, 6, 6)
+    x[0, 0, 2, 3] = float("nan")
+    theirs = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
+    made = bulssi.nn.functional.max_pool2d(ours(x), 2, return_indices=True)
+    assert made[1].tolist() == theirs[1].tolist()
+    assert str(made[0].tolist()) == str(theirs[0].tolist())
+
+
+def test_the_same_bits_for_any_number_of_threads() -> None:
+    def step() -> list[Any]:
+        x, w = (ours(numbers(*s).float()).requires_grad_() for s in ((6, 8, 40, 40), (16, 8, 3, 3)))
+        y = bulssi.nn.functional.max_pool2d(bulssi.conv2d(x, w, padding=1), 2)
+        return [t.detach().flatten().tolist() for t in (y, *bulssi.autograd.grad((y * y).sum(), [x, w]))]
+
+    before = bulssi.get_num_threads()
+    try:
+        bulssi.set_num_threads(1)
+        one = step()
+        bulssi.set_num_threads(2)
+        assert step() == one
+    finally:
+        bulssi.set_num_threads(before)
