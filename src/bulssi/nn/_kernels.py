@@ -12,7 +12,6 @@ from bulssi import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from bulssi import Tensor
 
