@@ -190,6 +190,38 @@ OPERATION("rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, f
           "The last dimensions divided by their root mean square, then times weight (Zhang and Sennrich 2019, "
           "arXiv:1910.07467).", {.method = false})
 
+static Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, bool) {
+  check(x.dims() >= 2, "Expected at least 2 dimensions for input tensor but received ", x.dims());
+  const int64_t channels = x.shape()[1];
+  check(groups > 0 && channels % groups == 0, "Expected number of channels in input to be divisible by num_groups, but "
+        "got input of shape ", Ints(x.shape()), " and num_groups=", groups);
+  for (const Tensor* t : {&weight, &bias}) {
+    check(!*t || (t->dims() == 1 && t->numel() == channels), "Expected ", t == &weight ? "weight" : "bias",
+          " to be a vector of size equal to the number of channels in input, but got ", t == &weight ? "weight" : "bias",
+          " of shape ", *t ? Ints(t->shape()) : Ints(), " and input of shape ", Ints(x.shape()));
+  }
+  check(is_floating(x.dtype()), ErrorKind::not_implemented, "\"GroupNormKernelImpl\" not implemented for '",
+        legacy_name(x.dtype()), "'");
+  Tensor y = x;
+  if (x.numel() > 0) {
+    Rows s;
+    s.rows = x.shape()[0] * groups;
+    s.n = x.numel() / s.rows;
+    s.last = {1};
+    const int64_t shape[] = {s.rows, s.n};
+    y = reshape(norm_rows("NativeGroupNormBackward0", reshape(x, shape), Tensor(), Tensor(), s, eps, true), x.shape());
+  }
+  Dims along(x.dims(), 1);
+  along[1] = channels;
+  if (weight) y = y * reshape(weight, along);
+  if (bias) y = y + reshape(bias, along);
+  return cast(y, x.dtype());
+}
+OPERATION("group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, "
+          "bool cudnn_enabled=True) -> Tensor", group_norm,
+          "Each group of channels of each item of (N, C, ...) shifted and scaled to mean 0 and variance 1, then times "
+          "weight plus bias by channel (Wu and He 2018, arXiv:1803.08494).", {.method = false})
+
 // ---- cross-entropy -----------------------------------------------------------------------------------------------------
 
 namespace {

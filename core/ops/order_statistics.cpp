@@ -181,7 +181,8 @@ Tensor quantile(const char* name, const Tensor& t, const Tensor& q, std::optiona
     check(p >= 0 && p <= 1, name, q.dims() ? "() q values must be in the range [0, 1]"
                                            : str("() q must be in the range [0, 1] but got ", p));
     const Tensor below = empty(line_shape, DType::i64), above = empty(line_shape, DType::i64);
-    const Tensor weight = empty(line_shape, t.dtype());
+    Tensor weight = empty(line_shape, t.dtype());
+    const Tensor steps = empty(line_shape, t.dtype());  // d rank / d q
     dispatch(t.dtype(), name, [&]<class T>() {
       for_lines<T>(data, d, [&](int64_t k, std::vector<std::pair<T, int64_t>>& line) {
         const auto nans = std::count_if(line.begin(), line.end(), [](const auto& v) { return is_nan(v.first); });
@@ -192,8 +193,13 @@ Tensor quantile(const char* name, const Tensor& t, const Tensor& q, std::optiona
         below.data<int64_t>()[k] = line[at.below].second;
         above.data<int64_t>()[k] = line[at.above].second;
         weight.data<T>()[k] = convert<T>(at.weight);
+        steps.data<T>()[k] = convert<T>(double(n - nans - 1));
       });
     });
+    if (recording(q) && how == "linear") {
+      const Tensor point = q.dims() ? select_index(q, 0, i) : q;
+      weight = weight + (point - detach(point)) * steps;
+    }
     const Tensor a = take_along(x, d, below), b = take_along(x, d, above);
     results.push_back(select(weight < 0.5, a + weight * (b - a), b - (b - a) * (1.0 - weight)));
   }

@@ -11,9 +11,8 @@ using cpu::Monoid;
 
 Reduced::Reduced(const Tensor& t, std::optional<Ints> dims, bool keepdim) {
   const int n = t.dims();
-  check(n <= 64, "only tensors with up to 64 dims are supported");
   if (!dims || dims->empty()) {
-    gone = n == 0 ? 0 : ~uint64_t{0} >> (64 - n);
+    gone = n == 0 ? 0 : ~uint64_t{0} >> (64 - std::min(n, 64));
   } else {
     uint64_t seen = 0;
     for (int64_t d : *dims) {
@@ -30,6 +29,7 @@ Reduced::Reduced(const Tensor& t, int dim, bool keepdim) : gone(t.dims() ? uint6
 }
 void Reduced::finish(const Tensor& t, bool keepdim) {
   const int n = t.dims();
+  check(n <= 64, "only tensors with up to 64 dims are supported");
   all = true;
   for (int i = 0; i < n; ++i) {
     if (gone >> i & 1) {

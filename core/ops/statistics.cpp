@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/op/tensor_math.h"
+#include "core/ops/matmul.h"
 #include "core/ops/reduce.h"
 
 namespace bulssi {
@@ -221,6 +222,69 @@ OPERATION("norm(Tensor self, str p, int[1]? dim=None, bool keepdim=False, *, Sca
                   "linalg.matrix_norm)");
             return vector_norm(t, 2, dims, keepdim, dtype);
           }), "The Frobenius norm over the dimensions dim.", {.out = true})
+
+// Rows of t are variables, columns observations.
+static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, const Tensor& aweights) {
+  check(t.dims() <= 2, "cov(): expected input to have two or fewer dimensions but got an input with ", t.dims(),
+        " dimensions");
+  check(t.dtype() != DType::boolean, "cov(): bool dtype is not supported for input");
+  Tensor x = is_floating(t.dtype()) ? t : cast(t, default_dtype());
+  while (x.dims() < 2) x = unsqueeze(x, 0);
+  const int64_t n = x.shape()[1], along = 1;
+  Tensor w;
+  for (const Tensor* given : {&fweights, &aweights}) {
+    if (!*given) continue;
+    const char* name = given == &fweights ? "fweights" : "aweights";
+    check(given->dims() <= 1, "cov(): expected ", name, " to have one or fewer dimensions but got ", name, " with ",
+          given->dims(), " dimensions");
+    check(given->numel() == n, "cov(): expected ", name, " to have the same numel as there are observations in the "
+          "input but got ", given->numel(), " != ", n);
+    check((given == &fweights) == is_integral(given->dtype()), "cov(): expected ", name, " to have ",
+          given == &fweights ? "integral" : "floating point", " dtype but got ", name, " with ",
+          legacy_name(given->dtype()), " dtype");
+    const Tensor part = cast(*given, x.dtype());
+    if (n > 0) {
+      const Tensor least = reduce_data(Monoid::minimum, in_compute(part), Reduced(part, std::nullopt, false));
+      check(!(item_data(least).as_double() < 0), "cov(): ", name, " cannot be negative");
+    }
+    w = w ? w * part : part;
+  }
+  const Tensor total = w ? sum(w, std::nullopt, false, std::nullopt) : full({}, Scalar(double(n)), x.dtype());
+  const std::optional<Ints> columns = Ints(&along, 1);
+  const Tensor centre = w ? sum(x * w, columns, true, std::nullopt) / total : mean(x, columns, true);
+  Tensor freedom = total - double(correction);
+  if (w && aweights && correction != 0) {
+    freedom = total - sum(w * cast(aweights, x.dtype()), std::nullopt, false, std::nullopt) / total * double(correction);
+  }
+  if (item_data(in_compute(freedom)).as_double() <= 0) {
+    warn("UserWarning", "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of "
+                        "observations.");
+    freedom = zeros({}, x.dtype());
+  }
+  const Tensor d = x - centre;
+  Tensor made = matmul(d, mT(w ? d * w : d)) / freedom;
+  if (made.numel() == 1) made = reshape(made, {});
+  return made;
+}
+OPERATION("cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor", cov,
+          "Covariances of the rows of self, whose columns are observations, counted fweights times and weighted by "
+          "aweights.", {.kind = OpKind::composite})
+
+static Tensor corrcoef(const Tensor& t) {
+  check(t.dims() <= 2, "corrcoef(): expected input to have two or fewer dimensions but got an input with ", t.dims(),
+        " dimensions");
+  const Tensor c = cov(t, 1, Tensor(), Tensor());
+  if (c.dims() == 0) return c / c;
+  const int64_t n = c.shape()[0];
+  Layout line;
+  line.shape = {n};
+  line.strides = {n + 1};
+  const Tensor deviation = sqrt(as_strided(contiguous(c), line));
+  const Tensor r = c / unsqueeze(deviation, 1) / unsqueeze(deviation, 0);
+  return select(r > 1.0, 1.0, select(r < -1.0, -1.0, r));
+}
+OPERATION("corrcoef(Tensor self) -> Tensor", corrcoef,
+          "Correlation coefficients of the rows of self, whose columns are observations.", {.kind = OpKind::composite})
 
 static Tensor dist(const Tensor& a, const Tensor& b, Scalar p) {
   return vector_norm(a - b, p.as_double(), std::nullopt, false);

@@ -313,6 +313,9 @@ def cross_entropy(
     if input.dim() and input.shape == target.shape:
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
     _check_nll_shapes(input, target)
+    if input.dim() == 2 and weight is None and label_smoothing == 0 and target.dtype == bulssi.int64:
+        how = ("none", "mean", "sum").index(reduction)
+        return native._cross_entropy(input, target, how, ignore_index)  # no log-softmax in memory
     logp = input.log_softmax(dim)
     loss = _nll(logp, target, weight, ignore_index, reduction)
     if label_smoothing == 0:

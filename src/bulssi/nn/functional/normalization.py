@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import bulssi
+from bulssi.nn._native import native
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +149,8 @@ def group_norm(
         )
     if input.numel() == 0:
         return _affine(input, weight, bias, (1, -1, *(1,) * (input.dim() - 2)))
-    out, _, _ = _normalized(_wide(input).reshape(batch, num_groups, -1), [2], eps)
+    groups = _wide(input).reshape(batch, num_groups, -1)
+    out = native.layer_norm(groups, groups.shape[2:], None, None, eps)
     return _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
 
 
@@ -172,13 +174,7 @@ def rms_norm(
             "and "
             f"normalized_shape = {list(shape)}"
         )
-    x = _wide(input)
-    if eps is None:
-        eps = bulssi.finfo(x.dtype).eps
-    out = x * ((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
-    if weight is not None:
-        out = out * weight
-    return out.to(input.dtype)
+    return native.rms_norm(input, shape, weight, eps)
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
