@@ -404,15 +404,17 @@ Tensor read_part(const Tensor& source, const Tensor& index) {
   return extract(source, part);
 }
 
-// Saved: self, index, source, result.
+// Saved: self, index, source. The result is made again: an in-place call has overwritten self with it, and derivatives
+// of derivatives go through it.
 void prod_backward(BackwardCall& c, int dim, bool include_self, const Dims& source_shape) {
-  const Tensor g = c.grad(), self = c.saved(0), index = c.saved(1), result = c.saved(3);
+  const Tensor g = c.grad(), self = c.saved(0), index = c.saved(1);
   const Tensor source = read_part(c.saved(2), index);
   if (c.needs(0)) {
     const Tensor safe = masked_fill(self, self == 0.0, Scalar(1));
     c.set(0, g * scatter_reduce(safe, dim, index, source, "prod", include_self) / safe);
   }
   if (!c.needs(1)) return;
+  const Tensor result = scatter_reduce(self, dim, index, source, "prod", include_self);
   const Tensor zero = source == 0.0;
   const Tensor count = gather(scatter_add(zeros_as(self), dim, index, cast(zero, self.dtype())), dim, index, false);
   const Tensor single = zero & (count == 1.0);
@@ -421,9 +423,14 @@ void prod_backward(BackwardCall& c, int dim, bool include_self, const Dims& sour
   const Tensor of_others = gather(g * result, dim, index, false) / masked_fill(source, zero, Scalar(1));
   c.set(1, in_source(select(single, of_zero, of_others), source_shape));
 }
-void extreme_backward(BackwardCall& c, int dim, const Dims& source_shape) {
-  const Tensor g = c.grad(), self = c.saved(0), index = c.saved(1), result = c.saved(3);
+void extreme_backward(BackwardCall& c, int dim, Reduce r, bool include_self, const Dims& source_shape) {
+  const Tensor g = c.grad(), self = c.saved(0), index = c.saved(1);
   const Tensor source = read_part(c.saved(2), index);
+  Tensor result;
+  {
+    GradMode off(false);  // only compared
+    result = scatter_reduce(self, dim, index, source, r == Reduce::amax ? "amax" : "amin", include_self);
+  }
   const Tensor self_is = cast(self == result, g.dtype());
   const Tensor source_is = cast(source == gather(result, dim, index, false), g.dtype());
   const Tensor share = g / scatter_add(self_is, dim, index, source_is);
@@ -444,7 +451,7 @@ void reduce_backward(BackwardCall& c, int dim, Reduce r, bool include_self, cons
   } else if (r == Reduce::prod) {
     prod_backward(c, dim, include_self, source_shape);
   } else {
-    extreme_backward(c, dim, source_shape);
+    extreme_backward(c, dim, r, include_self, source_shape);
   }
   if (c.needs(0) && !include_self) c.set(0, scatter_value(c.inputs[0], dim, index, Scalar(0)));
 }
@@ -455,19 +462,9 @@ Ref<Node> reduce_node(const char* name, const Tensor& self, int dim, const Tenso
     reduce_backward(c, dim, r, include_self, shape);
   });
   const bool reads = r != Reduce::sum && r != Reduce::mean;
-  // The result is made anew: an in-place call overwrites self, and the node must not hold what it makes.
-  Tensor before, result;
-  if (reads) {
-    before = snapshot(self);
-    GradMode off(false);
-    result = empty_like(self);
-    copy_data(result, self);
-    scatter_reduce_data("scatter_reduce", result, dim, index, source, r, include_self);
-  }
-  node->saved.push_back(Saved(before, false));
+  node->saved.push_back(Saved(reads ? snapshot(self) : Tensor(), false));
   node->saved.push_back(Saved(index, false));
   node->saved.push_back(Saved(reads ? source : Tensor(), false));
-  node->saved.push_back(Saved(result, false));
   return node;
 }
 
