@@ -82,6 +82,6 @@ OPERATION("triu_indices(int row, int col, int offset=0, *, " OPTIONS ") -> Tenso
 OPERATION("combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor", combinations,
           "All combinations of r elements of a vector, [n, r], in order.", {.method = false})
 OPERATION("cartesian_prod(Tensor[] tensors) -> Tensor", cartesian_prod,
-          "All tuples with one element of each vector, [n, len(tensors)].", {.method = false})
+          "All tuples with one element of each vector, [n, len(tensors)].", {.method = false, .variadic = true})
 
 }  // namespace bulssi

@@ -111,7 +111,7 @@ def test_topk_is_the_head_of_sort(n: int, k: int) -> None:
         "T.combinations(i[:2], 0)",
         "T.cartesian_prod(i[:2], i[:3])",
         "T.msort(x.reshape(4, 5))",
-        "T.argsort(i.reshape(4, 5), 0, stable=True)",
+        "T.argsort(i.reshape(4, 5), dim=0, stable=True)",
     ],
 )
 def test_search_and_count(code: str) -> None:
