@@ -137,7 +137,7 @@ void check_inplace(const Tensor& t, const char* op) {
 
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
   t->bump_version();
-  note_change(t, op);
+  note_change(t, op, static_cast<bool>(node));
   if (!node) return;
   if (!(t->is_view && t->autograd->base)) {
     Ref<Node> old = t->autograd ? t->autograd->node : Ref<Node>();
@@ -191,12 +191,12 @@ Tensor snapshot(const Tensor& t) {
 
 // ---- who changed it last --------------------------------------------------------------------------------------------
 
-void note_change(const Tensor& t, const char* op) {
+void note_change(const Tensor& t, const char* op, bool recorded) {
   Storage& s = *t->storage;
   if (!s.change) s.change = new (allocate(sizeof(Change))) Change;
   else if (s.change->code && source_hooks.release) source_hooks.release(s.change->code);
   const Source here = source_hooks.here ? source_hooks.here() : Source{};
-  *s.change = {op, here.code, here.offset, here.line};
+  *s.change = {op, here.code, here.offset, here.line, recorded};
 }
 
 std::string last_change(const Tensor& t) {

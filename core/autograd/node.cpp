@@ -1,5 +1,6 @@
 #include "core/autograd/node.h"
 
+#include <cctype>
 #include <vector>
 
 #include "core/ops/basics.h"
@@ -54,6 +55,16 @@ void release(Node* node) {
   if (doomed.capacity() > 4096) doomed.shrink_to_fit();
 }
 
+std::string backward_name(const char* op) {
+  std::string text;
+  bool up = true;
+  for (const char* c = op; *c; ++c) {
+    if (*c == '_') up = true;
+    else text += up ? static_cast<char>(std::toupper(*c)) : *c, up = false;
+  }
+  return text + "Backward0";
+}
+
 // ---- saved tensors -------------------------------------------------------------------------------------------------------
 
 Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)
@@ -69,12 +80,19 @@ Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)
     return;
   }
   version_ = t->version();
-  if (is_result) data_ = detach(t);
-  else data_ = t;
+  if (!is_result && requires_grad_) producer_ = edge_to(t);
+  if (producer_ && producer_.node->is_accumulate()) {
+    producer_ = {};
+    data_ = t;
+    return;
+  }
+  data_ = alias(t);
+  data_->wrapped_number = t->wrapped_number;
 }
 Saved::Saved(Saved&& other) noexcept { *this = std::move(other); }
 Saved& Saved::operator=(Saved&& other) noexcept {
   std::swap(data_, other.data_);
+  std::swap(producer_, other.producer_);
   std::swap(packed_, other.packed_);
   version_ = other.version_;
   result_index_ = other.result_index_;
@@ -92,8 +110,11 @@ void Saved::check_version(Node& node) const {
   std::string producer_name;
   if (is_result_) {
     producer_name = str(", which is output ", result_index_, " of ", operation_name(node), ",");
-  } else if (Ref<Node> made = producer(data_)) {
-    producer_name = str(", which is output ", data_->autograd->result_index, " of ", operation_name(*made), ",");
+  } else if (const Change* c = data_->storage->change; c && c->recorded) {
+    std::string name = backward_name(c->op);
+    producer_name = str(", which is output 0 of ", name, ",");
+  } else if (producer_) {
+    producer_name = str(", which is output ", producer_.index, " of ", operation_name(*producer_.node), ",");
   }
   std::string kind = str(legacy_name(data_.dtype()), "Tensor");
   std::string text = str("one of the variables needed for gradient computation has been modified by an inplace operation: [",
@@ -106,8 +127,9 @@ void Saved::check_version(Node& node) const {
   fail(ErrorKind::runtime, text);
 }
 
-const Tensor& Saved::raw(Node& node) const {
-  if (data_) check_version(node);
+Tensor Saved::elements(Node& node) const {
+  if (packed_ || !data_) return get(node);
+  check_version(node);
   return data_;
 }
 
@@ -121,7 +143,12 @@ Tensor Saved::get(Node& node) const {
     check_version(node);
     t = data_;
   }
-  if (!is_result_) return t;
+  if (!is_result_) {
+    if (!producer_) return t;
+    Tensor whole = alias(t);
+    set_producer(whole, producer_.node, producer_.index);
+    return whole;
+  }
   Tensor whole = detach(t);
   if (is_differentiable(whole.dtype())) set_producer(whole, Ref<Node>(&node), result_index_);
   return whole;

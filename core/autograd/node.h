@@ -68,15 +68,18 @@ class Saved {
   Saved(const Saved&) = delete;
   ~Saved();
   Tensor get(Node& node) const;
-  // As get(), for code that does not record: no check for a producer, still the check for in-place changes.
-  const Tensor& raw(Node& node) const;
+  // As get(), for code that does not record: the elements without their place in the graph.
+  Tensor elements(Node& node) const;
   // For a result that is saved before the in-place operation that makes it counts its version.
   void expect_next_version() { ++version_; }
   bool defined() const { return static_cast<bool>(data_) || packed_; }
 
  private:
   void check_version(Node& node) const;
+  // A leaf that requires grad is kept itself. Anything else is kept as its elements and its producer: the tensor may
+  // get another producer later (in place), and that one's graph may lead back here, which would be a cycle.
   Tensor data_;
+  Edge producer_;
   void* packed_ = nullptr;  // what a saved-tensor hook made of it
   uint32_t version_ = 0;
   uint32_t result_index_ = 0;
@@ -295,7 +298,9 @@ void check_inplace(const Tensor& t, const char* op);
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op);
 // Operation and place of the last in-place change of the memory of t, for messages; "" if none.
 std::string last_change(const Tensor& t);
-void note_change(const Tensor& t, const char* op);
+void note_change(const Tensor& t, const char* op, bool recorded);
+// What PyTorch calls the node of an operation: MulBackward0 for mul.
+std::string backward_name(const char* op);
 void check_no_internal_overlap(const Tensor& t);
 void check_no_partial_overlap(const Tensor& written, const Tensor& read);
 // A stand-in for t that keeps its place in the graph but has its own memory: what in-place operations that read

@@ -1,7 +1,5 @@
 #include "core/op/pointwise.h"
 
-#include <cctype>
-
 #include "core/cpu/cpu.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
@@ -65,16 +63,6 @@ Expr expression_of() {
   return Expr(run_value<D>(args, std::make_integer_sequence<int, formula_arity<D>>{}));
 }
 
-std::string camel(const char* name) {
-  std::string text;
-  bool up = true;
-  for (const char* c = name; *c; ++c) {
-    if (*c == '_') up = true;
-    else text += up ? static_cast<char>(std::toupper(*c)) : *c, up = false;
-  }
-  return text;
-}
-
 template <int I>
 void setup() {
   using D = typename Nth<I>::type;
@@ -86,7 +74,7 @@ void setup() {
   op.tensors = tensor_count<D>;
   op.attributes = attribute_count<D>;
   op.kernels = &cpu::formula_kernels(I);
-  op.node_name = D::info.node ? D::info.node : camel(D::info.name) + "Backward0";
+  op.node_name = D::info.node ? D::info.node : backward_name(D::info.name);
   for (int k = 0; k < tensor_count<D>; ++k) {
     const Uses uses = uses_of<D>(k, is, as);
     op.partial[k].identity = uses.gradient;
@@ -234,7 +222,7 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
     if (!(op_.saves >> i & 1)) continue;
     Saved& s = saved[place(i)];
     if (!s.defined()) continue;
-    values[i] = s.get(*this);
+    values[i] = grad_state.enabled ? s.get(*this) : s.elements(*this);
     pointers[i] = &values[i];
   }
   double attributes[max_attributes];

@@ -23,6 +23,7 @@ struct Change {
   const char* op;
   void* code;
   int32_t offset, line;
+  bool recorded;  // it became a node of the graph
 };
 void drop_change(Change* c);
 
