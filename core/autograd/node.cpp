@@ -111,8 +111,8 @@ void Saved::check_version(Node& node) const {
   if (is_result_) {
     producer_name = str(", which is output ", result_index_, " of ", operation_name(node), ",");
   } else if (const Change* c = data_->storage->change; c && c->recorded) {
-    std::string name = backward_name(c->op);
-    producer_name = str(", which is output 0 of ", name, ",");
+    const std::string name = backward_name(c->op);
+    producer_name = str(", which is output 0 of ", name.substr(0, name.rfind("Backward")), ",");
   } else if (producer_) {
     producer_name = str(", which is output ", producer_.index, " of ", operation_name(*producer_.node), ",");
   }
