@@ -164,7 +164,8 @@ OP(Sgn, sgn)
 
 struct Sign {
   static constexpr Info info{.name = "sign", .dtypes = arithmetic, .doc = "Sign of self: -1, 0 or 1."};
-  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, x * 0.0 - 1.0, x * 0.0)); }
+  // NaN has sign 0.
+  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x == 0.0, x, 0.0))); }
   static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
 };
 OP(Sign, sign)
@@ -387,7 +388,7 @@ struct Heaviside {
   static constexpr Info info{.name = "heaviside", .dtypes = arithmetic,
                              .doc = "0 where self < 0, values where self == 0, 1 where self > 0.",
                              .signature = "(Tensor self, Tensor values)"};
-  static constexpr auto value(auto x, auto y) { return select(x == 0.0, y, select(x > 0.0, 1.0, x * 0.0)); }
+  static constexpr auto value(auto x, auto y) { return select(x == 0.0, y, select(x > 0.0, 1.0, select(x == 0.0, x, 0.0))); }
 };
 OP(Heaviside, heaviside)
 

@@ -49,17 +49,38 @@ class Operation:
         """Whether there is a `function`, `method`, `inplace` or `out` form."""
         return self.entry[variant]
 
+    @property
+    def is_public(self) -> bool:
+        """Whether it has a form at all; a formula without one is a part of other operations."""
+        return any(self.has(form) for form in ("function", "method", "inplace"))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is for integers and bool alone."""
+        return self.entry["dtypes"] in ("bitwise", "integers")
+
+    @cached_property
+    def home(self) -> Any:
+        """The namespace of the core that has its functions."""
+        home: Any = _core
+        for part in (self.entry["module"] or "").split("."):
+            home = getattr(home, part) if part else home
+        return home
+
     @cached_property
     def function(self) -> Callable[..., Any]:
         """The operation as a function of its arguments, whatever forms it has."""
         if self.has("function"):
-            home: Any = bulssi
-            for part in (self.entry["module"] or "").split("."):
-                home = getattr(home, part) if part else home
-            return getattr(home if hasattr(home, self.name) else _core, self.name)
+            return getattr(self.home, self.name)
         if self.has("method"):
             return lambda self_, *args, **kwargs: getattr(self_, self.name)(*args, **kwargs)
         return lambda self_, *args, **kwargs: getattr(self_.clone(), self.name + "_")(*args, **kwargs)
+
+    @cached_property
+    def inplace(self) -> Callable[..., Any]:
+        """The in-place form: a method, or a function where methods have no such name."""
+        name = self.name + "_"
+        return getattr(Tensor, name) if hasattr(Tensor, name) else getattr(self.home, name)
 
     @property
     def is_defined(self) -> bool:
@@ -73,7 +94,7 @@ class Operation:
 
     def draw(self) -> Draw:
         """A source of arguments; the same ones in every run."""
-        return Draw(np.random.default_rng(zlib.crc32(self.name.encode())), *self.domain)
+        return Draw(np.random.default_rng(zlib.crc32(self.name.encode())), *self.domain, self.is_whole)
 
     def attributes(self, sample: Sample) -> list[float]:
         """The numbers behind the tensors of a pointwise operation, in order: given ones, else defaults."""
@@ -87,13 +108,16 @@ class Operation:
 
 @dataclass
 class Draw:
-    """A source of arguments for one operation, drawn from its domain in float64."""
+    """A source of arguments for one operation, drawn from its domain in float64, or whole numbers in int64."""
 
     rng: np.random.Generator
     low: float
     high: float
+    whole: bool = False
 
     def __call__(self, *shape: int, low: float | None = None, high: float | None = None) -> Tensor:
+        if self.whole:
+            return self.index(16, *shape)
         low, high = self.low if low is None else low, self.high if high is None else high
         return bulssi.from_numpy(np.asarray(self.rng.uniform(low, high, shape)))
 
@@ -218,6 +242,8 @@ def numbered(entries: list[dict[str, Any]]) -> Iterator[Operation]:
         seen[entry["name"]] += 1
 
 
-OPERATIONS = list(numbered(_core.registry()))
+EVERYTHING = list(numbered(_core.registry()))
+FORMULAS = [operation for operation in EVERYTHING if operation.kind == "pointwise"]
+OPERATIONS = [operation for operation in EVERYTHING if operation.is_public]
 POINTWISE = [operation for operation in OPERATIONS if operation.kind == "pointwise"]
 DIFFERENTIABLE = [operation for operation in OPERATIONS if operation.differentiable]

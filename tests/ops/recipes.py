@@ -214,7 +214,7 @@ def _(draw: Draw) -> list[Any]:
     return [of(draw(3, 4))]
 
 
-@recipe("block_diag", "cartesian_prod", "meshgrid", "broadcast_tensors", "atleast_1d", "atleast_2d", "atleast_3d")
+@recipe("block_diag", "cartesian_prod", "broadcast_tensors", "atleast_1d", "atleast_2d", "atleast_3d")
 def _(draw: Draw) -> list[Any]:
     return [([draw(3), draw(3)],)]
 
@@ -335,7 +335,12 @@ def _(draw: Draw) -> list[Any]:
 
 @recipe("embedding")
 def _(draw: Draw) -> list[Any]:
-    return [of(draw.index(5, 2, 3), draw(5, 4))]
+    return [(draw(5, 4), draw.index(5, 2, 3))]
+
+
+@recipe("embedding_dense_backward")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(2, 3, 4), draw.index(5, 2, 3), 5, -1, False)]
 
 
 @recipe("embedding_bag")
@@ -383,6 +388,31 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), draw())]
 
 
+@recipe("combinations", "histogram.1")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(5),)]
+
+
+@recipe("histogram")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(20), bulssi.tensor([-1.0, 0.0, 1.0], dtype=bulssi.float64))]
+
+
+@recipe("_cross_entropy")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 5), draw.index(5, 3))]
+
+
+@recipe("norm.1")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), "fro")]
+
+
+@recipe("meshgrid")
+def _(draw: Draw) -> list[Any]:
+    return [of([draw(3), draw(4)], indexing="ij")]
+
+
 @recipe("_meshgrid")
 def _(draw: Draw) -> list[Any]:
     return [([draw(3), draw(4)], "ij")]
@@ -406,6 +436,36 @@ def _(draw: Draw) -> list[Any]:
 @recipe("cuda")
 def _(draw: Draw) -> list[Any]:
     return []  # there is no such device to go to
+
+
+@recipe("div.1")
+def _(draw: Draw) -> list[Any]:
+    return [of(draw(3, 4), draw(3, 4), rounding_mode=mode) for mode in (None, "floor", "trunc")]
+
+
+@recipe("div.2")
+def _(draw: Draw) -> list[Any]:
+    return [of(draw(3, 4), 0.7, rounding_mode=mode) for mode in (None, "floor", "trunc")]
+
+
+@recipe("pow", "float_power")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=0.5, high=2.0), draw(3, 4))]
+
+
+@recipe("logit")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=0.1, high=0.9),)]
+
+
+@recipe("mvlgamma", "special_multigammaln")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=2.0, high=4.0), 2)]
+
+
+@recipe("gelu")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4),), of(draw(3, 4), approximate="tanh")]
 
 
 # ---- Reductions with an argument that has no usual value ----------------------------------------------------------

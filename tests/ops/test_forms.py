@@ -55,7 +55,7 @@ def test_in_place_equals_out_of_place(operation: Operation) -> None:
         target, *rest = sample.map(lambda tensor: tensor.clone()).args
         address, version = target.data_ptr(), target._version
         bulssi.manual_seed(0)
-        returned = getattr(target, operation.name + "_")(*rest, **sample.kwargs)
+        returned = operation.inplace(target, *rest, **sample.kwargs)
         assert returned is target
         assert (target.data_ptr(), target._version) == (address, version + 1)
         assert_same(target, expected)

@@ -117,11 +117,16 @@ def test_random_programs(seed: int) -> None:
             "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices"
             " (got float)",
         ),
-        ("x.sum()[0]", "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++"
-                       " to convert a 0-dim tensor to a number"),
-        ("x.index_put_((T.tensor([0]),), T.tensor(1))",
-         "Index put requires the source and destination dtypes match, got Float for the destination and Long for the"
-         " source."),
+        (
+            "x.sum()[0]",
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++"
+            " to convert a 0-dim tensor to a number",
+        ),
+        (
+            "x.index_put_((T.tensor([0]),), T.tensor(1))",
+            "Index put requires the source and destination dtypes match, got Float for the destination and Long for the"
+            " source.",
+        ),
         ("x.__setitem__(0, 1e300)", "value cannot be converted to type float without overflow"),
         ("x.__setitem__(0, [1.0])", "can't assign a list to a torch.FloatTensor"),
         ("x.gather(0, T.tensor([[5]]))", "index 5 is out of bounds for dimension 0 with size 3"),
@@ -191,11 +196,16 @@ def test_same_bits_for_any_number_of_threads() -> None:
     try:
         for threads in (1, 2, 3):
             bulssi.set_num_threads(threads)
-            results.append([
-                x[index].tolist(), x[mask].tolist(), mask.nonzero().tolist(), x.sort(0).indices.tolist(),
-                bulssi.zeros(300, 700).index_put((index,), x[index], accumulate=True).tolist(),
-                x.flatten().topk(50).values.tolist(),
-            ])
+            results.append(
+                [
+                    x[index].tolist(),
+                    x[mask].tolist(),
+                    mask.nonzero().tolist(),
+                    x.sort(0).indices.tolist(),
+                    bulssi.zeros(300, 700).index_put((index,), x[index], accumulate=True).tolist(),
+                    x.flatten().topk(50).values.tolist(),
+                ]
+            )
     finally:
         bulssi.set_num_threads(before)
     assert results[0] == results[1] == results[2]
