@@ -129,8 +129,7 @@ void reduce(Monoid m, Compute compute, const ReduceShape& s, const void* x_, con
   reduce_columns(m, compute, s, x, repeated.data(), out);
 }
 
-void arg_reduce(bool smallest, Compute compute, const ReduceShape& s, const void* x_, void* values_,
-                int64_t* indices) {
+void arg_reduce(bool smallest, Compute compute, const ReduceShape& s, const void* x_, void* values_, int64_t* indices) {
   const int size = compute_size(compute);
   const char* x = static_cast<const char*>(x_);
   char* values = static_cast<char*>(values_);
@@ -167,8 +166,10 @@ void scan_row(int which, Compute compute, int64_t n, const char* x, char* y) {
   const int size = compute_size(compute);
   const auto kernel = reducers().scan[which][int(compute)];
   const auto start = [&](void* carry) {
-    if (compute == Compute::i64) *static_cast<int64_t*>(carry) = which;
-    else *static_cast<double*>(carry) = which;
+    if (compute == Compute::i64)
+      *static_cast<int64_t*>(carry) = which;
+    else
+      *static_cast<double*>(carry) = which;
   };
   constexpr int64_t chunk = 8192;
   if (n <= 4 * chunk) {
@@ -227,8 +228,10 @@ void scan(bool product, Compute compute, const ReduceShape& s, const void* x_, v
                  for (int64_t k = begin; k < end; ++k) {
                    const int64_t o = k / tiles, i = k % tiles * tile, at = o * s.reduced * s.inner + i;
                    double carry[tile];
-                   if (compute == Compute::i64) std::fill_n(reinterpret_cast<int64_t*>(carry), tile, which);
-                   else std::fill_n(carry, tile, which);
+                   if (compute == Compute::i64)
+                     std::fill_n(reinterpret_cast<int64_t*>(carry), tile, which);
+                   else
+                     std::fill_n(carry, tile, which);
                    kernel(s.reduced, s.inner, std::min(tile, s.inner - i), x + at * size, y + at * size, carry);
                  }
                });

@@ -9,16 +9,32 @@ namespace bulssi::cpu {
 
 // What is combined. Some look at each element through a map with a parameter c: (x - c)^2, |x|^c, exp(x - c), x * c.
 enum class Monoid : uint8_t {
-  sum, product, maximum, minimum, any, all, nansum, squares, absolutes, max_abs, min_abs, powers, exponentials
+  sum,
+  product,
+  maximum,
+  minimum,
+  any,
+  all,
+  nansum,
+  squares,
+  absolutes,
+  max_abs,
+  min_abs,
+  powers,
+  exponentials
 };
 inline constexpr int monoid_count = 13;
 
 // Which monoid joins partial results (their map is done).
 constexpr Monoid joined_by(Monoid m) {
   switch (m) {
-    case Monoid::product: case Monoid::maximum: case Monoid::minimum: return m;
-    case Monoid::any: case Monoid::max_abs: return Monoid::maximum;
-    case Monoid::all: case Monoid::min_abs: return Monoid::minimum;
+    case Monoid::product:
+    case Monoid::maximum:
+    case Monoid::minimum: return m;
+    case Monoid::any:
+    case Monoid::max_abs: return Monoid::maximum;
+    case Monoid::all:
+    case Monoid::min_abs: return Monoid::minimum;
     default: return Monoid::sum;
   }
 }
@@ -56,8 +72,7 @@ struct RowTable {
   // log(sum(exp(x))); all -inf gives -inf, an inf gives inf.
   void (*logsumexp[2])(int64_t n, const void* x, void* out) = {};
   // dx[i] = scale * exp(x[i] - lse) (+ shift)
-  void (*exp_scaled[2])(int64_t n, const void* x, const void* lse, const void* scale, const void* shift,
-                        void* dx) = {};
+  void (*exp_scaled[2])(int64_t n, const void* x, const void* lse, const void* scale, const void* shift, void* dx) = {};
   // Mean and 1 / sqrt(variance + eps) of a row; y = (x - mean) * rstd * weight + bias (each may be null).
   // `period`: how many elements share one entry of weight and bias (1: elementwise, as in layer_norm).
   void (*moments[2])(int64_t n, const void* x, double eps, void* mean, void* rstd) = {};
@@ -67,8 +82,8 @@ struct RowTable {
   void (*normalize_backward[2])(int64_t n, const void* g, const void* x, const void* mean, const void* rstd,
                                 const void* weight, bool centred, void* dx) = {};
   // dweight += g * (x - mean) * rstd, dbias += g (null: not wanted)
-  void (*weight_gradient[2])(int64_t n, const void* g, const void* x, const void* mean, const void* rstd,
-                             void* dweight, void* dbias) = {};
+  void (*weight_gradient[2])(int64_t n, const void* g, const void* x, const void* mean, const void* rstd, void* dweight,
+                             void* dbias) = {};
 };
 const RowTable& row_kernels();
 

@@ -27,8 +27,8 @@ BULSSI_INLINE Vec<T> load_some(const T* p, int k) {
     return typename Vec<T>::N(_mm256_maskload_epi32(reinterpret_cast<const int*>(p), __m256i(first_lanes<T>(k).m)));
   }
   if constexpr (sizeof(T) == 8) {
-    return typename Vec<T>::N(
-        _mm256_maskload_epi64(reinterpret_cast<const long long*>(p), __m256i(first_lanes<T>(k).m)));
+    return
+        typename Vec<T>::N(_mm256_maskload_epi64(reinterpret_cast<const long long*>(p), __m256i(first_lanes<T>(k).m)));
   }
 #endif
   T room[Vec<T>::lanes] = {};
@@ -54,8 +54,10 @@ struct Piece {
     return count == Vec<T>::lanes ? Vec<T>::load(p + at) : load_some(p + at, count);
   }
   BULSSI_INLINE void store(Vec<T> v, T* p) const {
-    if (count == Vec<T>::lanes) v.store(p + at);
-    else store_some(v, p + at, count);
+    if (count == Vec<T>::lanes)
+      v.store(p + at);
+    else
+      store_some(v, p + at, count);
   }
 };
 // f(Piece) over n elements, register by register; the last may be partial.

@@ -60,8 +60,10 @@ Tensor integral(const Tensor& y, const Tensor& x, double dx, int64_t dim) {
   }
   const Tensor a = areas(y, x, dx, d);
   const int64_t along = d;
-  if constexpr (running) return cumsum(a, d);
-  else return sum(a, Ints(&along, 1), false, std::nullopt);
+  if constexpr (running)
+    return cumsum(a, d);
+  else
+    return sum(a, Ints(&along, 1), false, std::nullopt);
 }
 template <bool running>
 Tensor integral_even(const Tensor& y, Scalar dx, int64_t dim) {

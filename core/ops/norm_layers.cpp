@@ -21,7 +21,8 @@ void for_rows(int64_t rows, int64_t n, F f) {
   });
 }
 
-// ---- rows normalised ---------------------------------------------------------------------------------------------------
+// ---- rows normalised
+// ---------------------------------------------------------------------------------------------------
 
 // How x is cut: `rows` rows of n elements, the last `last` dimensions.
 struct Rows {
@@ -75,7 +76,8 @@ NormGradients norm_backward(const Tensor& g_, const Tensor& x_, const Tensor& w_
   }
   if (want_w || want_b) {
     // Sums over blocks of rows, then over the blocks.
-    const int64_t block = std::max<int64_t>(16, (s.rows + 63) / 64), blocks = std::max<int64_t>(1, (s.rows + block - 1) / block);
+    const int64_t block = std::max<int64_t>(16, (s.rows + 63) / 64),
+                  blocks = std::max<int64_t>(1, (s.rows + block - 1) / block);
     const int64_t part_shape[] = {blocks, s.n};
     const Tensor dw = want_w ? zeros(part_shape, dtype) : Tensor(), db = want_b ? zeros(part_shape, dtype) : Tensor();
     char *wp = dw ? dw->data() : nullptr, *bp = db ? db->data() : nullptr;
@@ -130,21 +132,26 @@ Tensor norm_rows(const char* node, const Tensor& x_, const Tensor& w_, const Ten
     k.normalize[f](s.n, from + r * bytes, mp + r * size, rp + r * size, weight, bias, to + r * bytes);
   });
   const bool has_bias = static_cast<bool>(b_);
-  return record(node, {&x_, &w_, &b_}, cast_data(y, x_.dtype()), [s, eps, centred, has_bias](BackwardCall& c) {
-    const Tensor g = c.grad(), x = c.saved(0), w = c.node.saved[3].defined() ? c.saved(3) : Tensor();
-    NormGradients made = recording({&g, &x, &w})
-        ? norm_backward_recorded(g, x, w, has_bias, s, eps, centred)
-        : norm_backward(g, x, w, c.saved(1), c.saved(2), c.needs(0), c.needs(1), c.needs(2), s, centred);
-    if (c.needs(0)) c.set(0, made.x);
-    if (c.needs(1)) c.set(1, cast(made.weight, w.dtype()));
-    if (c.needs(2)) c.set(2, made.bias);
-  }, {keep(x_), keep(means), keep(rstd), keep(w_)});
+  return record(node, {&x_, &w_, &b_}, cast_data(y, x_.dtype()),
+                [s, eps, centred, has_bias](BackwardCall& c) {
+                  const Tensor g = c.grad(), x = c.saved(0), w = c.node.saved[3].defined() ? c.saved(3) : Tensor();
+                  NormGradients made = recording({&g, &x, &w})
+                                           ? norm_backward_recorded(g, x, w, has_bias, s, eps, centred)
+                                           : norm_backward(g, x, w, c.saved(1), c.saved(2), c.needs(0), c.needs(1),
+                                                           c.needs(2), s, centred);
+                  if (c.needs(0)) c.set(0, made.x);
+                  if (c.needs(1)) c.set(1, cast(made.weight, w.dtype()));
+                  if (c.needs(2)) c.set(2, made.bias);
+                },
+                {keep(x_), keep(means), keep(rstd), keep(w_)});
 }
 
 Rows rows_of(const Tensor& x, Ints shape, const Tensor& w, const Tensor& b, const char* op) {
-  check(!shape.empty(), "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
+  check(!shape.empty(),
+        "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
         "but got normalized_shape = []");
-  check(!w || w.shape() == Dims(shape), "Expected weight to be of same shape as normalized_shape, but got weight of shape ",
+  check(!w || w.shape() == Dims(shape),
+        "Expected weight to be of same shape as normalized_shape, but got weight of shape ",
         w ? Ints(w.shape()) : Ints(), " and normalized_shape = ", shape);
   check(!b || b.shape() == Dims(shape), "Expected bias to be of same shape as normalized_shape, but got bias of shape ",
         b ? Ints(b.shape()) : Ints(), " and normalized_shape = ", shape);
@@ -157,8 +164,8 @@ Rows rows_of(const Tensor& x, Ints shape, const Tensor& w, const Tensor& b, cons
     fail("Given normalized_shape=", shape, ", expected input with shape ", stars, "], but got input of size",
          Ints(x.shape()));
   }
-  check(is_floating(x.dtype()), ErrorKind::not_implemented, "\"", op, "\" not implemented for '", legacy_name(x.dtype()),
-        "'");
+  check(is_floating(x.dtype()), ErrorKind::not_implemented, "\"", op, "\" not implemented for '",
+        legacy_name(x.dtype()), "'");
   Rows s;
   for (int i = 0; i < lead; ++i) s.rows *= x.shape()[i];
   for (int i = lead; i < x.dims(); ++i) {
@@ -174,31 +181,38 @@ static Tensor layer_norm(const Tensor& x, Ints shape, const Tensor& weight, cons
   const Rows s = rows_of(x, shape, weight, bias, "LayerNormKernelImpl");
   return norm_rows("NativeLayerNormBackward0", x, weight, bias, s, eps, true);
 }
-OPERATION("layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, "
-          "bool cudnn_enable=True) -> Tensor", layer_norm,
-          "The last dimensions shifted and scaled to mean 0 and variance 1, then times weight plus bias (Ba et al. "
-          "2016, arXiv:1607.06450).", {.method = false})
+OPERATION(
+    "layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, "
+    "bool cudnn_enable=True) -> Tensor",
+    layer_norm,
+    "The last dimensions shifted and scaled to mean 0 and variance 1, then times weight plus bias (Ba et al. "
+    "2016, arXiv:1607.06450).",
+    {.method = false})
 
 static Tensor rms_norm(const Tensor& x, Ints shape, const Tensor& weight, std::optional<double> eps) {
   const Rows s = rows_of(x, shape, weight, Tensor(), "rms_norm");
   const bool wide = x.dtype() == DType::f64;
-  const double e = eps.value_or(wide ? std::numeric_limits<double>::epsilon()
-                                     : double(std::numeric_limits<float>::epsilon()));
+  const double e =
+      eps.value_or(wide ? std::numeric_limits<double>::epsilon() : double(std::numeric_limits<float>::epsilon()));
   return norm_rows("FusedRmsNormBackward0", x, weight, Tensor(), s, e, false);
 }
 OPERATION("rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor", rms_norm,
           "The last dimensions divided by their root mean square, then times weight (Zhang and Sennrich 2019, "
-          "arXiv:1910.07467).", {.method = false})
+          "arXiv:1910.07467).",
+          {.method = false})
 
 static Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps, bool) {
   check(x.dims() >= 2, "Expected at least 2 dimensions for input tensor but received ", x.dims());
   const int64_t channels = x.shape()[1];
-  check(groups > 0 && channels % groups == 0, "Expected number of channels in input to be divisible by num_groups, but "
-        "got input of shape ", Ints(x.shape()), " and num_groups=", groups);
+  check(groups > 0 && channels % groups == 0,
+        "Expected number of channels in input to be divisible by num_groups, but "
+        "got input of shape ",
+        Ints(x.shape()), " and num_groups=", groups);
   for (const Tensor* t : {&weight, &bias}) {
     check(!*t || (t->dims() == 1 && t->numel() == channels), "Expected ", t == &weight ? "weight" : "bias",
-          " to be a vector of size equal to the number of channels in input, but got ", t == &weight ? "weight" : "bias",
-          " of shape ", *t ? Ints(t->shape()) : Ints(), " and input of shape ", Ints(x.shape()));
+          " to be a vector of size equal to the number of channels in input, but got ",
+          t == &weight ? "weight" : "bias", " of shape ", *t ? Ints(t->shape()) : Ints(), " and input of shape ",
+          Ints(x.shape()));
   }
   check(is_floating(x.dtype()), ErrorKind::not_implemented, "\"GroupNormKernelImpl\" not implemented for '",
         legacy_name(x.dtype()), "'");
@@ -217,12 +231,16 @@ static Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, 
   if (bias) y = y + reshape(bias, along);
   return cast(y, x.dtype());
 }
-OPERATION("group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, "
-          "bool cudnn_enabled=True) -> Tensor", group_norm,
-          "Each group of channels of each item of (N, C, ...) shifted and scaled to mean 0 and variance 1, then times "
-          "weight plus bias by channel (Wu and He 2018, arXiv:1803.08494).", {.method = false})
+OPERATION(
+    "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, "
+    "bool cudnn_enabled=True) -> Tensor",
+    group_norm,
+    "Each group of channels of each item of (N, C, ...) shifted and scaled to mean 0 and variance 1, then times "
+    "weight plus bias by channel (Wu and He 2018, arXiv:1803.08494).",
+    {.method = false})
 
-// ---- cross-entropy -----------------------------------------------------------------------------------------------------
+// ---- cross-entropy
+// -----------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -243,9 +261,10 @@ Tensor cross_entropy_backward(const Tensor& g, const Tensor& x_, const Tensor& t
       T* to = dx.data<T>();
       for_rows(rows, n, [&](int64_t r) {
         const bool skipped = wanted[r] == ignored;
-        const T scale = skipped ? T(0) : reduction == reduction_none ? gp[r]
-                        : reduction == reduction_mean                ? static_cast<T>(gp[0] / count)
-                                                                     : gp[0];
+        const T scale = skipped                       ? T(0)
+                        : reduction == reduction_none ? gp[r]
+                        : reduction == reduction_mean ? static_cast<T>(gp[0] / count)
+                                                      : gp[0];
         if (skipped) return static_cast<void>(std::fill_n(to + r * n, n, T(0)));
         kernel(n, from + r * n, lp + r, &scale, nullptr, to + r * n);
         to[r * n + wanted[r]] -= scale;
@@ -303,8 +322,10 @@ static Tensor cross_entropy(const Tensor& x_, const Tensor& target_, int64_t red
   if (reduction != reduction_none) {
     out = reduce_data(Monoid::sum, losses, Reduced(losses, std::nullopt, false));
     if (reduction == reduction_mean) {
-      if (dtype == DType::f64) *out.data<double>() /= double(known);
-      else *out.data<float>() /= float(known);
+      if (dtype == DType::f64)
+        *out.data<double>() /= double(known);
+      else
+        *out.data<float>() /= float(known);
     }
   }
   return record("NllLossBackward0", {&x_}, cast_data(out, x_.dtype()),
@@ -313,10 +334,12 @@ static Tensor cross_entropy(const Tensor& x_, const Tensor& target_, int64_t red
                   c.set(0, recording({&g, &x})
                                ? cross_entropy_backward_recorded(g, x, target, count, reduction, ignored)
                                : cross_entropy_backward(g, x, target, c.saved(2), count, reduction, ignored));
-                }, {keep(x_), keep(target_), keep(lse)});
+                },
+                {keep(x_), keep(target_), keep(lse)});
 }
 OPERATION("_cross_entropy(Tensor self, Tensor target, int reduction=1, int ignore_index=-100) -> Tensor", cross_entropy,
           "Cross-entropy of logits self (N, C) and class indices target (N), without the log-softmax in memory. "
-          "reduction: 0 each, 1 mean over targets that are not ignore_index, 2 sum.", {.method = false})
+          "reduction: 0 each, 1 mean over targets that are not ignore_index, 2 sum.",
+          {.method = false})
 
 }  // namespace bulssi

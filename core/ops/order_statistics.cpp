@@ -36,7 +36,8 @@ bool is_nan(T v) {
 // Ascending, nans last, equal values by place.
 template <class T>
 bool comes_before(const std::pair<T, int64_t>& a, const std::pair<T, int64_t>& b) {
-  if (is_nan(a.first) || is_nan(b.first)) return is_nan(a.first) == is_nan(b.first) ? a.second < b.second : is_nan(b.first);
+  if (is_nan(a.first) || is_nan(b.first))
+    return is_nan(a.first) == is_nan(b.first) ? a.second < b.second : is_nan(b.first);
   return a.first < b.first || (a.first == b.first && a.second < b.second);
 }
 
@@ -76,7 +77,8 @@ std::tuple<Tensor, Tensor> selected(const char* node, const Tensor& t, int d, bo
   record_all(node, {&t}, {values, indices},
              [d, kept = r.kept_shape(t), size = t.dims() ? t.shape()[d] : 1](BackwardCall& c) {
                if (c.grad()) c.set(0, put_along(restored(c.grad(), kept), d, restored(c.saved(0), kept), size));
-             }, {keep(indices)});
+             },
+             {keep(indices)});
   return {values, indices};
 }
 
@@ -101,12 +103,14 @@ Tensor median_all(const Tensor& t) {
     out = take_along(flat, 0, median_places(flat, 0, skip_nan));
   }
   set_layout(out, Layout::of({}));
-  return record(skip_nan ? "NanmedianBackward0" : "MedianBackward0", {&t}, out, [](BackwardCall& c) {
-    const Tensor x = c.saved(0), y = c.saved(1);
-    const Tensor mask = (x == y) | ((x != x) & (y != y));
-    const Tensor part = c.grad() / cast(sum(mask, std::nullopt, false, std::nullopt), x.dtype());
-    c.set(0, select(mask, part, zeros({}, x.dtype())));
-  }, {keep(t), result(out)});
+  return record(skip_nan ? "NanmedianBackward0" : "MedianBackward0", {&t}, out,
+                [](BackwardCall& c) {
+                  const Tensor x = c.saved(0), y = c.saved(1);
+                  const Tensor mask = (x == y) | ((x != x) & (y != y));
+                  const Tensor part = c.grad() / cast(sum(mask, std::nullopt, false, std::nullopt), x.dtype());
+                  c.set(0, select(mask, part, zeros({}, x.dtype())));
+                },
+                {keep(t), result(out)});
 }
 
 std::tuple<Tensor, Tensor> mode(const Tensor& t, int64_t dim, bool keepdim) {
@@ -144,7 +148,8 @@ OPERATION("nanmedian(Tensor self, int dim, bool keepdim=False) -> (Tensor values
 OPERATION("mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)", mode,
           "The most frequent element along dim (the smallest of equals) and its last place.", {.out = true})
 
-// ---- quantiles ---------------------------------------------------------------------------------------------------------
+// ---- quantiles
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -165,7 +170,8 @@ Tensor quantile(const char* name, const Tensor& t, const Tensor& q, std::optiona
                 std::string_view how, bool skip_nan) {
   check(t.numel() > 0, name, "() input tensor must be non-empty");
   check(q.dims() <= 1, name, "() q must be a scalar or 1D tensor");
-  check(t.dtype() == DType::f32 || t.dtype() == DType::f64, name, "() input tensor must be either float or double dtype");
+  check(t.dtype() == DType::f32 || t.dtype() == DType::f64, name,
+        "() input tensor must be either float or double dtype");
   check(q.dtype() == t.dtype(), name, "() q tensor must be same dtype as the input tensor");
   check(how == "linear" || how == "lower" || how == "higher" || how == "midpoint" || how == "nearest", name,
         "() interpolation must be one of linear, lower, higher, midpoint or nearest, but got ", how);
@@ -178,8 +184,8 @@ Tensor quantile(const char* name, const Tensor& t, const Tensor& q, std::optiona
   std::vector<Tensor> results;
   for (int64_t i = 0; i < q.numel(); ++i) {
     const double p = points.data<double>()[i];
-    check(p >= 0 && p <= 1, name, q.dims() ? "() q values must be in the range [0, 1]"
-                                           : str("() q must be in the range [0, 1] but got ", p));
+    check(p >= 0 && p <= 1, name,
+          q.dims() ? "() q values must be in the range [0, 1]" : str("() q must be in the range [0, 1] but got ", p));
     const Tensor below = empty(line_shape, DType::i64), above = empty(line_shape, DType::i64);
     Tensor weight = empty(line_shape, t.dtype());
     const Tensor steps = empty(line_shape, t.dtype());  // d rank / d q
@@ -216,7 +222,8 @@ Tensor quantile(const char* name, const Tensor& t, const Tensor& q, std::optiona
 }
 
 template <bool skip_nan>
-Tensor quantile_tensor(const Tensor& t, const Tensor& q, std::optional<int64_t> dim, bool keepdim, std::string_view how) {
+Tensor quantile_tensor(const Tensor& t, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
+                       std::string_view how) {
   return quantile(skip_nan ? "nanquantile" : "quantile", t, q, dim, keepdim, how, skip_nan);
 }
 template <bool skip_nan>
@@ -228,13 +235,17 @@ Tensor quantile_number(const Tensor& t, double q, std::optional<int64_t> dim, bo
 
 }  // namespace
 OPERATION("quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor",
-          quantile_tensor<false>, "Quantiles q (0 to 1, 0-d or 1-d) of all elements or along dim; q's dimension comes first.",
-          {.out = true})
+          quantile_tensor<false>,
+          "Quantiles q (0 to 1, 0-d or 1-d) of all elements or along dim; q's dimension comes first.", {.out = true})
 OPERATION("quantile(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor",
           quantile_number<false>, "The q-quantile of all elements or along dim.", {.out = true})
-OPERATION("nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> "
-          "Tensor", quantile_tensor<true>, "Quantiles of the elements that are not nan.", {.out = true})
-OPERATION("nanquantile(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> "
-          "Tensor", quantile_number<true>, "The q-quantile of the elements that are not nan.", {.out = true})
+OPERATION(
+    "nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> "
+    "Tensor",
+    quantile_tensor<true>, "Quantiles of the elements that are not nan.", {.out = true})
+OPERATION(
+    "nanquantile(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> "
+    "Tensor",
+    quantile_number<true>, "The q-quantile of the elements that are not nan.", {.out = true})
 
 }  // namespace bulssi

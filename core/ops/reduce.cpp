@@ -7,7 +7,8 @@ namespace bulssi {
 
 using cpu::Monoid;
 
-// ---- which dimensions --------------------------------------------------------------------------------------------------
+// ---- which dimensions
+// --------------------------------------------------------------------------------------------------
 
 Reduced::Reduced(const Tensor& t, std::optional<Ints> dims, bool keepdim) {
   const int n = t.dims();
@@ -44,7 +45,8 @@ void Reduced::finish(const Tensor& t, bool keepdim) {
 
 void check_not_empty(const Tensor& t, const Reduced& r, const char* op, bool by_dim) {
   if (t.numel() != 0) return;
-  check(by_dim, op, "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
+  check(by_dim, op,
+        "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with "
         "the 'dim' argument.");
   for (int i = 0; i < t.dims(); ++i) {
     check(!(r.gone >> i & 1) || t.shape()[i] != 0, ErrorKind::index, op, "(): Expected reduction dim ", i,
@@ -54,7 +56,8 @@ void check_not_empty(const Tensor& t, const Reduced& r, const char* op, bool by_
 
 Tensor restored(const Tensor& g, const Dims& kept) { return g.shape() == kept ? g : reshape(g, kept); }
 
-// ---- the engine --------------------------------------------------------------------------------------------------------
+// ---- the engine
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -66,8 +69,10 @@ struct Group {
 using Groups = Small<Group, 6>;
 void append_group(Groups& groups, int64_t size, bool gone) {
   if (size == 1) return;
-  if (!groups.empty() && groups.back().gone == gone) groups.back().size *= size;
-  else groups.push_back({size, gone});
+  if (!groups.empty() && groups.back().gone == gone)
+    groups.back().size *= size;
+  else
+    groups.push_back({size, gone});
 }
 
 // x in row-major memory, and what goes in that order. Kept dimensions keep their order.
@@ -176,7 +181,8 @@ cpu::ReduceShape shape_along(const Tensor& t, int dim) {
   return s;
 }
 
-// ---- sums --------------------------------------------------------------------------------------------------------------
+// ---- sums
+// --------------------------------------------------------------------------------------------------------------
 
 namespace {
 DType sum_dtype(const Tensor& t, std::optional<DType> dtype) {
@@ -188,8 +194,7 @@ static Tensor sum_all(const Tensor& t, std::optional<DType> dtype) {
   const DType out_type = sum_dtype(t, dtype);
   const Tensor in = cast(t, out_type);
   Tensor out = reduce_any(Monoid::sum, in, Reduced(in, std::nullopt, false));
-  return record("SumBackward0", in, std::move(out),
-                [shape = t.shape()](const Tensor& g) { return expand(g, shape); });
+  return record("SumBackward0", in, std::move(out), [shape = t.shape()](const Tensor& g) { return expand(g, shape); });
 }
 Tensor sum(const Tensor& t, std::optional<Ints> dims, bool keepdim, std::optional<DType> dtype) {
   const DType out_type = sum_dtype(t, dtype);
@@ -231,7 +236,8 @@ static Tensor nansum(const Tensor& t, std::optional<Ints> dims, bool keepdim, st
                 [kept = r.kept_shape(t), shape = t.shape()](BackwardCall& c) {
                   const Tensor x = c.saved(0);
                   c.set(0, select(x == x, expand(restored(c.grad(), kept), shape), zeros_like(x)));
-                }, {keep(in)});
+                },
+                {keep(in)});
 }
 OPERATION("nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", nansum,
           "Sum that counts nan as 0.", {.out = true})
@@ -254,9 +260,8 @@ static DType mean_dtype(const Tensor& t, std::optional<DType> dtype) {
 static Tensor mean_all(const Tensor& t, std::optional<DType> dtype) {
   const Tensor in = cast(t, mean_dtype(t, dtype));
   const Reduced r(in, std::nullopt, false);
-  return record("MeanBackward0", in, mean_data(in, r), [shape = t.shape(), n = r.count](const Tensor& g) {
-    return expand(g / double(n), shape);
-  });
+  return record("MeanBackward0", in, mean_data(in, r),
+                [shape = t.shape(), n = r.count](const Tensor& g) { return expand(g / double(n), shape); });
 }
 Tensor mean(const Tensor& t, std::optional<Ints> dims, bool keepdim, std::optional<DType> dtype) {
   const Tensor in = cast(t, mean_dtype(t, dtype));
@@ -280,7 +285,8 @@ static Tensor nanmean(const Tensor& t, std::optional<Ints> dims, bool keepdim, s
 OPERATION("nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", nanmean,
           "Mean of the elements that are not nan.", {.kind = OpKind::composite, .out = true})
 
-// ---- products ----------------------------------------------------------------------------------------------------------
+// ---- products
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 bool has_zero(const Tensor& x) {
@@ -308,27 +314,32 @@ Tensor prod_backward(const Tensor& g, const Tensor& x, const Tensor& y, int dim)
 static Tensor prod_all(const Tensor& t, std::optional<DType> dtype) {
   const Tensor in = cast(t, sum_dtype(t, dtype));
   Tensor out = reduce_any(Monoid::product, in, Reduced(in, std::nullopt, false));
-  return record("ProdBackward0", {&in}, out, [shape = t.shape()](BackwardCall& c) {
-    const int64_t flat = -1;
-    const Tensor x = reshape(c.saved(0), Ints(&flat, 1));
-    c.set(0, reshape(prod_backward(c.grad(), x, c.saved(1), 0), shape));
-  }, {keep(in), result(out)});
+  return record("ProdBackward0", {&in}, out,
+                [shape = t.shape()](BackwardCall& c) {
+                  const int64_t flat = -1;
+                  const Tensor x = reshape(c.saved(0), Ints(&flat, 1));
+                  c.set(0, reshape(prod_backward(c.grad(), x, c.saved(1), 0), shape));
+                },
+                {keep(in), result(out)});
 }
 Tensor prod(const Tensor& t, int64_t dim, bool keepdim, std::optional<DType> dtype) {
   const int d = wrap_dim(dim, t.dims());
   const Tensor in = cast(t, sum_dtype(t, dtype));
   const Reduced r(in, d, keepdim);
   Tensor out = reduce_any(Monoid::product, in, r);
-  return record("ProdBackward1", {&in}, out, [kept = r.kept_shape(t), d](BackwardCall& c) {
-    c.set(0, prod_backward(restored(c.grad(), kept), c.saved(0), restored(c.saved(1), kept), d));
-  }, {keep(in), result(out)});
+  return record("ProdBackward1", {&in}, out,
+                [kept = r.kept_shape(t), d](BackwardCall& c) {
+                  c.set(0, prod_backward(restored(c.grad(), kept), c.saved(0), restored(c.saved(1), kept), d));
+                },
+                {keep(in), result(out)});
 }
 OPERATION("prod(Tensor self, *, ScalarType? dtype=None) -> Tensor", prod_all,
           "Product of all elements. Integers and bools are multiplied in int64.", {.out = true})
 OPERATION("prod(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", prod,
           "Products along dimension dim.", {.out = true})
 
-// ---- truth -------------------------------------------------------------------------------------------------------------
+// ---- truth
+// -------------------------------------------------------------------------------------------------------------
 
 namespace {
 template <Monoid m>
@@ -342,7 +353,8 @@ Tensor truth_all(const Tensor& t) {
 }
 template <Monoid m>
 Tensor truth_dims(const Tensor& t, std::optional<Ints> dims, bool keepdim) {
-  if (dims && dims->empty()) return cast_data(t != zeros({}, t.dtype()), t.dtype() == DType::u8 ? DType::u8 : DType::boolean);
+  if (dims && dims->empty())
+    return cast_data(t != zeros({}, t.dtype()), t.dtype() == DType::u8 ? DType::u8 : DType::boolean);
   return truth<m>(t, Reduced(t, dims, keepdim));
 }
 template <Monoid m>

@@ -16,9 +16,9 @@ namespace bulssi {
 // Which dimensions a reduction removes.
 struct Reduced {
   uint64_t gone = 0;
-  bool all = false;   // every dimension goes (or there is none)
-  int64_t count = 1;  // elements that become one
-  Dims result_shape;  // as keepdim says
+  bool all = false;                         // every dimension goes (or there is none)
+  int64_t count = 1;                        // elements that become one
+  Dims result_shape;                        // as keepdim says
   Dims kept_shape(const Tensor& t) const {  // with size 1 where reduced
     Dims kept = t.shape();
     for (int i = 0; i < t.dims(); ++i) {

@@ -7,7 +7,8 @@ namespace bulssi {
 
 using cpu::Monoid;
 
-// ---- one element of each line ------------------------------------------------------------------------------------------
+// ---- one element of each line
+// ------------------------------------------------------------------------------------------
 
 Tensor take_along(const Tensor& t, int dim, const Tensor& index) {
   const int64_t size = t.dims() ? t.shape()[dim] : 1;
@@ -25,9 +26,8 @@ Tensor take_along(const Tensor& t, int dim, const Tensor& index) {
       }
     }
   });
-  return record("GatherBackward0", {&t}, out, [dim, size](BackwardCall& c) {
-    c.set(0, put_along(c.grad(), dim, c.saved(0), size));
-  }, {keep(index)});
+  return record("GatherBackward0", {&t}, out,
+                [dim, size](BackwardCall& c) { c.set(0, put_along(c.grad(), dim, c.saved(0), size)); }, {keep(index)});
 }
 Tensor put_along(const Tensor& g, int dim, const Tensor& index, int64_t size) {
   Dims shape = g.shape();
@@ -46,17 +46,18 @@ Tensor put_along(const Tensor& g, int dim, const Tensor& index, int64_t size) {
       }
     }
   });
-  return record("ValueSelectingReductionBackward0", {&g}, out, [dim](BackwardCall& c) {
-    c.set(0, take_along(c.grad(), dim, c.saved(0)));
-  }, {keep(index)});
+  return record("ValueSelectingReductionBackward0", {&g}, out,
+                [dim](BackwardCall& c) { c.set(0, take_along(c.grad(), dim, c.saved(0))); }, {keep(index)});
 }
 
-// ---- values ------------------------------------------------------------------------------------------------------------
+// ---- values
+// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 
 // The gradient in equal parts to the elements that equal the result; to the nans where the result is one if `nans`.
-Tensor spread(const Tensor& g, const Tensor& x, const Tensor& y, const Dims& kept, std::optional<Ints> dims, bool nans) {
+Tensor spread(const Tensor& g, const Tensor& x, const Tensor& y, const Dims& kept, std::optional<Ints> dims,
+              bool nans) {
   const Tensor top = restored(y, kept);
   Tensor mask = x == top;
   if (nans) mask = mask | (x != x);
@@ -78,7 +79,8 @@ Tensor extreme(const Tensor& t, Ints dims, bool keepdim) {
   return record(m == Monoid::maximum ? "AmaxBackward0" : "AminBackward0", {&t}, out,
                 [kept = r.kept_shape(t), gone](BackwardCall& c) {
                   c.set(0, spread(c.grad(), c.saved(0), c.saved(1), kept, Ints(gone), false));
-                }, {keep(t), result(out)});
+                },
+                {keep(t), result(out)});
 }
 // The one extreme of all elements.
 template <Monoid m>
@@ -86,11 +88,13 @@ Tensor extreme_all(const Tensor& t) {
   const Reduced r(t, std::nullopt, false);
   check_not_empty(t, r, m == Monoid::maximum ? "max" : "min", false);
   Tensor out = reduce_any(m, t, r);
-  return record(m == Monoid::maximum ? "MaxBackward1" : "MinBackward1", {&t}, out, [](BackwardCall& c) {
-    const Tensor x = c.saved(0), y = c.saved(1);
-    const bool nan = item_data(in_compute(y)).as_double() != item_data(in_compute(y)).as_double();
-    c.set(0, spread(c.grad(), x, y, Dims(x.dims(), 1), std::nullopt, nan));
-  }, {keep(t), result(out)});
+  return record(m == Monoid::maximum ? "MaxBackward1" : "MinBackward1", {&t}, out,
+                [](BackwardCall& c) {
+                  const Tensor x = c.saved(0), y = c.saved(1);
+                  const bool nan = item_data(in_compute(y)).as_double() != item_data(in_compute(y)).as_double();
+                  c.set(0, spread(c.grad(), x, y, Dims(x.dims(), 1), std::nullopt, nan));
+                },
+                {keep(t), result(out)});
 }
 
 struct Found {
@@ -120,7 +124,8 @@ std::tuple<Tensor, Tensor> extreme_along(const Tensor& t, int64_t dim, bool keep
   record_all(smallest ? "MinBackward0" : "MaxBackward0", {&t}, {f.values, f.indices},
              [d, kept = r.kept_shape(t), size = t.dims() ? t.shape()[d] : 1](BackwardCall& c) {
                if (c.grad()) c.set(0, put_along(restored(c.grad(), kept), d, restored(c.saved(0), kept), size));
-             }, {keep(f.indices)});
+             },
+             {keep(f.indices)});
   return {f.values, f.indices};
 }
 
@@ -150,8 +155,7 @@ std::tuple<Tensor, Tensor> aminmax(const Tensor& t, std::optional<int64_t> dim, 
     check(t.numel() > 0 || t.dims() == 0 || t.shape()[d] != 0, ErrorKind::index, "aminmax: Expected reduction dim ", d,
           " to have non-zero size.");
   } else {
-    check(t.numel() > 0,
-          "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.");
+    check(t.numel() > 0, "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.");
   }
   const Reduced r = dim ? Reduced(t, wrap_dim(*dim, t.dims()), keepdim) : Reduced(t, std::nullopt, keepdim);
   const Tensor x = in_compute(t);
@@ -161,16 +165,18 @@ std::tuple<Tensor, Tensor> aminmax(const Tensor& t, std::optional<int64_t> dim, 
   for (int i = 0; i < t.dims(); ++i) {
     if (r.gone >> i & 1) gone.push_back(i);
   }
-  record_all("AminmaxBackward0", {&t}, {low, high}, [kept = r.kept_shape(t), gone](BackwardCall& c) {
-    const Tensor x = c.saved(0);
-    Tensor g;
-    for (int i = 0; i < 2; ++i) {
-      if (!c.grad(i)) continue;
-      const Tensor part = spread(c.grad(i), x, c.saved(1 + i), kept, Ints(gone), false);
-      g = g ? g + part : part;
-    }
-    c.set(0, g);
-  }, {keep(t), result(low), result(high)});
+  record_all("AminmaxBackward0", {&t}, {low, high},
+             [kept = r.kept_shape(t), gone](BackwardCall& c) {
+               const Tensor x = c.saved(0);
+               Tensor g;
+               for (int i = 0; i < 2; ++i) {
+                 if (!c.grad(i)) continue;
+                 const Tensor part = spread(c.grad(i), x, c.saved(1 + i), kept, Ints(gone), false);
+                 g = g ? g + part : part;
+               }
+               c.set(0, g);
+             },
+             {keep(t), result(low), result(high)});
   return {low, high};
 }
 
@@ -181,10 +187,12 @@ Tensor amin(const Tensor& t, Ints dims, bool keepdim) { return extreme<Monoid::m
 
 OPERATION("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", amax,
           "Largest elements over the dimensions dim (all for ()). nan counts as largest; equal elements share the "
-          "gradient.", {.out = true})
+          "gradient.",
+          {.out = true})
 OPERATION("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", amin,
           "Smallest elements over the dimensions dim (all for ()). nan counts as smallest; equal elements share the "
-          "gradient.", {.out = true})
+          "gradient.",
+          {.out = true})
 OPERATION("max(Tensor self) -> Tensor", extreme_all<Monoid::maximum>,
           "The largest element (nan if there is one). Equal elements share the gradient.", {.out = true})
 OPERATION("max(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", extreme_along<false>,
@@ -202,9 +210,10 @@ OPERATION("min(Tensor self, Tensor other) -> Tensor",
 OPERATION("argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", arg_extreme<false>,
           "Where the largest element is: along dim, or in the flattened tensor. The first of equals; a nan is largest.",
           {.out = true, .differentiable = false})
-OPERATION("argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", arg_extreme<true>,
-          "Where the smallest element is: along dim, or in the flattened tensor. The first of equals; a nan is smallest.",
-          {.out = true, .differentiable = false})
+OPERATION(
+    "argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", arg_extreme<true>,
+    "Where the smallest element is: along dim, or in the flattened tensor. The first of equals; a nan is smallest.",
+    {.out = true, .differentiable = false})
 OPERATION("aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)", aminmax,
           "Smallest and largest elements, over all or along dim.", {.out = true})
 

@@ -48,8 +48,8 @@ Tensor cumprod_backward(const Tensor& g, const Tensor& x, const Tensor& y, int d
 }
 
 Tensor scan_input(const Tensor& t, std::optional<DType> dtype) {
-  check(!recording(t) || !dtype || is_differentiable(*dtype), "Autograd not support dtype: ",
-        legacy_name(dtype.value_or(t.dtype())));
+  check(!recording(t) || !dtype || is_differentiable(*dtype),
+        "Autograd not support dtype: ", legacy_name(dtype.value_or(t.dtype())));
   return cast(t, dtype.value_or(category(t.dtype()) < 2 ? DType::i64 : t.dtype()));
 }
 
@@ -58,8 +58,7 @@ Tensor scan_input(const Tensor& t, std::optional<DType> dtype) {
 Tensor cumsum(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
   const int d = wrap_dim(dim, t.dims());
   const Tensor in = scan_input(t, dtype);
-  return record("CumsumBackward0", in, scan_data(false, in, d),
-                [d](const Tensor& g) { return reverse_cumsum(g, d); });
+  return record("CumsumBackward0", in, scan_data(false, in, d), [d](const Tensor& g) { return reverse_cumsum(g, d); });
 }
 OPERATION("cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", cumsum,
           "Running sums along dim; integers and bools are summed in int64.", {.inplace = true, .out = true})
@@ -68,14 +67,15 @@ Tensor cumprod(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
   const int d = wrap_dim(dim, t.dims());
   const Tensor in = scan_input(t, dtype);
   Tensor out = scan_data(true, in, d);
-  return record("CumprodBackward0", {&in}, out, [d](BackwardCall& c) {
-    c.set(0, cumprod_backward(c.grad(), c.saved(0), c.saved(1), d));
-  }, {keep(in), result(out)});
+  return record("CumprodBackward0", {&in}, out,
+                [d](BackwardCall& c) { c.set(0, cumprod_backward(c.grad(), c.saved(0), c.saved(1), d)); },
+                {keep(in), result(out)});
 }
 OPERATION("cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", cumprod,
           "Running products along dim; integers and bools are multiplied in int64.", {.inplace = true, .out = true})
 
-// ---- running extremes --------------------------------------------------------------------------------------------------
+// ---- running extremes
+// --------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -93,9 +93,8 @@ Tensor take_many(const Tensor& t, int dim, const Tensor& index) {
       to[k] = from[k / s.outer_stride * s.outer_stride + where[k] * s.stride + k % s.inner];
     }
   });
-  return record("GatherBackward0", {&t}, out, [dim](BackwardCall& c) {
-    c.set(0, add_along(c.grad(), dim, c.saved(0)));
-  }, {keep(index)});
+  return record("GatherBackward0", {&t}, out,
+                [dim](BackwardCall& c) { c.set(0, add_along(c.grad(), dim, c.saved(0))); }, {keep(index)});
 }
 Tensor add_along(const Tensor& g, int dim, const Tensor& index) {
   const Tensor x = dense(g), at = dense(index);
@@ -110,9 +109,8 @@ Tensor add_along(const Tensor& g, int dim, const Tensor& index) {
       total = convert<T>(static_cast<Accumulate<T>>(total) + static_cast<Accumulate<T>>(from[k]));
     }
   });
-  return record("ScatterAddBackward0", {&g}, out, [dim](BackwardCall& c) {
-    c.set(0, take_many(c.grad(), dim, c.saved(0)));
-  }, {keep(index)});
+  return record("ScatterAddBackward0", {&g}, out,
+                [dim](BackwardCall& c) { c.set(0, take_many(c.grad(), dim, c.saved(0))); }, {keep(index)});
 }
 
 template <bool smallest>
@@ -127,23 +125,26 @@ std::tuple<Tensor, Tensor> running_extreme(const Tensor& t, int64_t dim) {
     int64_t* where = indices.data<int64_t>();
     const int64_t columns = t.numel() ? s.outer * s.inner : 0;
     const Unlocked unlocked(s.total());
-    parallel_for(columns, std::max<int64_t>(1, 32768 / std::max<int64_t>(s.reduced, 1)), [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        int64_t at = k / s.inner * s.outer_stride + k % s.inner, best_at = 0;
-        Accumulate<T> best = static_cast<Accumulate<T>>(from[at]);
-        for (int64_t r = 0; r < s.reduced; ++r, at += s.stride) {
-          const Accumulate<T> v = static_cast<Accumulate<T>>(from[at]);
-          // The latest of equals; once there is a nan, the latest nan.
-          if (v != v || (best == best && (smallest ? v <= best : v >= best))) best = v, best_at = r;
-          to[at] = convert<T>(best);
-          where[at] = best_at;
-        }
-      }
-    });
+    parallel_for(columns, std::max<int64_t>(1, 32768 / std::max<int64_t>(s.reduced, 1)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t k = begin; k < end; ++k) {
+                     int64_t at = k / s.inner * s.outer_stride + k % s.inner, best_at = 0;
+                     Accumulate<T> best = static_cast<Accumulate<T>>(from[at]);
+                     for (int64_t r = 0; r < s.reduced; ++r, at += s.stride) {
+                       const Accumulate<T> v = static_cast<Accumulate<T>>(from[at]);
+                       // The latest of equals; once there is a nan, the latest nan.
+                       if (v != v || (best == best && (smallest ? v <= best : v >= best))) best = v, best_at = r;
+                       to[at] = convert<T>(best);
+                       where[at] = best_at;
+                     }
+                   }
+                 });
   });
-  record_all(smallest ? "CumminBackward0" : "CummaxBackward0", {&t}, {values, indices}, [d](BackwardCall& c) {
-    if (c.grad()) c.set(0, c.grad().dims() ? add_along(c.grad(), d, c.saved(0)) : c.grad());
-  }, {keep(indices)});
+  record_all(smallest ? "CumminBackward0" : "CummaxBackward0", {&t}, {values, indices},
+             [d](BackwardCall& c) {
+               if (c.grad()) c.set(0, c.grad().dims() ? add_along(c.grad(), d, c.saved(0)) : c.grad());
+             },
+             {keep(indices)});
   return {values, indices};
 }
 
@@ -153,7 +154,8 @@ OPERATION("cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)", run
 OPERATION("cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)", running_extreme<true>,
           "Running minimum along dim, and where it was last reached.", {.out = true})
 
-// ---- logcumsumexp ------------------------------------------------------------------------------------------------------
+// ---- logcumsumexp
+// ------------------------------------------------------------------------------------------------------
 
 static Tensor logcumsumexp(const Tensor& t, int64_t dim) {
   const int d = wrap_dim(dim, t.dims());
@@ -175,8 +177,10 @@ static Tensor logcumsumexp(const Tensor& t, int64_t dim) {
                        for (int64_t r = 0; r < s.reduced; ++r, at += s.stride) {
                          const double v = static_cast<double>(from[at]);
                          const double high = std::max(total, v), low = std::min(total, v);
-                         if (v != v || total != total) total = NAN;
-                         else total = std::isinf(high) ? high : high + std::log1p(std::exp(low - high));
+                         if (v != v || total != total)
+                           total = NAN;
+                         else
+                           total = std::isinf(high) ? high : high + std::log1p(std::exp(low - high));
                          to[at] = static_cast<T>(total);
                        }
                      }
@@ -184,27 +188,30 @@ static Tensor logcumsumexp(const Tensor& t, int64_t dim) {
     }
   });
   Tensor out = cast_data(made, t.dtype());
-  return record("LogcumsumexpBackward0", {&t}, out, [d](BackwardCall& c) {
-    // x_k gets sum over i >= k of g_i * exp(x_k - y_i): in logarithms, g's signs apart.
-    const Tensor g = c.grad(), x = c.saved(0), y = c.saved(1);
-    if (x.dims() == 0) return c.set(0, g);
-    if (recording({&g, &x, &y})) {
-      // For derivatives of this: without logarithms of g, whose signs would leave infinities to differentiate.
-      const int64_t dim = d;
-      const Tensor top = y.numel() ? amax(detach(y), Ints(&dim, 1), true) : y;
-      return c.set(0, exp(x - top) * reverse_cumsum(g * exp(top - y), d));
-    }
-    const Tensor low = full({}, Scalar(-INFINITY), g.dtype());
-    const auto part = [&](const Tensor& log_g) {
-      return exp(reversed(logcumsumexp(reversed(log_g - y, d), d), d) + x);
-    };
-    const Tensor safe = select(g == 0.0, 1.0, g);
-    const Tensor positive = select(g <= 0.0, low, log(select(g > 0.0, safe, 1.0)));
-    const Tensor negative = select(g >= 0.0, low, log(select(g < 0.0, -safe, 1.0)));
-    c.set(0, part(positive) - part(negative));
-  }, {keep(t), result(out)});
+  return record("LogcumsumexpBackward0", {&t}, out,
+                [d](BackwardCall& c) {
+                  // x_k gets sum over i >= k of g_i * exp(x_k - y_i): in logarithms, g's signs apart.
+                  const Tensor g = c.grad(), x = c.saved(0), y = c.saved(1);
+                  if (x.dims() == 0) return c.set(0, g);
+                  if (recording({&g, &x, &y})) {
+                    // For derivatives of this: without logarithms of g, whose signs would leave infinities to
+                    // differentiate.
+                    const int64_t dim = d;
+                    const Tensor top = y.numel() ? amax(detach(y), Ints(&dim, 1), true) : y;
+                    return c.set(0, exp(x - top) * reverse_cumsum(g * exp(top - y), d));
+                  }
+                  const Tensor low = full({}, Scalar(-INFINITY), g.dtype());
+                  const auto part = [&](const Tensor& log_g) {
+                    return exp(reversed(logcumsumexp(reversed(log_g - y, d), d), d) + x);
+                  };
+                  const Tensor safe = select(g == 0.0, 1.0, g);
+                  const Tensor positive = select(g <= 0.0, low, log(select(g > 0.0, safe, 1.0)));
+                  const Tensor negative = select(g >= 0.0, low, log(select(g < 0.0, -safe, 1.0)));
+                  c.set(0, part(positive) - part(negative));
+                },
+                {keep(t), result(out)});
 }
-OPERATION("logcumsumexp(Tensor self, int dim) -> Tensor", logcumsumexp, "log of the running sum of exp(self) along dim.",
-          {.out = true})
+OPERATION("logcumsumexp(Tensor self, int dim) -> Tensor", logcumsumexp,
+          "log of the running sum of exp(self) along dim.", {.out = true})
 
 }  // namespace bulssi

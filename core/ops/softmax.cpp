@@ -40,10 +40,11 @@ Tensor softmax_data(bool logarithm, const Tensor& t, int dim) {
   const auto& k = cpu::row_kernels();
   const char* from = x->data();
   char* to = y->data();
-  along(s, [&](int64_t at) { k.softmax[logarithm][f](s.reduced, from + at * size, to + at * size); },
-        [&](int64_t at, int64_t n) {
-          k.softmax_columns[logarithm][f](s.reduced, s.inner, n, from + at * size, to + at * size);
-        });
+  along(
+      s, [&](int64_t at) { k.softmax[logarithm][f](s.reduced, from + at * size, to + at * size); },
+      [&](int64_t at, int64_t n) {
+        k.softmax_columns[logarithm][f](s.reduced, s.inner, n, from + at * size, to + at * size);
+      });
   return cast_data(y, t.dtype());
 }
 Tensor softmax_backward(bool logarithm, const Tensor& g, const Tensor& y, int dim) {
@@ -60,13 +61,12 @@ Tensor softmax_backward(bool logarithm, const Tensor& g, const Tensor& y, int di
   const auto& k = cpu::row_kernels();
   const char *gp = gx->data(), *yp = yx->data();
   char* to = dx->data();
-  along(s, [&](int64_t at) {
-          k.softmax_backward[logarithm][f](s.reduced, gp + at * size, yp + at * size, to + at * size);
-        },
-        [&](int64_t at, int64_t n) {
-          k.softmax_backward_columns[logarithm][f](s.reduced, s.inner, n, gp + at * size, yp + at * size,
-                                                   to + at * size);
-        });
+  along(
+      s,
+      [&](int64_t at) { k.softmax_backward[logarithm][f](s.reduced, gp + at * size, yp + at * size, to + at * size); },
+      [&](int64_t at, int64_t n) {
+        k.softmax_backward_columns[logarithm][f](s.reduced, s.inner, n, gp + at * size, yp + at * size, to + at * size);
+      });
   return cast_data(dx, y.dtype());
 }
 
@@ -80,9 +80,9 @@ Tensor any_softmax(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
          "_kernel_impl\" not implemented for '", legacy_name(in.dtype()), "'");
   }
   Tensor out = softmax_data(logarithm, in, d);
-  return record(logarithm ? "LogSoftmaxBackward0" : "SoftmaxBackward0", {&in}, out, [d](BackwardCall& c) {
-    c.set(0, softmax_backward(logarithm, c.grad(), c.saved(0), d));
-  }, {result(out)});
+  return record(logarithm ? "LogSoftmaxBackward0" : "SoftmaxBackward0", {&in}, out,
+                [d](BackwardCall& c) { c.set(0, softmax_backward(logarithm, c.grad(), c.saved(0), d)); },
+                {result(out)});
 }
 
 }  // namespace
@@ -119,12 +119,14 @@ Tensor logsumexp(const Tensor& t, Ints dims, bool keepdim) {
     GradMode off(false);
     out = cast_data(log(total) + top, in.dtype());
   }
-  return record("LogsumexpBackward0", {&in}, out, [kept = r.kept_shape(in)](BackwardCall& c) {
-    const Tensor y = restored(c.saved(1), kept);
-    // Where the sum is infinite (or 0) exp(inf - inf) would be nan.
-    const Tensor finite = select((y == INFINITY) | (y == -INFINITY), zeros_like(y), y);
-    c.set(0, restored(c.grad(), kept) * exp(c.saved(0) - finite));
-  }, {keep(in), result(out)});
+  return record("LogsumexpBackward0", {&in}, out,
+                [kept = r.kept_shape(in)](BackwardCall& c) {
+                  const Tensor y = restored(c.saved(1), kept);
+                  // Where the sum is infinite (or 0) exp(inf - inf) would be nan.
+                  const Tensor finite = select((y == INFINITY) | (y == -INFINITY), zeros_like(y), y);
+                  c.set(0, restored(c.grad(), kept) * exp(c.saved(0) - finite));
+                },
+                {keep(in), result(out)});
 }
 OPERATION("logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor", logsumexp,
           "log(sum(exp(self))) over the dimensions dim, without overflow.", {.out = true})

@@ -9,7 +9,8 @@ namespace bulssi {
 
 using cpu::Monoid;
 
-// ---- variance ----------------------------------------------------------------------------------------------------------
+// ---- variance
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -56,7 +57,8 @@ Dims gone_dims(const Tensor& t, const Reduced& r) {
 void check_variance(const Tensor& t, const Reduced& r, double correction, const char* name) {
   check(is_differentiable(t.dtype()), name, " only support floating point and complex dtypes");
   if (double(r.count) - correction <= 0) {
-    warn("UserWarning", str(name, "(): degrees of freedom is <= 0. Correction should be strictly less than the "
+    warn("UserWarning", str(name,
+                            "(): degrees of freedom is <= 0. Correction should be strictly less than the "
                             "reduction factor (input numel divided by output numel)."));
   }
 }
@@ -77,12 +79,14 @@ Tensor spread_of(const Tensor& t, OptDims dims, double correction, bool keepdim)
                     const Tensor y = c.saved(1);
                     const Tensor g = select(y == 0.0, zeros_like(y), c.grad() / (y * 2.0));
                     c.set(0, var_backward(g, c.saved(0), kept, gone, n, correction));
-                  }, {keep(t), result(out)});
+                  },
+                  {keep(t), result(out)});
   } else {
     return record("VarBackward0", {&t}, out,
                   [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction](BackwardCall& c) {
                     c.set(0, var_backward(c.grad(), c.saved(0), kept, gone, n, correction));
-                  }, {keep(t)});
+                  },
+                  {keep(t)});
   }
 }
 template <bool root>
@@ -110,7 +114,8 @@ std::tuple<Tensor, Tensor> spread_and_mean(const Tensor& t, OptDims dims, double
                  total = total ? total + g : g;
                }
                c.set(0, total);
-             }, {keep(t), result(first)});
+             },
+             {keep(t), result(first)});
   return {first, second};
 }
 
@@ -118,17 +123,19 @@ double correction_of(OptScalar given) { return given ? given->as_double() : 1.0;
 
 }  // namespace
 
-#define BULSSI_SPREAD(name, function, results, text)                                                                  \
-  OPERATION(name "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> " results,                    \
-            (+[](const Tensor& t, OptDims dims, bool unbiased, bool keepdim) {                                        \
-              return function(t, dims, unbiased, keepdim);                                                            \
-            }), text " over the dimensions dim, with Bessel's correction if unbiased.", {.out = true})                \
-  OPERATION(name "(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> " results,       \
-            (+[](const Tensor& t, OptDims dims, OptScalar correction, bool keepdim) {                                 \
-              return function(t, dims, correction_of(correction), keepdim);                                           \
-            }), text " over the dimensions dim; squares are divided by the count less correction (1).", {.out = true}) \
-  OPERATION(name "(Tensor self, bool unbiased) -> " results,                                                          \
-            (+[](const Tensor& t, bool unbiased) { return function(t, std::nullopt, unbiased, false); }),             \
+#define BULSSI_SPREAD(name, function, results, text)                                                               \
+  OPERATION(name "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> " results,                 \
+            (+[](const Tensor& t, OptDims dims, bool unbiased, bool keepdim) {                                     \
+              return function(t, dims, unbiased, keepdim);                                                         \
+            }),                                                                                                    \
+            text " over the dimensions dim, with Bessel's correction if unbiased.", {.out = true})                 \
+  OPERATION(name "(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> " results,    \
+            (+[](const Tensor& t, OptDims dims, OptScalar correction, bool keepdim) {                              \
+              return function(t, dims, correction_of(correction), keepdim);                                        \
+            }),                                                                                                    \
+            text " over the dimensions dim; squares are divided by the count less correction (1).", {.out = true}) \
+  OPERATION(name "(Tensor self, bool unbiased) -> " results,                                                       \
+            (+[](const Tensor& t, bool unbiased) { return function(t, std::nullopt, unbiased, false); }),          \
             text " of all elements, with Bessel's correction if unbiased.")
 BULSSI_SPREAD("var", spread_of<false>, "Tensor", "Variance")
 BULSSI_SPREAD("std", spread_of<true>, "Tensor", "Standard deviation")
@@ -136,7 +143,8 @@ BULSSI_SPREAD("var_mean", spread_and_mean<false>, "(Tensor, Tensor)", "Variance 
 BULSSI_SPREAD("std_mean", spread_and_mean<true>, "(Tensor, Tensor)", "Standard deviation and mean")
 #undef BULSSI_SPREAD
 
-// ---- norms -------------------------------------------------------------------------------------------------------------
+// ---- norms
+// -------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -196,7 +204,8 @@ Tensor vector_norm(const Tensor& t, double p, OptDims dims, bool keepdim, std::o
     check(!r.all, "linalg.vector_norm cannot compute the ", p, " norm on an empty tensor", why);
     for (int i = 0; i < in.dims(); ++i) {
       check(!(r.gone >> i & 1) || in.shape()[i] != 0, "linalg.vector_norm cannot compute the ", p,
-            " norm on the dimension ", i, "because this dimension is empty and the operation does not have an identity");
+            " norm on the dimension ", i,
+            "because this dimension is empty and the operation does not have an identity");
     }
   }
   Tensor out = norm_data(in, p, r);
@@ -204,24 +213,30 @@ Tensor vector_norm(const Tensor& t, double p, OptDims dims, bool keepdim, std::o
   return record("LinalgVectorNormBackward0", {&in}, out,
                 [p, kept = r.kept_shape(in), gone = gone_dims(in, r)](BackwardCall& c) {
                   c.set(0, norm_backward(c.grad(), c.saved(0), c.saved(1), p, kept, gone));
-                }, {keep(in), result(out)});
+                },
+                {keep(in), result(out)});
 }
-OPERATION("linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, "
-          "ScalarType? dtype=None) -> Tensor",
-          (+[](const Tensor& t, Scalar ord, OptDims dims, bool keepdim, std::optional<DType> dtype) {
-            return vector_norm(t, ord.as_double(), dims, keepdim, dtype);
-          }), "The ord-norm of vectors along the dimensions dim (of all elements for None).",
-          {.method = false, .out = true})
+OPERATION(
+    "vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, "
+    "ScalarType? dtype=None) -> Tensor",
+    (+[](const Tensor& t, Scalar ord, OptDims dims, bool keepdim, std::optional<DType> dtype) {
+      return vector_norm(t, ord.as_double(), dims, keepdim, dtype);
+    }),
+    "The ord-norm of vectors along the dimensions dim (of all elements for None).",
+    {.method = false, .out = true, .module = "linalg"})
 OPERATION("norm(Tensor self, Scalar? p=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
           (+[](const Tensor& t, OptScalar p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
             return vector_norm(t, p ? p->as_double() : 2.0, dims, keepdim, dtype);
-          }), "The p-norm over the dimensions dim (of all elements for None).", {.out = true})
+          }),
+          "The p-norm over the dimensions dim (of all elements for None).", {.out = true})
 OPERATION("norm(Tensor self, str p, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
           (+[](const Tensor& t, std::string_view p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
-            check(p == "fro", "norm: p = '", p, "' is not known here; expected a number or 'fro' (for the nuclear norm: "
+            check(p == "fro", "norm: p = '", p,
+                  "' is not known here; expected a number or 'fro' (for the nuclear norm: "
                   "linalg.matrix_norm)");
             return vector_norm(t, 2, dims, keepdim, dtype);
-          }), "The Frobenius norm over the dimensions dim.", {.out = true})
+          }),
+          "The Frobenius norm over the dimensions dim.", {.out = true})
 
 // Rows of t are variables, columns observations.
 static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, const Tensor& aweights) {
@@ -237,8 +252,10 @@ static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, c
     const char* name = given == &fweights ? "fweights" : "aweights";
     check(given->dims() <= 1, "cov(): expected ", name, " to have one or fewer dimensions but got ", name, " with ",
           given->dims(), " dimensions");
-    check(given->numel() == n, "cov(): expected ", name, " to have the same numel as there are observations in the "
-          "input but got ", given->numel(), " != ", n);
+    check(given->numel() == n, "cov(): expected ", name,
+          " to have the same numel as there are observations in the "
+          "input but got ",
+          given->numel(), " != ", n);
     check((given == &fweights) == is_integral(given->dtype()), "cov(): expected ", name, " to have ",
           given == &fweights ? "integral" : "floating point", " dtype but got ", name, " with ",
           legacy_name(given->dtype()), " dtype");
@@ -254,11 +271,13 @@ static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, c
   const Tensor centre = w ? sum(x * w, columns, true, std::nullopt) / total : mean(x, columns, true);
   Tensor freedom = total - double(correction);
   if (w && aweights && correction != 0) {
-    freedom = total - sum(w * cast(aweights, x.dtype()), std::nullopt, false, std::nullopt) / total * double(correction);
+    freedom =
+        total - sum(w * cast(aweights, x.dtype()), std::nullopt, false, std::nullopt) / total * double(correction);
   }
   if (item_data(in_compute(freedom)).as_double() <= 0) {
-    warn("UserWarning", "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of "
-                        "observations.");
+    warn("UserWarning",
+         "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of "
+         "observations.");
     freedom = zeros({}, x.dtype());
   }
   const Tensor d = x - centre;
@@ -268,7 +287,8 @@ static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, c
 }
 OPERATION("cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor", cov,
           "Covariances of the rows of self, whose columns are observations, counted fweights times and weighted by "
-          "aweights.", {.kind = OpKind::composite})
+          "aweights.",
+          {.kind = OpKind::composite})
 
 static Tensor corrcoef(const Tensor& t) {
   check(t.dims() <= 2, "corrcoef(): expected input to have two or fewer dimensions but got an input with ", t.dims(),

@@ -109,8 +109,10 @@ int64_t find(int64_t n, const void* x_, const void* value) {
 template <bool smallest, class T>
 BULSSI_INLINE Mask<T> beats(Vec<T> v, Vec<T> best) {
   const Mask<T> further = smallest ? v < best : v > best;
-  if constexpr (detail::is_float<T>) return further | ((v != v) & (best == best));
-  else return further;
+  if constexpr (detail::is_float<T>)
+    return further | ((v != v) & (best == best));
+  else
+    return further;
 }
 template <class T, bool smallest>
 void arg_columns(int64_t rows, int64_t stride, int64_t n, const void* x_, void* values_, int64_t* indices) {
@@ -145,7 +147,8 @@ void arg_columns(int64_t rows, int64_t stride, int64_t n, const void* x_, void* 
   }
 }
 
-// ---- scans -------------------------------------------------------------------------------------------------------------
+// ---- scans
+// -------------------------------------------------------------------------------------------------------------
 
 template <class T>
 struct WideOf {
@@ -225,7 +228,8 @@ void scan_columns(int64_t rows, int64_t stride, int64_t n, const void* x_, void*
   }
 }
 
-// ---- the table ---------------------------------------------------------------------------------------------------------
+// ---- the table
+// ---------------------------------------------------------------------------------------------------------
 
 using cpu::Monoid;
 using cpu::ReduceTable;

@@ -101,8 +101,10 @@ void softmax_columns(int64_t rows, int64_t stride, int64_t n, const void* x_, vo
     }
     const Vec<T> end = logarithm ? vecmath::log(s) : Vec<T>(1) / s;
     for (int64_t r = 0; r < rows; ++r) {
-      if constexpr (logarithm) p.store((p.load(x + r * stride) - top) - end, y + r * stride);
-      else p.store(p.load(y + r * stride) * end, y + r * stride);
+      if constexpr (logarithm)
+        p.store((p.load(x + r * stride) - top) - end, y + r * stride);
+      else
+        p.store(p.load(y + r * stride) * end, y + r * stride);
     }
   });
 }
@@ -112,8 +114,10 @@ void softmax_backward(int64_t n, const void* g_, const void* y_, void* dx_) {
   T* dx = static_cast<T*>(dx_);
   const Vec<T> s(sum_over<T>(n, [&](Piece<T> p) { return logarithm ? p.load(g) : p.load(g) * p.load(y); }));
   for_vectors<T>(n, [&](Piece<T> p) {
-    if constexpr (logarithm) p.store(p.load(g) - vecmath::exp(p.load(y)) * s, dx);
-    else p.store((p.load(g) - s) * p.load(y), dx);
+    if constexpr (logarithm)
+      p.store(p.load(g) - vecmath::exp(p.load(y)) * s, dx);
+    else
+      p.store((p.load(g) - s) * p.load(y), dx);
   });
 }
 template <class T, bool logarithm>
@@ -128,8 +132,10 @@ void softmax_backward_columns(int64_t rows, int64_t stride, int64_t n, const voi
     }
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t at = r * stride;
-      if constexpr (logarithm) p.store(p.load(g + at) - vecmath::exp(p.load(y + at)) * s, dx + at);
-      else p.store((p.load(g + at) - s) * p.load(y + at), dx + at);
+      if constexpr (logarithm)
+        p.store(p.load(g + at) - vecmath::exp(p.load(y + at)) * s, dx + at);
+      else
+        p.store((p.load(g + at) - s) * p.load(y + at), dx + at);
     }
   });
 }
@@ -178,8 +184,8 @@ void normalize(int64_t n, const void* x_, const void* mean_, const void* rstd_, 
   });
 }
 template <class T>
-void normalize_backward(int64_t n, const void* g_, const void* x_, const void* mean_, const void* rstd_,
-                        const void* w_, bool centred, void* dx_) {
+void normalize_backward(int64_t n, const void* g_, const void* x_, const void* mean_, const void* rstd_, const void* w_,
+                        bool centred, void* dx_) {
   const T *g = static_cast<const T*>(g_), *x = static_cast<const T*>(x_), *w = static_cast<const T*>(w_);
   T* dx = static_cast<T*>(dx_);
   const Vec<T> mean(*static_cast<const T*>(mean_)), rstd(*static_cast<const T*>(rstd_));
@@ -187,9 +193,7 @@ void normalize_backward(int64_t n, const void* g_, const void* x_, const void* m
   const T s1 = centred ? sum_over<T>(n, gradient) : T(0);
   const T s2 = sum_over<T>(n, [&](Piece<T> p) { return gradient(p) * ((p.load(x) - mean) * rstd); });
   const Vec<T> a(s1 / T(n)), b(s2 / T(n));
-  for_vectors<T>(n, [&](Piece<T> p) {
-    p.store((gradient(p) - a - (p.load(x) - mean) * rstd * b) * rstd, dx);
-  });
+  for_vectors<T>(n, [&](Piece<T> p) { p.store((gradient(p) - a - (p.load(x) - mean) * rstd * b) * rstd, dx); });
 }
 template <class T>
 void weight_gradient(int64_t n, const void* g_, const void* x_, const void* mean_, const void* rstd_, void* dw_,
@@ -227,6 +231,4 @@ constexpr cpu::RowTable table = make();
 
 #define BULSSI_JOIN_(a, b) a##b
 #define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::cpu::RowTable* BULSSI_JOIN(bulssi_rows_, BULSSI_ISA)() {
-  return &bulssi::BULSSI_ISA::table;
-}
+extern "C" const bulssi::cpu::RowTable* BULSSI_JOIN(bulssi_rows_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
