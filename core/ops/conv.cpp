@@ -120,8 +120,7 @@ Tensor weigh(const Tensor& x, const Tensor& y, Ints w_shape, const Options& o) {
                 {keep(if_needed(x, y)), keep(if_needed(y, x))});
 }
 
-// ---- the operation
-// -----------------------------------------------------------------------------------------------------
+// ---- the operation ------------------------------------------------------------------------------------------------
 
 Dims spatial(Ints given, int rank, const char* what, int64_t least) {
   check(given.size() == size_t(rank) || given.size() == 1, "expected ", what,

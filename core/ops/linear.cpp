@@ -28,8 +28,7 @@ Tensor spread_gradient(const Tensor& g, const Scalar& beta, Ints shape) { return
 
 }  // namespace
 
-// ---- addmm
-// -------------------------------------------------------------------------------------------------------------
+// ---- addmm --------------------------------------------------------------------------------------------------------
 
 Tensor addmm(const Tensor& self, const Tensor& mat1, const Tensor& mat2, Scalar beta, Scalar alpha) {
   check(mat1.dims() == 2, "mat1 must be a matrix, got ", mat1.dims(), "-D tensor\naddmm: mat1 has shape ",
@@ -210,8 +209,7 @@ OPERATION("addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, S
           "beta * self + alpha * (the sum of the products of the batches' matrices). With beta = 0 self is not read.",
           {.inplace = true, .out = true})
 
-// ---- linear
-// ------------------------------------------------------------------------------------------------------------
+// ---- linear -------------------------------------------------------------------------------------------------------
 
 void check_linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
   check(input.dims() > 0 && weight.dims() > 0, "both arguments to linear need to be at least 1D, but they are ",

@@ -29,8 +29,7 @@ const char* type_word(DType dtype) {
   return "";
 }
 
-// ---- kernels
-// ---------------------------------------------------------------------------------------------------------
+// ---- kernels ------------------------------------------------------------------------------------------------------
 
 MatrixArgument::MatrixArgument(const Tensor& t) : tensor(t) {
   const int d = t.dims();
@@ -119,8 +118,7 @@ void product_data(const Tensor& a, const Tensor& b, const Tensor& out, const Sca
   parallel_for(count, std::max<int64_t>(1, kBatchWork / work), run);
 }
 
-// ---- mm
-// ----------------------------------------------------------------------------------------------------------------
+// ---- mm -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -178,8 +176,7 @@ Tensor mm(const Tensor& self, const Tensor& mat2) {
 OPERATION("mm(Tensor self, Tensor mat2) -> Tensor", mm,
           "Product of two matrices, (m, k) and (k, n); the result is (m, n).", {.out = true})
 
-// ---- bmm
-// ---------------------------------------------------------------------------------------------------------------
+// ---- bmm ----------------------------------------------------------------------------------------------------------
 
 Tensor bmm(const Tensor& self, const Tensor& mat2) {
   check(self.dims() == 3, "batch1 must be a 3D tensor\nbmm: the first argument has shape ", Ints(self.shape()));
@@ -206,8 +203,7 @@ Tensor bmm(const Tensor& self, const Tensor& mat2) {
 OPERATION("bmm(Tensor self, Tensor mat2) -> Tensor", bmm,
           "Products of the matrices of two batches, (b, m, k) and (b, k, n); the result is (b, m, n).", {.out = true})
 
-// ---- vectors
-// -----------------------------------------------------------------------------------------------------------
+// ---- vectors ------------------------------------------------------------------------------------------------------
 
 namespace {
 // A vector whose step is positive.
@@ -284,8 +280,7 @@ OPERATION("outer(Tensor self, Tensor vec2) -> Tensor", outer,
           "All products of an element of self and one of vec2: (m) and (n) give (m, n).",
           {.kind = OpKind::composite, .out = true, .aliases = "ger"})
 
-// ---- matmul
-// ------------------------------------------------------------------------------------------------------------
+// ---- matmul -------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -21,8 +21,7 @@ void for_rows(int64_t rows, int64_t n, F f) {
   });
 }
 
-// ---- rows normalised
-// ---------------------------------------------------------------------------------------------------
+// ---- rows normalised ----------------------------------------------------------------------------------------------
 
 // How x is cut: `rows` rows of n elements, the last `last` dimensions.
 struct Rows {

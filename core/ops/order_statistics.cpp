@@ -148,8 +148,7 @@ OPERATION("nanmedian(Tensor self, int dim, bool keepdim=False) -> (Tensor values
 OPERATION("mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)", mode,
           "The most frequent element along dim (the smallest of equals) and its last place.", {.out = true})
 
-// ---- quantiles
-// ---------------------------------------------------------------------------------------------------------
+// ---- quantiles ----------------------------------------------------------------------------------------------------
 
 namespace {
 

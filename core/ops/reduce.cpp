@@ -7,8 +7,7 @@ namespace bulssi {
 
 using cpu::Monoid;
 
-// ---- which dimensions
-// --------------------------------------------------------------------------------------------------
+// ---- which dimensions ---------------------------------------------------------------------------------------------
 
 Reduced::Reduced(const Tensor& t, std::optional<Ints> dims, bool keepdim) {
   const int n = t.dims();
@@ -56,8 +55,7 @@ void check_not_empty(const Tensor& t, const Reduced& r, const char* op, bool by_
 
 Tensor restored(const Tensor& g, const Dims& kept) { return g.shape() == kept ? g : reshape(g, kept); }
 
-// ---- the engine
-// --------------------------------------------------------------------------------------------------------
+// ---- the engine ---------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -181,8 +179,7 @@ cpu::ReduceShape shape_along(const Tensor& t, int dim) {
   return s;
 }
 
-// ---- sums
-// --------------------------------------------------------------------------------------------------------------
+// ---- sums ---------------------------------------------------------------------------------------------------------
 
 namespace {
 DType sum_dtype(const Tensor& t, std::optional<DType> dtype) {
@@ -285,8 +282,7 @@ static Tensor nanmean(const Tensor& t, std::optional<Ints> dims, bool keepdim, s
 OPERATION("nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", nanmean,
           "Mean of the elements that are not nan.", {.kind = OpKind::composite, .out = true})
 
-// ---- products
-// ----------------------------------------------------------------------------------------------------------
+// ---- products -----------------------------------------------------------------------------------------------------
 
 namespace {
 bool has_zero(const Tensor& x) {
@@ -338,8 +334,7 @@ OPERATION("prod(Tensor self, *, ScalarType? dtype=None) -> Tensor", prod_all,
 OPERATION("prod(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", prod,
           "Products along dimension dim.", {.out = true})
 
-// ---- truth
-// -------------------------------------------------------------------------------------------------------------
+// ---- truth --------------------------------------------------------------------------------------------------------
 
 namespace {
 template <Monoid m>

@@ -1,57 +1,23 @@
 // Largest and smallest elements, and where they are.
 #include "core/base/threads.h"
 #include "core/op/tensor_math.h"
+#include "core/ops/index.h"
 #include "core/ops/reduce.h"
 
 namespace bulssi {
 
 using cpu::Monoid;
 
-// ---- one element of each line
-// ------------------------------------------------------------------------------------------
+// ---- one element of each line -------------------------------------------------------------------------------------
 
-Tensor take_along(const Tensor& t, int dim, const Tensor& index) {
-  const int64_t size = t.dims() ? t.shape()[dim] : 1;
-  const Tensor x = dense(t), at = dense(index);
-  Tensor out = empty(index.shape(), t.dtype());
-  const cpu::ReduceShape s = shape_along(x, dim);
-  const int64_t* where = at.data<int64_t>();
-  dispatch_size(itemsize(t.dtype()), [&]<class T>() {
-    const T* from = x.data<T>();
-    T* to = out.data<T>();
-    for (int64_t o = 0; o < s.outer; ++o) {
-      for (int64_t i = 0; i < s.inner; ++i) {
-        const int64_t k = o * s.inner + i;
-        to[k] = from[o * s.outer_stride + where[k] * s.stride + i];
-      }
-    }
-  });
-  return record("GatherBackward0", {&t}, out,
-                [dim, size](BackwardCall& c) { c.set(0, put_along(c.grad(), dim, c.saved(0), size)); }, {keep(index)});
-}
+Tensor take_along(const Tensor& t, int dim, const Tensor& index) { return gather(t, dim, index, false); }
 Tensor put_along(const Tensor& g, int dim, const Tensor& index, int64_t size) {
   Dims shape = g.shape();
   if (g.dims()) shape[dim] = size;
-  Tensor out = zeros(shape, g.dtype());
-  const Tensor from = dense(g), at = dense(index);
-  const cpu::ReduceShape s = shape_along(out, dim);
-  const int64_t* where = at.data<int64_t>();
-  dispatch_size(itemsize(g.dtype()), [&]<class T>() {
-    const T* x = from.data<T>();
-    T* to = out.data<T>();
-    for (int64_t o = 0; o < s.outer; ++o) {
-      for (int64_t i = 0; i < s.inner; ++i) {
-        const int64_t k = o * s.inner + i;
-        to[o * s.outer_stride + where[k] * s.stride + i] = x[k];
-      }
-    }
-  });
-  return record("ValueSelectingReductionBackward0", {&g}, out,
-                [dim](BackwardCall& c) { c.set(0, take_along(c.grad(), dim, c.saved(0))); }, {keep(index)});
+  return scatter_add(zeros(shape, g.dtype()), dim, index, g);
 }
 
-// ---- values
-// ------------------------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------------------------
 
 namespace {
 

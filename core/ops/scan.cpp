@@ -3,6 +3,7 @@
 
 #include "core/base/threads.h"
 #include "core/op/tensor_math.h"
+#include "core/ops/index.h"
 #include "core/ops/reduce.h"
 
 namespace bulssi {
@@ -74,44 +75,9 @@ Tensor cumprod(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
 OPERATION("cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", cumprod,
           "Running products along dim; integers and bools are multiplied in int64.", {.inplace = true, .out = true})
 
-// ---- running extremes
-// --------------------------------------------------------------------------------------------------
+// ---- running extremes ---------------------------------------------------------------------------------------------
 
 namespace {
-
-// For every place, the element taken there: gradients go back to it.
-Tensor add_along(const Tensor& g, int dim, const Tensor& index);
-Tensor take_many(const Tensor& t, int dim, const Tensor& index) {
-  const Tensor x = dense(t), at = dense(index);
-  Tensor out = empty(t.shape(), t.dtype());
-  const cpu::ReduceShape s = shape_along(x, dim);
-  dispatch_size(itemsize(t.dtype()), [&]<class T>() {
-    const T* from = x.data<T>();
-    T* to = out.data<T>();
-    const int64_t* where = at.data<int64_t>();
-    for (int64_t k = 0; k < t.numel(); ++k) {
-      to[k] = from[k / s.outer_stride * s.outer_stride + where[k] * s.stride + k % s.inner];
-    }
-  });
-  return record("GatherBackward0", {&t}, out,
-                [dim](BackwardCall& c) { c.set(0, add_along(c.grad(), dim, c.saved(0))); }, {keep(index)});
-}
-Tensor add_along(const Tensor& g, int dim, const Tensor& index) {
-  const Tensor x = dense(g), at = dense(index);
-  Tensor out = zeros(g.shape(), g.dtype());
-  const cpu::ReduceShape s = shape_along(x, dim);
-  dispatch(g.dtype(), "scatter_add", [&]<class T>() {
-    const T* from = x.data<T>();
-    T* to = out.data<T>();
-    const int64_t* where = at.data<int64_t>();
-    for (int64_t k = 0; k < g.numel(); ++k) {
-      T& total = to[k / s.outer_stride * s.outer_stride + where[k] * s.stride + k % s.inner];
-      total = convert<T>(static_cast<Accumulate<T>>(total) + static_cast<Accumulate<T>>(from[k]));
-    }
-  });
-  return record("ScatterAddBackward0", {&g}, out,
-                [dim](BackwardCall& c) { c.set(0, take_many(c.grad(), dim, c.saved(0))); }, {keep(index)});
-}
 
 template <bool smallest>
 std::tuple<Tensor, Tensor> running_extreme(const Tensor& t, int64_t dim) {
@@ -142,7 +108,7 @@ std::tuple<Tensor, Tensor> running_extreme(const Tensor& t, int64_t dim) {
   });
   record_all(smallest ? "CumminBackward0" : "CummaxBackward0", {&t}, {values, indices},
              [d](BackwardCall& c) {
-               if (c.grad()) c.set(0, c.grad().dims() ? add_along(c.grad(), d, c.saved(0)) : c.grad());
+               if (c.grad()) c.set(0, scatter_add(zeros_like(c.grad()), d, c.saved(0), c.grad()));
              },
              {keep(indices)});
   return {values, indices};
@@ -154,8 +120,7 @@ OPERATION("cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)", run
 OPERATION("cummin(Tensor self, int dim) -> (Tensor values, Tensor indices)", running_extreme<true>,
           "Running minimum along dim, and where it was last reached.", {.out = true})
 
-// ---- logcumsumexp
-// ------------------------------------------------------------------------------------------------------
+// ---- logcumsumexp -------------------------------------------------------------------------------------------------
 
 static Tensor logcumsumexp(const Tensor& t, int64_t dim) {
   const int d = wrap_dim(dim, t.dims());

@@ -72,8 +72,7 @@ BULSSI_INLINE Vec<T> splat(T x) {
   return x - typename Vec<T>::N{};
 }
 
-// ---- register tiles
-// --------------------------------------------------------------------------------------------------
+// ---- register tiles -----------------------------------------------------------------------------------------------
 
 template <class T, int NV, bool Tail>
 BULSSI_INLINE void load_row(Vec<T> (&v)[NV], const T* p, int64_t tail) {
@@ -242,8 +241,7 @@ void block(const GemmBlock<T>& g) {
   }
 }
 
-// ---- packing
-// ---------------------------------------------------------------------------------------------------------
+// ---- packing ------------------------------------------------------------------------------------------------------
 
 template <class N, int... I>
 BULSSI_INLINE N zip_low(N a, N b, std::integer_sequence<int, I...>) {
@@ -389,8 +387,7 @@ void pack_rows(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* ou
   }
 }
 
-// ---- dot products
-// ----------------------------------------------------------------------------------------------------
+// ---- dot products -------------------------------------------------------------------------------------------------
 
 template <int Shift, class N, int... I>
 BULSSI_INLINE N rotate(N a, std::integer_sequence<int, I...>) {
@@ -481,8 +478,7 @@ void dot(const GemmBlock<T>& g) {
   }
 }
 
-// ---- one row
-// -----------------------------------------------------------------------------------------------------------
+// ---- one row ------------------------------------------------------------------------------------------------------
 
 template <class T, int R>
 BULSSI_INLINE void stream_rows(int64_t n, const T* x, int64_t x_step, const T* b, int64_t b_row, T* y) {
