@@ -11,6 +11,31 @@ std::vector<Operation>& registry() {
   return all;
 }
 
+Layout MemoryFormat::of(Ints shape) const {
+  if (kind != channels_last && kind != channels_last_3d) return Layout::of(shape);
+  const int dims = kind == channels_last ? 4 : 5;
+  check(shape.size() == size_t(dims), "required rank ", dims, " tensor to use channels_last",
+        dims == 5 ? "_3d" : "", " format");
+  Dims moved(shape);  // (N, C, …) in memory as (N, …, C)
+  moved.erase(1);
+  moved.push_back(shape[1]);
+  Layout layout{Dims(shape), contiguous_strides(moved), 0};
+  const int64_t channel_step = layout.strides.back();
+  layout.strides.pop_back();
+  layout.strides.insert(1, channel_step);
+  return layout;
+}
+bool MemoryFormat::fits(const Layout& layout) const {
+  if (kind != channels_last && kind != channels_last_3d) return layout.contiguous();
+  if (layout.dims() != (kind == channels_last ? 4 : 5)) return false;
+  const Layout wanted = of(layout.shape);
+  for (int i = 0; i < layout.dims(); ++i) {
+    if (layout.shape[i] == 0) return true;
+    if (layout.shape[i] != 1 && layout.strides[i] != wanted.strides[i]) return false;
+  }
+  return true;
+}
+
 Registered::Registered(std::string_view schema, Call call, Call inplace, const char* doc, const Traits& traits) {
   Operation op;
   op.signature = parse_signature(schema);

@@ -85,8 +85,14 @@ struct Text {
   constexpr std::string_view view() const { return {chars, N - 1}; }
 };
 
-// Accepted and ignored: memory is always row-major or as it was.
-struct MemoryFormat {};
+// The order of memory that a result shall have; `none` leaves it to the operation. (Arguments of type Layout arrive as
+// `none`, too: there is only one layout.)
+struct MemoryFormat {
+  enum Kind : int { none, preserve, contiguous, channels_last, channels_last_3d } kind = none;
+  // The dense layout of a shape in this order; row-major for none and preserve.
+  Layout of(Ints shape) const;
+  bool fits(const Layout& layout) const;  // is memory of that layout in this order?
+};
 template <class T>
 struct Argument;
 #define BULSSI_ARGUMENT(type, schema_type, expression)                             \
@@ -103,7 +109,8 @@ BULSSI_ARGUMENT(bool, "bool", v.b)
 BULSSI_ARGUMENT(DType, "ScalarType", v.dtype)
 BULSSI_ARGUMENT(std::string_view, "str", std::string_view(v.text))
 BULSSI_ARGUMENT(Generator*, "Generator", v.present ? v.generator : nullptr)
-BULSSI_ARGUMENT(MemoryFormat, "MemoryFormat", ((void)v, MemoryFormat{}))
+BULSSI_ARGUMENT(MemoryFormat, "MemoryFormat",
+                MemoryFormat{v.present ? static_cast<MemoryFormat::Kind>(v.i) : MemoryFormat::none})
 BULSSI_ARGUMENT(Device, "Device", v.device)
 BULSSI_ARGUMENT(Ints, "int[", Ints(v.ints))
 BULSSI_ARGUMENT(std::span<const double>, "float[", std::span<const double>(v.doubles.data(), v.doubles.size()))

@@ -10,6 +10,8 @@ namespace bulssi {
 
 // copy.cpp
 Tensor clone(const Tensor& t);
+struct MemoryFormat;
+Tensor clone(const Tensor& t, MemoryFormat format);
 Tensor contiguous(const Tensor& t);
 Tensor cast(const Tensor& t, DType dtype);  // recorded; itself if nothing changes
 // A recorded copy whose memory is laid out like `layout` (its offset aside); itself if it is already.

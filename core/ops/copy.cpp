@@ -15,8 +15,14 @@ Tensor clone(const Tensor& t) {
   copy_data(out, t);
   return record("CloneBackward0", t, out, [](const Tensor& g) { return g; });
 }
+Tensor clone(const Tensor& t, MemoryFormat format) {
+  if (format.kind <= MemoryFormat::preserve) return clone(t);
+  Tensor out = empty_strided(format.of(t.shape()), t.dtype());
+  copy_data(out, t);
+  return record("CloneBackward0", t, out, [](const Tensor& g) { return g; });
+}
 OPERATION("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor& self, MemoryFormat) { return clone(self); }),
+          (+[](const Tensor& self, MemoryFormat format) { return clone(self, format); }),
           "A copy of self with its own memory. Differentiable.")
 
 Tensor contiguous(const Tensor& t) {
@@ -26,7 +32,12 @@ Tensor contiguous(const Tensor& t) {
   return record("CloneBackward0", t, out, [](const Tensor& g) { return g; });
 }
 OPERATION("contiguous(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor& self, MemoryFormat) { return contiguous(self); }),
+          (+[](const Tensor& self, MemoryFormat format) {
+            check(format.kind != MemoryFormat::preserve, "preserve memory format is unsupported by the contiguous "
+                  "operator");
+            if (format.kind <= MemoryFormat::contiguous) return contiguous(self);
+            return format.fits(self.layout()) ? self : clone(self, format);
+          }),
           "self in row-major memory: self itself if it is so already, else a copy.", {.function = false})
 
 Tensor cast(const Tensor& t, DType dtype) {

@@ -14,17 +14,23 @@ void check_device(const std::optional<Device>& device) {
   fail(ErrorKind::not_implemented, "device ", *device, " is not available: tensors live on the CPU");
 }
 
+Tensor new_like(const Tensor& like, std::optional<DType> dtype, MemoryFormat format) {
+  const DType d = dtype.value_or(like.dtype());
+  return format.kind <= MemoryFormat::preserve ? empty_like(like, d) : empty_strided(format.of(like.shape()), d);
+}
+
+void check_can_require_grad(DType dtype, std::optional<bool> wanted) {
+  check(!wanted.value_or(false) || is_differentiable(dtype), "Only Tensors of floating point and complex dtype can "
+        "require gradients\nthis one would have dtype ", dtype);
+}
 Tensor finish_new(Tensor t, std::optional<bool> requires_grad_wanted) {
+  check_can_require_grad(t.dtype(), requires_grad_wanted);
   if (requires_grad_wanted.value_or(false)) set_requires_grad(t, true);
   return t;
 }
 
 namespace {
 
-// The tail that factory functions share in their schemas.
-#define OPTIONS                                                                                              \
-  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? "         \
-  "requires_grad=None) -> Tensor"
 using OptDType = std::optional<DType>;
 using OptDevice = std::optional<Device>;
 using OptBool = std::optional<bool>;
@@ -39,13 +45,22 @@ DType of_value(Scalar v) {
 template <int value>
 Tensor constant(Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
   check_device(device);
+  if (value == 0) {
+    for (int64_t s : size) check(s >= 0, "zeros: Dimension size must be non-negative.\ngot size ", size);
+  }
   check_sizes(size);
-  Tensor t = value < 0 ? empty(size, dtype.value_or(default_dtype()))
-                       : full(size, Scalar(value), dtype.value_or(default_dtype()));
-  return finish_new(t, grad);
+  return finish_new(full(size, Scalar(value), dtype.value_or(default_dtype())), grad);
 }
-OPERATION("empty(int[] size, *, " OPTIONS, constant<-1>, "A tensor with unspecified contents.",
-          {.method = false, .out = true, .differentiable = false})
+OPERATION("empty(int[] size, *, " LIKE,
+          (+[](Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad, MemoryFormat format) {
+            check_device(device);
+            check_sizes(size);
+            check(format.kind != MemoryFormat::preserve, "empty(): preserve_format has nothing to preserve here");
+            const DType d = dtype.value_or(default_dtype());
+            return finish_new(format.kind <= MemoryFormat::contiguous ? empty(size, d)
+                                                                      : empty_strided(format.of(size), d), grad);
+          }),
+          "A tensor with unspecified contents.", {.method = false, .out = true, .differentiable = false})
 OPERATION("zeros(int[] size, *, " OPTIONS, constant<0>, "A tensor of zeros.",
           {.method = false, .out = true, .differentiable = false})
 OPERATION("ones(int[] size, *, " OPTIONS, constant<1>, "A tensor of ones.",
@@ -60,15 +75,12 @@ OPERATION("full(int[] size, Scalar fill_value, *, " OPTIONS,
 
 template <int value>
 Tensor constant_like(const Tensor& t, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
-                     MemoryFormat) {
+                     MemoryFormat format) {
   check_device(device);
-  Tensor out = empty_like(t, dtype.value_or(t.dtype()));
+  Tensor out = new_like(t, dtype, format);
   if (value >= 0) fill_data(out, Scalar(value));
   return finish_new(out, grad);
 }
-#define LIKE                                                                                                  \
-  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? "          \
-  "requires_grad=None, MemoryFormat? memory_format=None) -> Tensor"
 OPERATION("empty_like(Tensor self, *, " LIKE, constant_like<-1>, "As self, with unspecified contents.",
           {.method = false, .differentiable = false})
 OPERATION("zeros_like(Tensor self, *, " LIKE, constant_like<0>, "As self, zeros.",
@@ -77,9 +89,9 @@ OPERATION("ones_like(Tensor self, *, " LIKE, constant_like<1>, "As self, ones.",
           {.method = false, .differentiable = false})
 OPERATION("full_like(Tensor self, Scalar fill_value, *, " LIKE,
           (+[](const Tensor& t, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
-               MemoryFormat) {
+               MemoryFormat format) {
             check_device(device);
-            Tensor out = empty_like(t, dtype.value_or(t.dtype()));
+            Tensor out = new_like(t, dtype, format);
             fill_data(out, v);
             return finish_new(out, grad);
           }),
@@ -211,7 +223,8 @@ Tensor spaced(double start, double end, int64_t steps, double base, OptDType dty
       return convert<T>(v);
     } else {
       const C step = steps > 1 ? (C(end) - C(start)) / C(steps - 1) : C(0);
-      const C v = i < steps / 2 || steps == 1 ? C(start) + step * C(i) : C(end) - step * C(steps - 1 - i);
+      const bool first_half = i < steps / 2 || steps == 1;  // each with one rounding, as PyTorch's kernels
+      const C v = first_half ? std::fma(step, C(i), C(start)) : std::fma(-step, C(steps - 1 - i), C(end));
       return convert<T>(power ? C(std::pow(base, double(v))) : v);
     }
   });
@@ -257,26 +270,27 @@ OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
 
 // ---- dtype and device ----------------------------------------------------------------------------------------------------
 
-Tensor to(const Tensor& t, OptDevice device, OptDType dtype, bool copy) {
+Tensor to(const Tensor& t, OptDevice device, OptDType dtype, bool copy, MemoryFormat format) {
   check_device(device);
   const DType d = dtype.value_or(t.dtype());
+  if (format.kind > MemoryFormat::preserve && !format.fits(t.layout())) return clone(cast(t, d), format);
   if (d == t.dtype()) return copy ? clone(t) : t;
   return cast(t, d);
 }
 OPERATION("to(Tensor self, ScalarType dtype, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
           "memory_format=None) -> Tensor",
-          (+[](const Tensor& t, DType d, bool, bool copy, MemoryFormat) { return to(t, std::nullopt, d, copy); }),
+          (+[](const Tensor& t, DType d, bool, bool copy, MemoryFormat m) { return to(t, std::nullopt, d, copy, m); }),
           "self as another dtype; self itself if nothing changes and copy is False.", {.function = false})
 OPERATION("to(Tensor self, Device? device=None, ScalarType? dtype=None, bool non_blocking=False, bool copy=False, *, "
           "MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor& t, OptDevice device, OptDType d, bool, bool copy, MemoryFormat) {
-            return to(t, device, d, copy);
+          (+[](const Tensor& t, OptDevice device, OptDType d, bool, bool copy, MemoryFormat m) {
+            return to(t, device, d, copy, m);
           }),
           "self on a device and as a dtype.", {.function = false})
 OPERATION("to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
           "memory_format=None) -> Tensor",
-          (+[](const Tensor& t, const Tensor& other, bool, bool copy, MemoryFormat) {
-            return to(t, other.device(), other.dtype(), copy);
+          (+[](const Tensor& t, const Tensor& other, bool, bool copy, MemoryFormat m) {
+            return to(t, other.device(), other.dtype(), copy, m);
           }),
           "self with other's dtype and device.", {.function = false})
 OPERATION("type_as(Tensor self, Tensor other) -> Tensor",

@@ -9,6 +9,7 @@ namespace bulssi::python {
 std::string type_name(PyObject* o) {
   if (is_tensor(o) && Py_TYPE(o) == tensor_type) return "Tensor";
   const char* name = Py_TYPE(o)->tp_name;
+  if (!std::strncmp(name, "bulssi.", 7) && !std::strchr(name + 7, '.')) return std::string("torch.") + (name + 7);
   const char* dot = std::strrchr(name, '.');
   return dot ? dot + 1 : name;
 }
@@ -38,9 +39,8 @@ int64_t int_value(PyObject* o) {
 }
 bool is_number(PyObject* o) {
   return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) ||
-         (!is_tensor(o) && Py_TYPE(o)->tp_as_number &&
-          (Py_TYPE(o)->tp_as_number->nb_index ||
-           (Py_TYPE(o)->tp_as_number->nb_float && !PySequence_Check(o) && !PyType_Check(o))));
+         (!is_tensor(o) && Py_TYPE(o)->tp_as_number && !PySequence_Check(o) && !PyType_Check(o) &&
+          (Py_TYPE(o)->tp_as_number->nb_index || Py_TYPE(o)->tp_as_number->nb_float));
 }
 Scalar number_value(PyObject* o) {
   if (PyBool_Check(o)) return Scalar(o == Py_True);
@@ -213,11 +213,17 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
       v.device = device_value(o);
       return true;
     case ArgType::generator:
-      if (std::strcmp(Py_TYPE(o)->tp_name, "bulssi.Generator") != 0) return false;
-      v.generator = reinterpret_cast<Generator*>(reinterpret_cast<void**>(o + 1)[0]);
+      v.generator = generator_value(o);
+      return v.generator != nullptr;
+    case ArgType::layout:
+      if (!is_layout(o)) return false;
+      check(constant_value(o) == 0, ErrorKind::not_implemented, "only strided tensors are supported, not layout=",
+            std::string(PyUnicode_AsUTF8(Object(PyObject_Repr(o)).get())));
+      v.i = 0;
       return true;
     default:
-      v.i = 0;  // layouts and memory formats: strided, row-major
+      if (!is_memory_format(o)) return false;
+      v.i = constant_value(o);
       return true;
   }
 }

@@ -60,6 +60,7 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     const int size = itemsize(t.dtype());
     auto* exported = new Exported{t.shape(), t.strides()};
     for (int64_t& s : exported->strides) s *= size;
+    t->storage->resizable = false;  // somebody else may hold on to this memory from now on
     Py_INCREF(self);
     view->obj = self;
     view->buf = t->data();
@@ -78,6 +79,15 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   });
 }
 void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<Exported*>(view->internal); }
+
+// A hold on the memory of a buffer, let go of when the last tensor is gone.
+static void release_view(void* context, void*, int64_t) {
+  auto* held = static_cast<Py_buffer*>(context);
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyBuffer_Release(held);
+  PyGILState_Release(state);
+  delete held;
+}
 
 // A tensor on the memory of a buffer (an array, bytes, a memory map); nothing when it is no buffer of a known dtype.
 Tensor tensor_on_buffer(PyObject* object) {
@@ -103,16 +113,66 @@ Tensor tensor_on_buffer(PyObject* object) {
   const auto [low, high] = layout.extent();
   char* start = static_cast<char*>(view->buf) + low * view->itemsize;
   layout.offset = -low;
-  auto storage = foreign_storage(start, (high - low + 1) * view->itemsize, view, [](void* context, void*, int64_t) {
-    auto* held = static_cast<Py_buffer*>(context);
-    PyGILState_STATE state = PyGILState_Ensure();
-    PyBuffer_Release(held);
-    PyGILState_Release(state);
-    delete held;
-  });
+  auto storage = foreign_storage(start, (high - low + 1) * view->itemsize, view, release_view);
   storage->read_only = view->readonly;
   Tensor out = tensor_on_storage(std::move(storage), layout, *dtype);
   return out;
 }
+
+namespace {
+
+// _frombuffer(buffer, dtype, count, offset): 1-d, on the bytes of any buffer.
+PyObject* frombuffer(PyObject*, PyObject* args) {
+  PyObject *source, *dtype_given;
+  long long count, offset;
+  if (!PyArg_ParseTuple(args, "OOLL", &source, &dtype_given, &count, &offset)) return nullptr;
+  return guard([&]() -> PyObject* {
+    const DType dtype = dtype_value(dtype_given);
+    check(PyObject_CheckBuffer(source), ErrorKind::value, "object does not implement Python buffer protocol.\n"
+          "frombuffer(): got ", type_name(source));
+    auto* view = new Py_buffer;
+    if (PyObject_GetBuffer(source, view, PyBUF_WRITABLE) < 0) {
+      PyErr_Clear();
+      if (PyObject_GetBuffer(source, view, PyBUF_SIMPLE) < 0) {
+        delete view;
+        throw PendingError();
+      }
+    }
+    const int size = itemsize(dtype);
+    const int64_t bytes = view->len;
+    const auto storage = foreign_storage(view->buf, bytes, view, release_view);
+    storage->read_only = view->readonly;
+    check(bytes > 0 && count != 0, ErrorKind::value, "both buffer length (", bytes, ") and count (", count,
+          ") must not be 0");
+    check(offset >= 0 && offset < bytes, ErrorKind::value, "offset (", offset,
+          " bytes) must be non-negative and no greater than buffer length (", bytes, " bytes) minus 1");
+    if (count < 0) {
+      check((bytes - offset) % size == 0, ErrorKind::value, "buffer length (", bytes - offset, " bytes) after offset (",
+            offset, " bytes) must be a multiple of element size (", size, ")");
+      count = (bytes - offset) / size;
+    }
+    check(count <= (bytes - offset) / size, ErrorKind::value, "requested buffer length (", count, " * ", size,
+          " bytes) after offset (", offset, " bytes) must not be greater than actual buffer length (", bytes, " bytes)");
+    storage->data += offset;
+    storage->bytes -= offset;
+    return wrap(tensor_on_storage(storage, Layout::of(Dims{count}), dtype));
+  });
+}
+
+// _from_array(array): on the memory of a NumPy array; None where its elements have no dtype here.
+PyObject* from_array(PyObject*, PyObject* array) {
+  return guard([&]() -> PyObject* { return wrap(tensor_on_buffer(array)); });
+}
+PyObject* is_read_only(PyObject*, PyObject* tensor) {
+  return guard([&]() -> PyObject* { return PyBool_FromLong(is_tensor(tensor) && impl_of(tensor)->storage->read_only); });
+}
+PyMethodDef functions[] = {{"_frombuffer", frombuffer, METH_VARARGS, nullptr},
+                           {"_from_array", from_array, METH_O, nullptr},
+                           {"_is_read_only", is_read_only, METH_O, nullptr},
+                           {}};
+
+}  // namespace
+
+void add_interchange_functions(PyObject* module) { must(PyModule_AddFunctions(module, functions)); }
 
 }  // namespace bulssi::python

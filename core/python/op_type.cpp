@@ -18,7 +18,7 @@ struct Family {
   std::vector<const Operation*> overloads;
   const FormulaOp* simple = nullptr;  // the only overload, or the first, takes just tensors
   bool out = false;
-  bool numbers_first = false;
+  bool own_out = false;  // `out` is a parameter of the schema: the operation writes into it itself
 };
 
 struct PyOperation {
@@ -111,7 +111,7 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
   Small<Tensor, 2> out;
   Object other_names;
   std::vector<PyObject*> other_args;
-  if (names && form != Form::inplace) {
+  if (names && form != Form::inplace && !family.own_out) {
     const int n = take_out(args, count, names, out, other_names, other_args);
     if (n >= 0) {
       bool allowed = n == 0;
@@ -296,6 +296,7 @@ void add(const Operation& op, const std::string& name, Form form) {
   family->name = name;
   family->overloads.push_back(&op);
   family->out = family->out || op.traits.out;
+  for (const Parameter& p : op.signature.parameters) family->own_out = family->own_out || p.name == "out";
   if (op.formula && family->overloads.size() == 1 && op.formula->attributes == 0 && !op.formula->info->condition) {
     family->simple = op.formula;
   }
@@ -405,49 +406,6 @@ PyObject* outcome_object(const Operation& op, Outcome&& o) {
     }
     default: return scalar_object(o.number);
   }
-}
-
-// ---- __torch_function__ ----------------------------------------------------------------------------------------------
-
-static bool subclass_dispatch_disabled = false;
-
-bool has_torch_function(PyObject* o) {
-  return !subclass_dispatch_disabled && is_tensor(o) && !plain(o);
-}
-
-PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names,
-                                  bool* handled) {
-  *handled = false;
-  PyObject* found = nullptr;
-  const Py_ssize_t all = count + (names ? PyTuple_GET_SIZE(names) : 0);
-  for (Py_ssize_t i = 0; i < all && !found; ++i) {
-    if (Py_TYPE(args[i]) == tensor_type) continue;
-    if (has_torch_function(args[i])) found = args[i];
-    else if (PyTuple_CheckExact(args[i]) || PyList_CheckExact(args[i])) {
-      const Py_ssize_t n = PySequence_Fast_GET_SIZE(args[i]);
-      for (Py_ssize_t k = 0; k < n && !found; ++k) {
-        PyObject* item = PySequence_Fast_GET_ITEM(args[i], k);
-        if (has_torch_function(item)) found = item;
-      }
-    }
-  }
-  if (!found) return nullptr;
-  *handled = true;
-  Object method(PyObject_GetAttrString(found, "__torch_function__"));
-  if (!method) return nullptr;
-  Object types(PyTuple_Pack(1, Py_TYPE(found)));
-  Object positional(PyTuple_New(count));
-  if (!types || !positional) return nullptr;
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    Py_INCREF(args[i]);
-    PyTuple_SET_ITEM(positional.get(), i, args[i]);
-  }
-  Object named(PyDict_New());
-  if (!named) return nullptr;
-  for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); ++i) {
-    if (PyDict_SetItem(named.get(), PyTuple_GET_ITEM(names, i), args[count + i]) < 0) return nullptr;
-  }
-  return PyObject_CallFunctionObjArgs(method.get(), callable, types.get(), positional.get(), named.get(), nullptr);
 }
 
 }  // namespace bulssi::python

@@ -91,6 +91,10 @@ DType dtype_value(PyObject* o);
 PyObject* device_object(Device d);  // new
 bool is_device(PyObject* o);
 Device device_value(PyObject* o);  // from a device, a string or an index; throws
+PyObject* strided_object();  // torch.strided, borrowed
+bool is_layout(PyObject* o);
+bool is_memory_format(PyObject* o);
+int constant_value(PyObject* o);  // of a layout (strided is 0) or memory format
 PyObject* size_object(Ints shape);  // new
 PyObject* scalar_object(Scalar s);  // new
 PyObject* ints_object(Ints values);  // a tuple
@@ -119,11 +123,15 @@ PyObject* outcome_object(const Operation& op, Outcome&& o);
 void add_operations(PyObject* module, PyTypeObject* tensor);
 // Calls the operation of that name (all overloads) with ready arguments.
 PyObject* call_operation(const char* name, PyObject* const* args, Py_ssize_t count, PyObject* names);
-// Does an argument of a tensor subclass want to see the call itself (__torch_function__)? Returns its result, or null
-// with no error set when nobody does.
+
+// ---- subclasses (torch_function.cpp) ----------------------------------------------------------------------------------------
+
 bool has_torch_function(PyObject* o);
+// Lets arguments that have a __torch_function__ make the call; `handled` says whether one wanted to.
 PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names,
                                   bool* handled);
+PyObject* wrap_like(PyObject* self, Tensor t);  // of the class of self, where that is the rule for it
+void add_torch_function(PyObject* module);
 
 // ---- nodes (node_type.cpp) ----------------------------------------------------------------------------------------------------
 
@@ -145,6 +153,11 @@ void add_hook_functions(PyObject* module);
 int traverse_hooks(const TensorImpl* t, visitproc visit, void* arg);
 void clear_hooks(const TensorImpl* t);
 
+// ---- generators (generator.cpp) ---------------------------------------------------------------------------------------------------
+
+Generator* generator_value(PyObject* o);  // of a Generator object; null for anything else
+void add_generator_type(PyObject* module);
+
 // ---- tensors from Python data (data.cpp) ----------------------------------------------------------------------------------------
 
 // torch.tensor(data, dtype): nested sequences, numbers, tensors, arrays.
@@ -153,6 +166,9 @@ PyObject* tolist(const Tensor& t);
 // interchange.cpp: the buffer protocol, both ways.
 int get_buffer(PyObject* self, Py_buffer* view, int flags);
 void release_buffer(PyObject* self, Py_buffer* view);
+void add_interchange_functions(PyObject* module);
+void add_dlpack_functions(PyObject* module);   // dlpack.cpp
+void add_storage_functions(PyObject* module);  // storage.cpp
 Tensor tensor_on_buffer(PyObject* object);  // undefined when the object offers no buffer of a known dtype
 void add_data_functions(PyObject* module);
 

@@ -256,7 +256,80 @@ PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
                             {0, nullptr}};
 PyType_Spec size_spec = {"bulssi.Size", 0, 0, Py_TPFLAGS_DEFAULT, size_slots};
 
+// ---- layout and memory_format: constants with a name ----------------------------------------------------------------------
+
+struct PyConstant {
+  PyObject_HEAD
+  const char* name;
+  int value;
+};
+PyObject* constant_repr(PyObject* self) {
+  return PyUnicode_FromFormat("torch.%s", reinterpret_cast<PyConstant*>(self)->name);
+}
+PyObject* constant_reduce(PyObject* self, PyObject*) {
+  Object module(PyImport_ImportModule("bulssi._core"));
+  if (!module) return nullptr;
+  Object maker(PyObject_GetAttrString(module.get(), "_constant"));
+  if (!maker) return nullptr;
+  return Py_BuildValue("O(s)", maker.get(), reinterpret_cast<PyConstant*>(self)->name);
+}
+PyMethodDef constant_methods[] = {{"__reduce__", constant_reduce, METH_NOARGS, nullptr}, {}};
+PyType_Slot constant_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(constant_repr)},
+                                {Py_tp_methods, constant_methods},
+                                {0, nullptr}};
+constexpr unsigned long constant_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+PyType_Spec layout_spec = {"torch.layout", sizeof(PyConstant), 0, constant_flags, constant_slots};
+PyType_Spec memory_format_spec = {"torch.memory_format", sizeof(PyConstant), 0, constant_flags, constant_slots};
+PyTypeObject *layout_type, *memory_format_type;
+std::vector<PyObject*> constants;
+
+PyObject* find_constant(PyObject*, PyObject* name) {
+  const char* text = PyUnicode_AsUTF8(name);
+  if (!text) return nullptr;
+  for (PyObject* c : constants) {
+    if (std::string_view(text) == reinterpret_cast<PyConstant*>(c)->name) {
+      Py_INCREF(c);
+      return c;
+    }
+  }
+  return PyErr_Format(PyExc_ValueError, "no layout or memory format is called %s", text);
+}
+void add_constants(PyObject* module) {
+  layout_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&layout_spec)));
+  memory_format_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&memory_format_spec)));
+  must(PyObject_SetAttrString(module, "layout", reinterpret_cast<PyObject*>(layout_type)));
+  must(PyObject_SetAttrString(module, "memory_format", reinterpret_cast<PyObject*>(memory_format_type)));
+  static const struct {
+    const char* name;
+    bool layout;
+    int value;
+  } all[] = {{"strided", true, 0},
+             {"sparse_coo", true, 1},
+             {"sparse_csr", true, 2},
+             {"preserve_format", false, MemoryFormat::preserve},
+             {"contiguous_format", false, MemoryFormat::contiguous},
+             {"channels_last", false, MemoryFormat::channels_last},
+             {"channels_last_3d", false, MemoryFormat::channels_last_3d}};
+  for (const auto& one : all) {
+    PyConstant* c = PyObject_New(PyConstant, one.layout ? layout_type : memory_format_type);
+    must(reinterpret_cast<PyObject*>(c));
+    c->name = one.name;
+    c->value = one.value;
+    constants.push_back(reinterpret_cast<PyObject*>(c));
+    must(PyObject_SetAttrString(module, one.name, constants.back()));
+  }
+  must(PyObject_SetAttrString(module, "legacy_contiguous_format",
+                              Object(must(PyObject_GetAttrString(module, "contiguous_format"))).get()));
+  static PyMethodDef functions[] = {{"_constant", find_constant, METH_O, nullptr}, {}};
+  must(PyModule_AddFunctions(module, functions));
+}
+
 }  // namespace
+
+PyObject* strided_object() { return constants[0]; }
+bool is_layout(PyObject* o) { return Py_TYPE(o) == layout_type; }
+bool is_memory_format(PyObject* o) { return Py_TYPE(o) == memory_format_type; }
+int constant_value(PyObject* o) { return reinterpret_cast<PyConstant*>(o)->value; }
 
 PyObject* dtype_object(DType d) { return dtypes[static_cast<int>(d)]; }
 DType dtype_value(PyObject* o) {
@@ -308,6 +381,7 @@ PyObject* scalar_object(Scalar s) {
 }
 
 void add_small_types(PyObject* module) {
+  add_constants(module);
   dtype_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&dtype_spec)));
   for (int i = 0; i < dtype_count; ++i) {
     PyDType* d = PyObject_New(PyDType, dtype_type);

@@ -156,8 +156,18 @@ PyObject* make_subclass(PyObject*, PyObject* args, PyObject* kwargs) {
 PyObject* tolist_method(PyObject* self, PyObject*) {
   return guard([&]() -> PyObject* { return tolist(tensor_of(self)); });
 }
-PyObject* iterate_is_contiguous(PyObject* self, PyObject*, PyObject*) {
-  return PyBool_FromLong(impl_of(self)->contiguous);
+PyObject* is_contiguous(PyObject* self, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"memory_format", nullptr};
+  PyObject* format = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:is_contiguous", const_cast<char**>(names), &format)) return nullptr;
+  return guard([&]() -> PyObject* {
+    if (!format || format == Py_None) return PyBool_FromLong(impl_of(self)->contiguous);
+    check(is_memory_format(format), ErrorKind::type, "is_contiguous(): argument 'memory_format' must be "
+          "torch.memory_format, not ", type_name(format));
+    const MemoryFormat wanted{static_cast<MemoryFormat::Kind>(constant_value(format))};
+    check(wanted.kind != MemoryFormat::preserve, "preserve memory format is unsupported by the contiguous operator");
+    return PyBool_FromLong(wanted.fits(impl_of(self)->layout));
+  });
 }
 #define BULSSI_METHOD(name, expression)                                          \
   {name, [](PyObject* self, PyObject*) -> PyObject* {                            \
@@ -180,7 +190,7 @@ PyMethodDef tensor_methods[] = {
     {"detach_", detach_inplace, METH_NOARGS, "Takes self out of the graph; returns self."},
     {"_make_subclass", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(make_subclass)), METH_VARARGS | METH_KEYWORDS | METH_STATIC,
      nullptr},
-    {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(iterate_is_contiguous)), METH_VARARGS | METH_KEYWORDS,
+    {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(is_contiguous)), METH_VARARGS | METH_KEYWORDS,
      "Whether the elements lie in memory in row-major order without gaps."},
     BULSSI_METHOD("dim", PyLong_FromLong(t.dims())),
     BULSSI_METHOD("ndimension", PyLong_FromLong(t.dims())),
@@ -189,7 +199,7 @@ PyMethodDef tensor_methods[] = {
     BULSSI_METHOD("element_size", PyLong_FromLong(itemsize(t.dtype()))),
     BULSSI_METHOD("data_ptr", PyLong_FromVoidPtr(t.numel() ? t->data() : nullptr)),
     BULSSI_METHOD("storage_offset", PyLong_FromLongLong(t.layout().offset)),
-    BULSSI_METHOD("detach", wrap(detach(t))),
+    BULSSI_METHOD("detach", wrap_like(self, detach(t))),
     BULSSI_METHOD("is_floating_point", PyBool_FromLong(is_floating(t.dtype()))),
     BULSSI_METHOD("is_complex", PyBool_FromLong(is_complex(t.dtype()))),
     BULSSI_METHOD("is_signed", PyBool_FromLong(is_signed(t.dtype()))),
@@ -208,13 +218,13 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("device", device_object(t.device())),
     BULSSI_GET("itemsize", PyLong_FromLong(itemsize(t.dtype()))),
     BULSSI_GET("nbytes", PyLong_FromLongLong(t.numel() * itemsize(t.dtype()))),
-    BULSSI_GET("T", wrap(reversed(t))),
+    BULSSI_GET("T", wrap_like(self, reversed(t))),
     BULSSI_GET("mT", (check(t.dims() >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got ",
-                            t.dims(), "-D tensor."), wrap(mT(t)))),
+                            t.dims(), "-D tensor."), wrap_like(self, mT(t)))),
     BULSSI_GET("H", (check(t.dims() == 2 || t.dims() == 0, "tensor.H is only supported on matrices (2-D tensors). Got ",
-                           t.dims(), "-D tensor."), wrap(t.dims() ? mT(t) : t))),
+                           t.dims(), "-D tensor."), wrap_like(self, t.dims() ? mT(t) : t))),
     BULSSI_GET("mH", (check(t.dims() >= 2, "tensor.mH is only supported on matrices or batches of matrices. Got ",
-                            t.dims(), "-D tensor."), wrap(mT(t)))),
+                            t.dims(), "-D tensor."), wrap_like(self, mT(t)))),
     BULSSI_GET("is_leaf", PyBool_FromLong(is_leaf(t))),
     BULSSI_GET("retains_grad", PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
     BULSSI_GET("grad_fn", node_object(producer(t).get())),
@@ -224,6 +234,7 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("is_cpu", PyBool_FromLong(t.device().kind == DeviceKind::cpu)),
     BULSSI_GET("is_cuda", PyBool_FromLong(t.device().kind == DeviceKind::cuda)),
     BULSSI_GET("is_meta", PyBool_FromLong(t.device().kind == DeviceKind::meta)),
+    BULSSI_GET("layout", Object::borrow(strided_object()).take()),
     BULSSI_GET("is_sparse", PyBool_FromLong(0)),
     BULSSI_GET("is_quantized", PyBool_FromLong(0)),
     {"requires_grad", [](PyObject* self, void*) -> PyObject* {
@@ -232,7 +243,7 @@ PyGetSetDef tensor_properties[] = {
     {"grad", get_grad, set_grad, "The gradient that backward() added up, or None.", nullptr},
     {"_grad", get_grad, set_grad, nullptr, nullptr},
     {"data", [](PyObject* self, void*) -> PyObject* {
-       return guard([&]() -> PyObject* { return wrap(data_of(tensor_of(self))); });
+       return guard([&]() -> PyObject* { return wrap_like(self, data_of(tensor_of(self))); });
      }, set_data, "The same memory outside the graph, with a version counter of its own.", nullptr},
     {}};
 

@@ -88,6 +88,17 @@ PyObject* fast(PyObject* a, PyObject* b) {
   });
 }
 
+// NumPy's arrays take part as tensors on their memory (None, which no operation takes, if they cannot).
+bool is_array(PyObject* o) { return !std::strcmp(Py_TYPE(o)->tp_name, "numpy.ndarray"); }
+template <class F>
+PyObject* with_arrays(PyObject* a, PyObject* b, F op) {
+  return guard([&]() -> PyObject* {
+    const Object x = is_array(a) ? Object(wrap(tensor_on_buffer(a))) : Object::borrow(a);
+    const Object y = is_array(b) ? Object(wrap(tensor_on_buffer(b))) : Object::borrow(b);
+    return op(x.get(), y.get());
+  });
+}
+
 // a op b, where either side may be a number. `reflected` is the method tried when a is no tensor.
 template <class D>
 PyObject* binary(PyObject* a, PyObject* b) {
@@ -100,6 +111,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
       return call_by_name(D::info.name, number.get(), b);
     });
   }
+  if (is_array(a) || is_array(b)) return with_arrays(a, b, binary<D>);
   Py_RETURN_NOTIMPLEMENTED;
 }
 bool mixable(PyObject* a, PyObject* b) {
@@ -108,6 +120,7 @@ bool mixable(PyObject* a, PyObject* b) {
 // Operators whose operation is found by name.
 template <const char* name>
 PyObject* named(PyObject* a, PyObject* b) {
+  if (is_array(a) || is_array(b)) return with_arrays(a, b, named<name>);
   if (!mixable(a, b)) Py_RETURN_NOTIMPLEMENTED;
   if (is_tensor(a)) return call_by_name(name, a, b);
   return guard([&]() -> PyObject* {
@@ -197,10 +210,11 @@ PyObject* compare(PyObject* a, PyObject* b, int op) {
       default: return fast<Ge>(a, b);
     }
   }
+  if (is_array(b)) return with_arrays(a, b, [op](PyObject* x, PyObject* y) { return compare(x, y, op); });
   if (!is_tensor(a) || !mixable(a, b)) Py_RETURN_NOTIMPLEMENTED;
   return call_by_name(names[op], a, b);
 }
-Py_hash_t hash(PyObject* self) { return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(self) >> 4); }
+Py_hash_t hash(PyObject* self) { return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(self)); }
 Py_ssize_t length(PyObject* self) {
   const TensorImpl* t = impl_of(self);
   if (t->layout.dims() == 0) {

@@ -89,7 +89,17 @@ Tensor empty(Ints shape, DType dtype, Device device) {
   for (int64_t s : shape) {
     check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", shape);
   }
-  auto storage = new_storage(bytes_for(numel_of(shape), dtype), device);
+  int64_t elements = 1;
+  bool overflow = false, none = false;
+  for (int64_t s : shape) {
+    none = none || s == 0;
+    overflow = overflow || __builtin_mul_overflow(elements, s, &elements);
+  }
+  int64_t bytes;
+  overflow = __builtin_mul_overflow(none ? 0 : elements, int64_t{itemsize(dtype)}, &bytes) || (overflow && !none);
+  check(!overflow && bytes <= int64_t{1} << 62, "Storage size calculation overflowed with sizes=", shape,
+        "\nthat would be more bytes of ", dtype, " than can be counted");
+  auto storage = new_storage(bytes, device);
   return new_tensor(std::move(storage), Layout::of(shape), dtype);
 }
 

@@ -4,51 +4,91 @@
 
 from __future__ import annotations
 
+import math as _math
 from typing import Any
 
 from . import _core, _tensor_methods, autograd
 from ._core import *  # noqa: F403
 from ._core import Size, Tensor, device, dtype
+from ._tensor_methods import DisableTorchFunctionSubclass
 from .autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __version__ = "0.1.0"
 _core._install_source_hooks()
 _tensor_methods.install(Tensor)
 
-# Loaded on first use, to keep `import bulssi` short: name -> module (the name itself, or an attribute of the module).
-_LAZY = {
-    "datasets": "datasets",
-    "nn": "nn",
-    "optim": "optim",
-    "testing": "testing",
-    "utils": "utils",
-    "load": "serialization",
-    "save": "serialization",
-    "serialization": "serialization",
-    "summary": "_summary",
-    "conv1d": "nn.functional",
-    "conv2d": "nn.functional",
-    "conv3d": "nn.functional",
-    "conv_transpose1d": "nn.functional",
-    "conv_transpose2d": "nn.functional",
-    "conv_transpose3d": "nn.functional",
-    "get_printoptions": "_printing",
-    "set_printoptions": "_printing",
+e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
+
+# Loaded on first use, to keep `import bulssi` short: module -> names that it gives here; a "." stands for itself.
+_MODULES = {
+    "_arrays": "as_tensor asarray from_dlpack from_numpy frombuffer",
+    "_dtypes": "finfo iinfo",
+    "_printing": "get_printoptions set_printoptions",
+    "_settings": (
+        "are_deterministic_algorithms_enabled compiled_with_cxx11_abi get_default_device get_deterministic_debug_mode "
+        "get_device get_float32_matmul_precision get_num_interop_threads is_complex is_deterministic_algorithms_warn_"
+        "only_enabled is_floating_point is_inference is_same_size is_storage is_tensor is_warn_always_enabled numel "
+        "set_default_device set_default_dtype set_default_tensor_type set_deterministic_debug_mode "
+        "set_float32_matmul_precision set_flush_denormal set_num_interop_threads set_num_threads set_warn_always "
+        "typename use_deterministic_algorithms"
+    ),
+    "_summary": "summary",
+    "backends": ".",
+    "cuda": ".",
+    "datasets": ".",
+    "nn": ".",
+    "optim": ".",
+    "overrides": ".",
+    "random": ". fork_rng get_rng_state initial_seed manual_seed seed set_rng_state",
+    "serialization": ". load save",
+    "special": ".",
+    "storage": ". TypedStorage UntypedStorage",
+    "testing": ".",
+    "utils": ".",
+    "version": ".",
+    # Functions that PyTorch has both here and in nn.functional, with the same arguments.
+    "nn.functional": (
+        "adaptive_avg_pool1d avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
+        "conv_transpose3d cosine_similarity group_norm layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance "
+        "pdist pixel_shuffle pixel_unshuffle rms_norm"
+    ),
 }
-for _name in _LAZY:  # the core has namespaces of operations under some of these names (nn)
+_LAZY = {module if name == "." else name: module for module, names in _MODULES.items() for name in names.split()}
+for _name in _LAZY:  # the core has namespaces and functions under some of these names, for these modules to use
     globals().pop(_name, None)
+
+_ABSENT = {
+    "compile": "functions run as they are, which is fast already: call the function itself",
+    "jit": "there is no compiler: call the function or module itself, and save its state_dict()",
+    "distributed": "one process works; utils.data.DataLoader(num_workers=...) loads data with several",
+    "multiprocessing": "use Python's own multiprocessing with the 'fork' method; see Tensor.share_memory_()",
+    "onnx": "save a state_dict() with save(), or tensors with safetensors",
+    "fx": "there are no graph transforms; hooks and Tensor subclasses see operations as they run",
+    "sparse": "tensors are strided (dense)",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'torch' has no attribute {name!r}")
     from importlib import import_module
 
-    module = import_module(f"bulssi.{_LAZY[name]}")
-    found = module if _LAZY[name] == name else getattr(module, name)
+    home = _LAZY.get(name)
+    if home is not None:
+        module = import_module(f"bulssi.{home}")
+        found = module if home == name else getattr(module, name)
+    elif name.startswith("_") and hasattr(_core, name):
+        found = getattr(_core, name)
+    elif name.endswith("Tensor"):
+        from bulssi._dtypes import typed_tensor
+
+        found = typed_tensor(name)
+    else:
+        why = f": {_ABSENT[name]}" if name in _ABSENT else ""
+        import sys
+
+        raise AttributeError(f"module 'torch' has no attribute {name!r}{why}", name=name, obj=sys.modules[__name__])
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY} - {"Any", "annotations"})  # noqa: F405

@@ -43,6 +43,8 @@ class Parameter(Tensor):
         ['scale']
     """
 
+    __torch_function__ = _core._disabled_torch_function_impl  # results of operations are plain tensors
+
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         if data is None:
             data = bulssi.empty(0)

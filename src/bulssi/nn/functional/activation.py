@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING
 
@@ -179,51 +178,24 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return native.dropout_(input, p, training) if inplace else native.dropout(input, p, training)
 
 
-_SELU_SATURATION = 1.7580993408473766  # -(the value that SELU tends to at minus infinity)
-
-
-def _masked(input: Tensor, p: float, training: bool, inplace: bool, alpha: bool, features: bool) -> Tensor:
-    """Dropout with a mask of our own making: of whole feature maps, or towards SELU's saturation value, or both."""
-    if not training or p == 0 or input.numel() == 0:
-        return input
-    if p == 1:
-        return input.mul_(0) if inplace else input.mul(bulssi.zeros((), dtype=input.dtype, device=input.device))
-    if not features:
-        noise = bulssi.empty_like(input)
-    elif input.dim() < 2:
-        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    else:
-        noise = input.new_empty((*input.shape[:2], *(1,) * (input.dim() - 2)))
-    noise.bernoulli_(1 - p)
-    shift = None
-    if alpha:
-        scale = 1.0 / math.sqrt((_SELU_SATURATION * _SELU_SATURATION * p + 1) * (1 - p))
-        shift = noise.add(-1).mul_(_SELU_SATURATION * scale).add_(_SELU_SATURATION * scale * p)
-        noise.mul_(scale)
-    else:
-        noise.div_(1 - p)
-    out = input.mul_(noise) if inplace else input * noise
-    if shift is None:
-        return out
-    return out.add_(shift) if inplace else out + shift
-
-
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout that keeps mean and variance of activations behind a SELU (Klambauer et al. 2017)."""
     _check_p(p)
-    return _masked(input, p, training, inplace, alpha=True, features=False)
+    return native.alpha_dropout_(input, p, training) if inplace else native.alpha_dropout(input, p, training)
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """:func:`alpha_dropout` of whole channels."""
     _check_p(p)
-    return _masked(input, p, training, inplace, alpha=True, features=True)
+    drop = native.feature_alpha_dropout_ if inplace else native.feature_alpha_dropout
+    return drop(input, p, training)
 
 
 def _channel_dropout(input: Tensor, p: float, training: bool, inplace: bool, batched: bool) -> Tensor:
+    drop = native.feature_dropout_ if inplace else native.feature_dropout
     if batched:
-        return _masked(input, p, training, inplace, alpha=False, features=True)
-    out = _masked(input.unsqueeze(0), p, training, inplace, alpha=False, features=True)
+        return drop(input, p, training)
+    out = drop(input.unsqueeze(0), p, training)
     return input if inplace else out.squeeze(0)
 
 

@@ -1,0 +1,17 @@
+// Random numbers into tensors, with PyTorch's stream (cpu/random.h says which call draws what).
+#pragma once
+#include "core/cpu/random.h"
+#include "core/tensor/tensor.h"
+
+namespace bulssi {
+
+// The generator of calls that name none.
+Generator& default_generator();
+inline Generator& or_default(Generator* g) { return g ? *g : default_generator(); }
+
+// How the random fills see a dtype. Complex numbers have none.
+rng::ElementType element_type(DType dtype, const char* op);
+// Raises what a check or a fill refused.
+void raise(const rng::Refusal& refusal);
+
+}  // namespace bulssi

@@ -1,0 +1,139 @@
+// What Python's storage objects, set_, share_memory_ and pickling need to know about the memory under a tensor.
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "core/ops/basics.h"
+#include "core/python/python.h"
+
+namespace bulssi::python {
+
+namespace {
+
+Tensor argument(PyObject* o, const char* op) {
+  check(is_tensor(o), ErrorKind::type, op, "(): expected a Tensor, not ", type_name(o));
+  return tensor_of(o);
+}
+
+// All of the memory as bytes.
+PyObject* storage_view(PyObject*, PyObject* o) {
+  return guard([&]() -> PyObject* {
+    const Tensor t = argument(o, "untyped_storage");
+    return wrap(alias_as(detach(t), Layout::of(Dims{t->storage->bytes}), DType::u8));
+  });
+}
+PyObject* storage_id(PyObject*, PyObject* o) {
+  return guard([&]() -> PyObject* { return PyLong_FromVoidPtr(argument(o, "storage")->storage.get()); });
+}
+PyObject* resize(PyObject*, PyObject* args) {
+  PyObject* o;
+  long long bytes;
+  if (!PyArg_ParseTuple(args, "OL", &o, &bytes)) return nullptr;
+  return guard([&]() -> PyObject* {
+    const Tensor t = argument(o, "resize_");
+    check(bytes >= 0, "resize_(): a storage cannot have ", bytes, " bytes");
+    resize_storage(*t->storage.get(), bytes);
+    Py_RETURN_NONE;
+  });
+}
+
+// A layout inside a storage of `bytes` bytes.
+Layout placed(Dims size, Dims stride, int64_t offset, DType dtype, int64_t bytes) {
+  check(size.size() == stride.size(), "mismatch in length of strides and shape: ", Ints(size), " and ", Ints(stride));
+  for (int64_t s : size) check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", Ints(size));
+  check(offset >= 0, "Tensor: invalid storage offset ", offset);
+  Layout layout{std::move(size), std::move(stride), offset};
+  __int128 low = offset, high = offset;
+  bool empty = false;
+  for (int i = 0; i < layout.dims(); ++i) {
+    empty = empty || layout.shape[i] == 0;
+    (layout.strides[i] < 0 ? low : high) += __int128(layout.shape[i] - 1) * layout.strides[i];
+  }
+  check(empty || (low >= 0 && (high + 1) * itemsize(dtype) <= bytes), "setStorage: sizes ", Ints(layout.shape),
+        ", strides ", Ints(layout.strides), ", storage offset ", offset, ", and itemsize ", itemsize(dtype),
+        " requiring a storage size of ", empty ? 0 : static_cast<int64_t>((high + 1) * itemsize(dtype)),
+        " are out of bounds for storage of size ", bytes);
+  return layout;
+}
+struct Place {
+  PyObject *storage, *dtype = nullptr, *size, *stride;
+  long long offset;
+};
+// _on_storage(bytes, dtype, offset, size, stride): a tensor on the memory of a tensor from _storage_view.
+PyObject* on_storage(PyObject*, PyObject* args) {
+  Place p;
+  if (!PyArg_ParseTuple(args, "OOLOO", &p.storage, &p.dtype, &p.offset, &p.size, &p.stride)) return nullptr;
+  return guard([&]() -> PyObject* {
+    const Tensor bytes = argument(p.storage, "storage");
+    const DType dtype = dtype_value(p.dtype);
+    const Layout layout = placed(ints_value(p.size), ints_value(p.stride), p.offset, dtype, bytes->storage->bytes);
+    return wrap(alias_as(bytes, layout, dtype));
+  });
+}
+// _set_storage(self, source, offset, size, stride)
+PyObject* set_storage(PyObject*, PyObject* args) {
+  PyObject* self;
+  Place p;
+  if (!PyArg_ParseTuple(args, "OOLOO", &self, &p.storage, &p.offset, &p.size, &p.stride)) return nullptr;
+  return guard([&]() -> PyObject* {
+    const Tensor t = argument(self, "set_"), from = argument(p.storage, "set_");
+    check_inplace(t, "set");
+    const Layout layout = placed(ints_value(p.size), ints_value(p.stride), p.offset, t.dtype(), from->storage->bytes);
+    t->storage = from->storage;
+    set_layout(t, layout);
+    t->is_view = false;  // of its former base
+    if (t->autograd) t->autograd->base = Tensor();
+    t->bump_version();
+    Py_INCREF(self);
+    return self;
+  });
+}
+PyObject* is_set_to(PyObject*, PyObject* args) {
+  PyObject *a, *b;
+  if (!PyArg_ParseTuple(args, "OO", &a, &b)) return nullptr;
+  return guard([&]() -> PyObject* {
+    const Tensor x = argument(a, "is_set_to"), y = argument(b, "is_set_to");
+    return PyBool_FromLong(x->storage.get() == y->storage.get() && x.layout().offset == y.layout().offset &&
+                           x.shape() == y.shape() && x.strides() == y.strides());
+  });
+}
+
+// ---- memory that forked processes share ----------------------------------------------------------------------------------
+
+void unmap(void*, void* data, int64_t bytes) { munmap(data, static_cast<size_t>(bytes)); }
+
+PyObject* share(PyObject*, PyObject* o) {
+  return guard([&]() -> PyObject* {
+    const Tensor t = argument(o, "share_memory_");
+    Storage& s = *t->storage.get();
+    if (s.free_foreign == unmap || s.bytes == 0) Py_RETURN_NONE;
+    check(s.resizable, "share_memory_(): the memory of this tensor belongs to another library; clone() it first");
+    void* shared = mmap(nullptr, static_cast<size_t>(s.bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check(shared != MAP_FAILED, "share_memory_(): cannot have ", s.bytes, " bytes of shared memory");
+    std::memcpy(shared, s.data, static_cast<size_t>(s.bytes));
+    if (s.free_foreign) s.free_foreign(s.context, s.data, s.bytes);
+    s.data = static_cast<char*>(shared);
+    s.free_foreign = unmap;
+    s.resizable = false;
+    Py_RETURN_NONE;
+  });
+}
+PyObject* is_shared(PyObject*, PyObject* o) {
+  return guard([&]() -> PyObject* { return PyBool_FromLong(argument(o, "is_shared")->storage->free_foreign == unmap); });
+}
+
+PyMethodDef functions[] = {{"_storage_view", storage_view, METH_O, nullptr},
+                           {"_storage_id", storage_id, METH_O, nullptr},
+                           {"_resize_storage", resize, METH_VARARGS, nullptr},
+                           {"_on_storage", on_storage, METH_VARARGS, nullptr},
+                           {"_set_storage", set_storage, METH_VARARGS, nullptr},
+                           {"_is_set_to", is_set_to, METH_VARARGS, nullptr},
+                           {"_share_storage", share, METH_O, nullptr},
+                           {"_is_shared", is_shared, METH_O, nullptr},
+                           {}};
+
+}  // namespace
+
+void add_storage_functions(PyObject* module) { must(PyModule_AddFunctions(module, functions)); }
+
+}  // namespace bulssi::python

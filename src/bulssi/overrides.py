@@ -1,0 +1,57 @@
+"""`__torch_function__`: classes that take part in operations, for programs that ask about it or call it themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulssi import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["handle_torch_function", "has_torch_function", "is_tensor_like"]
+
+
+def _overloaded(args: Iterable[Any]) -> list[Any]:
+    """The arguments that have a `__torch_function__`, one of each class, subclasses before their bases."""
+    found: list[Any] = []
+    for arg in args:
+        kind = type(arg)
+        method = getattr(kind, "__torch_function__", None)
+        if method is None or kind is _core.Tensor or method is _core._disabled_torch_function_impl:
+            continue
+        if any(type(other) is kind for other in found):
+            continue
+        at = next((i for i, other in enumerate(found) if issubclass(kind, type(other))), len(found))
+        found.insert(at, arg)
+    return found
+
+
+def has_torch_function(relevant_args: Iterable[Any]) -> bool:
+    """Whether one of the arguments, none of them a plain tensor, has a `__torch_function__`."""
+    return bool(_overloaded(relevant_args))
+
+
+def handle_torch_function(
+    public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any, **kwargs: Any
+) -> Any:
+    """Let the arguments with a `__torch_function__` make the call `public_api(*args, **kwargs)`, in turn.
+
+    Raises:
+        TypeError: none of them wanted to.
+    """
+    overloaded = _overloaded(relevant_args)
+    types = tuple(type(arg) for arg in overloaded)
+    for arg in overloaded:
+        result = arg.__torch_function__(public_api, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    name = f"{getattr(public_api, '__module__', None)}.{getattr(public_api, '__name__', public_api)}"
+    raise TypeError(
+        f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}"
+    )
+
+
+def is_tensor_like(inp: Any) -> bool:
+    """Whether it is a Tensor, or an object with a `__torch_function__`."""
+    return isinstance(inp, _core.Tensor) or hasattr(type(inp), "__torch_function__")
