@@ -21,7 +21,7 @@ numpy = pytest.importorskip("numpy")
 DTYPES = ["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"]
 
 
-# ---- NumPy ----------------------------------------------------------------------------------------------------------
+# ---- NumPy ----
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -39,8 +39,8 @@ def test_numpy_shares_memory_both_ways(dtype: str) -> None:
 
 def test_arrays_of_every_layout() -> None:
     base = numpy.arange(24).reshape(2, 3, 4)
-    for array in (base, base.T, base[:, ::-1], base[::-1, :, ::-2], base[:, 1], base[..., None], base[:0], base[0, 0, 0]):
-        array = numpy.asarray(array)
+    arrays = base, base.T, base[:, ::-1], base[::-1, :, ::-2], base[:, 1], base[..., None], base[:0], base[0, 0, 0]
+    for array in map(numpy.asarray, arrays):
         t = bulssi.from_numpy(array)
         assert t.tolist() == array.tolist() and tuple(t.shape) == array.shape
         assert bulssi.tensor(array).tolist() == array.tolist()
@@ -106,7 +106,7 @@ def test_read_only_arrays_warn_once() -> None:
     assert out == "['The given NumPy array is not writab', 'The given buffer is not writable, a']\n"
 
 
-# ---- buffers ---------------------------------------------------------------------------------------------------------
+# ---- buffers ----
 
 
 def test_buffer_protocol() -> None:
@@ -146,7 +146,7 @@ def test_frombuffer() -> None:
         del t
 
 
-# ---- DLPack -----------------------------------------------------------------------------------------------------------
+# ---- DLPack ----
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -194,7 +194,7 @@ def test_dlpack_owns_what_it_shares() -> None:
         x.__dlpack__(stream=1)
 
 
-# ---- copies and pickles ---------------------------------------------------------------------------------------------
+# ---- copies and pickles ----
 
 
 class Named(bulssi.Tensor):
@@ -243,7 +243,7 @@ def test_copy_and_deepcopy() -> None:
         copy.deepcopy(leaf * 2)
 
 
-# ---- storages -----------------------------------------------------------------------------------------------------------
+# ---- storages ----
 
 
 def test_storages() -> None:
@@ -277,7 +277,7 @@ def test_shared_memory_over_fork() -> None:
     assert x.tolist() == [0, 5, 5]
 
 
-# ---- constructors and types ---------------------------------------------------------------------------------------------
+# ---- constructors and types ----
 
 
 def test_former_constructors() -> None:
@@ -332,7 +332,7 @@ def test_memory_formats() -> None:
         bulssi.ones(2).contiguous(memory_format=bulssi.channels_last)
 
 
-# ---- subclasses ----------------------------------------------------------------------------------------------------------
+# ---- subclasses ----
 
 
 class Logged(bulssi.Tensor):
@@ -387,7 +387,7 @@ def test_torch_function_sees_calls() -> None:
     assert bulssi.overrides.is_tensor_like(Outsider()) and bulssi.overrides.has_torch_function((Outsider(),))
 
 
-# ---- protocols of Python ---------------------------------------------------------------------------------------------------
+# ---- protocols of Python ----
 
 
 def test_python_protocols() -> None:
@@ -421,7 +421,7 @@ def test_asarray_and_as_tensor() -> None:
         bulssi.asarray([1], copy=False)
 
 
-# ---- the top level ----------------------------------------------------------------------------------------------------------
+# ---- the top level ----
 
 
 def test_top_level() -> None:
@@ -451,7 +451,7 @@ def test_import_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-# ---- sizes that cannot be had ------------------------------------------------------------------------------------------------
+# ---- sizes that cannot be had ----
 
 
 @pytest.mark.parametrize(

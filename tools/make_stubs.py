@@ -139,6 +139,8 @@ def operations() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     for entry in _core.registry():
         signature = parse(entry["schema"])
         for name in [entry["name"], *entry["aliases"].split()]:
+            if "." in name:  # in a submodule
+                continue
             if entry["method"]:
                 methods[name] += definitions(signature, name, "method")
             if entry["inplace"]:

@@ -48,9 +48,9 @@ _MODULES = {
     "version": ".",
     # Functions that PyTorch has both here and in nn.functional, with the same arguments.
     "nn.functional": (
-        "adaptive_avg_pool1d avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
-        "conv_transpose3d cosine_similarity group_norm layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance "
-        "pdist pixel_shuffle pixel_unshuffle rms_norm"
+        "adaptive_avg_pool1d avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d conv_transpose1d "
+        "conv_transpose2d conv_transpose3d cosine_similarity group_norm layer_norm max_pool1d max_pool2d max_pool3d "
+        "pairwise_distance pdist pixel_shuffle pixel_unshuffle rms_norm"
     ),
 }
 _LAZY = {module if name == "." else name: module for module, names in _MODULES.items() for name in names.split()}

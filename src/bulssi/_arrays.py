@@ -169,7 +169,7 @@ def _is_buffer(obj: Any) -> bool:
     return True
 
 
-# ---- DLPack --------------------------------------------------------------------------------------------------------
+# ---- DLPack ------------------------------------------------------------------------------------
 
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -190,7 +190,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
         return _core._from_dlpack(ext_tensor)
     kind, _ = ext_tensor.__dlpack_device__()
     if int(kind) != 1:
-        raise BufferError(f"from_dlpack: the memory is on DLPack device type {int(kind)}; only the CPU (1) is supported")
+        raise BufferError(f"from_dlpack: the memory is on DLPack device type {int(kind)}, not on the CPU (1)")
     options = {} if copy is None else {"copy": copy}
     try:
         capsule = ext_tensor.__dlpack__(max_version=(1, 0), **options)
@@ -229,7 +229,7 @@ def dlpack_device_of(self: Tensor) -> tuple[Any, int]:
     return DLDeviceType.kDLCPU, 0
 
 
-# ---- NumPy ----------------------------------------------------------------------------------------------------------
+# ---- NumPy ------------------------------------------------------------------------------------
 
 
 def numpy_of(self: Tensor, *, force: bool = False) -> Any:

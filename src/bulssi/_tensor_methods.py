@@ -96,7 +96,7 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return self.to(kind)
 
 
-# ---- memory ---------------------------------------------------------------------------------------------------------
+# ---- memory ------------------------------------------------------------------------------------
 
 
 def _untyped_storage(self: Tensor) -> UntypedStorage:
@@ -132,7 +132,8 @@ def _set(
         raise TypeError(f"set_(): argument 'source' must be a Tensor or a storage, not {type(source).__name__}")
     if size is None:
         size = (storage.nbytes() // self.element_size() - storage_offset,)
-    return _core._set_storage(self, storage._bytes, storage_offset, size, _row_major(size) if stride is None else stride)
+    stride = _row_major(size) if stride is None else stride
+    return _core._set_storage(self, storage._bytes, storage_offset, size, stride)
 
 
 def _row_major(size: Any) -> tuple[int, ...]:
@@ -190,7 +191,7 @@ def _iterate(self: Tensor) -> Iterator[Tensor]:
     return iter(self.unbind(0))
 
 
-# ---- pickle ---------------------------------------------------------------------------------------------------------
+# ---- pickle ------------------------------------------------------------------------------------
 
 
 def _rebuild(
@@ -230,7 +231,7 @@ def _reduce(self: Tensor, protocol: Any) -> tuple[Any, ...]:
     )
 
 
-# ---- other protocols -------------------------------------------------------------------------------------------------
+# ---- other protocols ------------------------------------------------------------------------------------
 
 
 def _format(self: Tensor, spec: str) -> str:
