@@ -10,8 +10,8 @@
 
 namespace bulssi::cpu {
 
-#define BULSSI_DECLARE(isa)                            \
-  extern "C" const MaskKernels* bulssi_mask_##isa();   \
+#define BULSSI_DECLARE(isa)                          \
+  extern "C" const MaskKernels* bulssi_mask_##isa(); \
   extern "C" const GatherKernels* bulssi_gather_##isa();
 BULSSI_FOR_ISAS(BULSSI_DECLARE)
 
@@ -24,7 +24,7 @@ const Tables& tables() {
   static const Tables found = [] {
     Tables t;
 #define BULSSI_TAKE(name) \
-    if (!std::strcmp(isa(), #name)) t = {bulssi_mask_##name(), bulssi_gather_##name()};
+  if (!std::strcmp(isa(), #name)) t = {bulssi_mask_##name(), bulssi_gather_##name()};
     BULSSI_FOR_ISAS(BULSSI_TAKE)
     return t;
   }();

@@ -6,7 +6,8 @@ namespace bulssi {
 
 struct MaskKernels {
   int64_t (*count)(int64_t n, const uint8_t* mask);
-  // Packs the elements whose mask is set: exactly `total` of them, which the n mask bytes hold. By log2 of the item size.
+  // Packs the elements whose mask is set: exactly `total` of them, which the n mask bytes hold. By log2 of the item
+  // size.
   void (*compress[4])(int64_t n, const uint8_t* mask, int64_t total, const void* from, void* to);
   // The positions of the set elements, counted from `first`.
   void (*positions)(int64_t n, const uint8_t* mask, int64_t total, int64_t first, int64_t* to);

@@ -1,5 +1,7 @@
 // Walking tensors of equal shape row by row, for operations that index along one dimension.
 #pragma once
+#include <atomic>
+
 #include "core/base/threads.h"
 #include "core/cpu/gather.h"
 #include "core/ops/index.h"
@@ -14,13 +16,23 @@ inline Layout at_least_1d(const Tensor& t) {
 }
 
 // Fails on the first index outside [0, size).
-inline void check_range(const int64_t* index, int64_t n, int64_t size, int64_t dim, ErrorKind kind = ErrorKind::runtime) {
+inline void check_range(const int64_t* index, int64_t n, int64_t size, int64_t dim,
+                        ErrorKind kind = ErrorKind::runtime) {
   if (!cpu::gather_kernels().outside(n, index, size)) return;
   for (int64_t i = 0; i < n; ++i) {
     if (uint64_t(index[i]) >= uint64_t(size)) {
       fail(kind, "index ", index[i], " is out of bounds for dimension ", dim, " with size ", size);
     }
   }
+}
+
+// Is some element of a dense index outside [0, size)?
+inline bool any_outside(const Tensor& index, int64_t size) {
+  std::atomic<bool> found = false;
+  parallel_for(index.numel(), 131072, [&](int64_t begin, int64_t end) {
+    if (cpu::gather_kernels().outside(end - begin, index.data<int64_t>() + begin, size)) found = true;
+  });
+  return found;
 }
 
 // Calls f(row, offset of the row in a, offset in b) for the rows [begin, end) of `shape` (its last dimension is the

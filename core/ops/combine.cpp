@@ -69,13 +69,13 @@ Tensor cartesian_prod(Tensors tensors) {
 
 #define OPTIONS "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None"
 OPERATION("tril_indices(int row, int col, int offset=0, *, " OPTIONS ") -> Tensor",
-          (+[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype, MemoryFormat, std::optional<Device>,
-               std::optional<bool>) { return triangle(row, col, offset, true, dtype); }),
+          (+[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype, MemoryFormat,
+               std::optional<Device>, std::optional<bool>) { return triangle(row, col, offset, true, dtype); }),
           "Rows and columns, [2, n], of the lower triangle of a row x col matrix, row by row.",
           {.method = false, .differentiable = false})
 OPERATION("triu_indices(int row, int col, int offset=0, *, " OPTIONS ") -> Tensor",
-          (+[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype, MemoryFormat, std::optional<Device>,
-               std::optional<bool>) { return triangle(row, col, offset, false, dtype); }),
+          (+[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype, MemoryFormat,
+               std::optional<Device>, std::optional<bool>) { return triangle(row, col, offset, false, dtype); }),
           "Rows and columns, [2, n], of the upper triangle of a row x col matrix, row by row.",
           {.method = false, .differentiable = false})
 #undef OPTIONS

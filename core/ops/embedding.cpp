@@ -13,9 +13,10 @@ namespace bulssi {
 namespace {
 
 void check_indices(const Tensor& indices, const char* op) {
-  check(indices.dtype() == DType::i64 || indices.dtype() == DType::i32,
-        "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.",
-        legacy_name(indices.dtype()), "Tensor instead (while checking arguments for ", op, ")");
+  check(
+      indices.dtype() == DType::i64 || indices.dtype() == DType::i32,
+      "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.",
+      legacy_name(indices.dtype()), "Tensor instead (while checking arguments for ", op, ")");
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, bool scale_by_frequency, bool sparse);
@@ -62,12 +63,13 @@ Tensor embedding_dense_backward(const Tensor& g, const Tensor& indices, int64_t 
   out = cast_data(out, g.dtype());
   return record("EmbeddingDenseBackwardBackward0", {&g}, out,
                 [padding, scale_by_frequency, shape = g.shape()](BackwardCall& c) {
-    check(!scale_by_frequency, "double backward not supported with scale_grad_by_freq");
-    const Tensor rows_of = embedding(c.grad(), c.saved(0), -1, false, false);
-    if (padding < 0) return c.set(0, reshape(rows_of, shape));
-    const Tensor pad = unsqueeze(c.saved(0) == static_cast<double>(padding), -1);
-    c.set(0, reshape(masked_fill(rows_of, pad, Scalar(0)), shape));
-  }, {keep(indices)});
+                  check(!scale_by_frequency, "double backward not supported with scale_grad_by_freq");
+                  const Tensor rows_of = embedding(c.grad(), c.saved(0), -1, false, false);
+                  if (padding < 0) return c.set(0, reshape(rows_of, shape));
+                  const Tensor pad = unsqueeze(c.saved(0) == static_cast<double>(padding), -1);
+                  c.set(0, reshape(masked_fill(rows_of, pad, Scalar(0)), shape));
+                },
+                {keep(indices)});
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, bool scale_by_frequency, bool sparse) {
@@ -77,7 +79,7 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, b
         "embedding(): sparse=True: sparse gradients are not supported yet; use sparse=False");
   const int64_t rows = weight.shape()[0];
   const Tensor at = index_data(indices);
-  const bool bad = cpu::gather_kernels().outside(at.numel(), at.data<int64_t>(), rows);
+  const bool bad = any_outside(at, rows);
   for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     if (uint64_t(v) >= uint64_t(rows)) {
@@ -91,9 +93,11 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, b
     const Tensor list[] = {at};
     out = bulssi::index(weight, list);
   }
-  return record("EmbeddingBackward0", {&weight}, out, [rows, padding, scale_by_frequency](BackwardCall& c) {
-    c.set(0, embedding_dense_backward(c.grad(), c.saved(0), rows, padding, scale_by_frequency));
-  }, {keep(indices)});
+  return record("EmbeddingBackward0", {&weight}, out,
+                [rows, padding, scale_by_frequency](BackwardCall& c) {
+                  c.set(0, embedding_dense_backward(c.grad(), c.saved(0), rows, padding, scale_by_frequency));
+                },
+                {keep(indices)});
 }
 
 // Scales the rows in use whose norm is above max_norm down to it, in place; no gradient.
@@ -122,10 +126,15 @@ Tensor embedding_renorm_(const Tensor& self, const Tensor& indices, double max_n
         for (int64_t a = 0; a < width; ++a) {
           const double v = std::abs(static_cast<double>(row[a]));
           most = std::max(most, v);
-          total += norm_type == 2 ? v * v : norm_type == 1 ? v : norm_type == 0 ? double(v != 0) : std::pow(v, norm_type);
+          total += norm_type == 2   ? v * v
+                   : norm_type == 1 ? v
+                   : norm_type == 0 ? double(v != 0)
+                                    : std::pow(v, norm_type);
         }
-        const double norm = std::isinf(norm_type) ? most : norm_type == 2 ? std::sqrt(total)
-                          : norm_type == 1 || norm_type == 0 ? total : std::pow(total, 1 / norm_type);
+        const double norm = std::isinf(norm_type)              ? most
+                            : norm_type == 2                   ? std::sqrt(total)
+                            : norm_type == 1 || norm_type == 0 ? total
+                                                               : std::pow(total, 1 / norm_type);
         if (norm <= max_norm) continue;
         const double scale = max_norm / (norm + 1e-7);
         for (int64_t a = 0; a < width; ++a) row[a] = T(static_cast<double>(row[a]) * scale);
@@ -139,14 +148,18 @@ Tensor embedding_renorm_(const Tensor& self, const Tensor& indices, double max_n
 
 }  // namespace
 
-OPERATION("embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False, "
-          "bool sparse=False) -> Tensor", embedding,
-          "The rows of weight [rows, width] that indices name: indices.shape + [width]. The gradient leaves out "
-          "padding_idx and, with scale_grad_by_freq, is divided by how often a row was used.", {.method = false})
-OPERATION("embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int padding_idx, "
-          "bool scale_grad_by_freq) -> Tensor", embedding_dense_backward,
-          "The gradient of an embedding table.", {.method = false})
-OPERATION("embedding_renorm_(Tensor self, Tensor indices, float max_norm, float norm_type) -> Tensor", embedding_renorm_,
-          "Scales the rows in use whose norm exceeds max_norm down to it, in place.",
+OPERATION(
+    "embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False, "
+    "bool sparse=False) -> Tensor",
+    embedding,
+    "The rows of weight [rows, width] that indices name: indices.shape + [width]. The gradient leaves out "
+    "padding_idx and, with scale_grad_by_freq, is divided by how often a row was used.",
+    {.method = false})
+OPERATION(
+    "embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int padding_idx, "
+    "bool scale_grad_by_freq) -> Tensor",
+    embedding_dense_backward, "The gradient of an embedding table.", {.method = false})
+OPERATION("embedding_renorm_(Tensor self, Tensor indices, float max_norm, float norm_type) -> Tensor",
+          embedding_renorm_, "Scales the rows in use whose norm exceeds max_norm down to it, in place.",
           {.kind = OpKind::alter, .method = false, .differentiable = false})
 }  // namespace bulssi

@@ -91,13 +91,17 @@ Tensor gather(const Tensor& self, int64_t dim, const Tensor& index, bool) {
     const Along a(at_least_1d(self), d, index, at_least_1d(out));
     const Unlocked unlocked(out.numel());
     dispatch_size(itemsize(self.dtype()), [&]<class T>() {
-      if (a.rows == 1 && a.dim == a.shape.dims() - 1) gather_single(a, self.data<T>(), out.data<T>());
-      else gather_rows(a, self.data<T>(), out.data<T>());
+      if (a.rows == 1 && a.dim == a.shape.dims() - 1)
+        gather_single(a, self.data<T>(), out.data<T>());
+      else
+        gather_rows(a, self.data<T>(), out.data<T>());
     });
   }
-  return record("GatherBackward0", {&self}, out, [d, shape = self.shape()](BackwardCall& c) {
-    c.set(0, scatter_add(zeros(shape, c.grad().dtype()), d, c.saved(0), c.grad()));
-  }, {keep(index)});
+  return record("GatherBackward0", {&self}, out,
+                [d, shape = self.shape()](BackwardCall& c) {
+                  c.set(0, scatter_add(zeros(shape, c.grad().dtype()), d, c.saved(0), c.grad()));
+                },
+                {keep(index)});
 }
 OPERATION("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor", gather,
           "out[i][j] = self[index[i][j]][j] for dim 0, and likewise for others. The result has the index's shape.",
@@ -108,7 +112,7 @@ namespace {
 Tensor counted_from_start(const Tensor& index, int64_t size) {
   const Tensor from = index_data(index);
   const int64_t* in = from.data<int64_t>();
-  if (!cpu::gather_kernels().outside(from.numel(), in, size)) return index;
+  if (!any_outside(from, size)) return index;
   Tensor out = empty(from.shape(), DType::i64);
   for (int64_t i = 0; i < from.numel(); ++i) out.data<int64_t>()[i] = in[i] + (in[i] < 0 ? size : 0);
   return out;
@@ -119,11 +123,13 @@ OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"
             check(is_integral(indices.dtype()), "torch.take_along_dim(): dtype of indices should be Long but got ",
                   legacy_name(indices.dtype()));
             if (!dim) {
-              return gather(reshape(self, Dims{-1}), 0, counted_from_start(reshape(indices, Dims{-1}), self.numel()), false);
+              return gather(reshape(self, Dims{-1}), 0, counted_from_start(reshape(indices, Dims{-1}), self.numel()),
+                            false);
             }
-            check(self.dims() == indices.dims(), "torch.take_along_dim(): input and indices should have the same "
-                  "number of dimensions, but got ", self.dims(), " dimensions for input, and ", indices.dims(),
-                  " dimensions for indices");
+            check(self.dims() == indices.dims(),
+                  "torch.take_along_dim(): input and indices should have the same "
+                  "number of dimensions, but got ",
+                  self.dims(), " dimensions for input, and ", indices.dims(), " dimensions for indices");
             const int d = wrap_dim(*dim, self.dims());
             Dims a = self.shape(), b = indices.shape();
             if (a.empty()) return gather(self, d, counted_from_start(indices, 1), false);
@@ -131,11 +137,13 @@ OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"
             Dims wide = broadcast_shapes(a, b), wide_index = wide;
             wide[d] = self.shape()[d];
             wide_index[d] = indices.shape()[d];
-            return gather(expand(self, wide), d, expand(counted_from_start(indices, self.shape()[d]), wide_index), false);
+            return gather(expand(self, wide), d, expand(counted_from_start(indices, self.shape()[d]), wide_index),
+                          false);
           }),
           "gather with self and indices broadcast against each other (dim None: both flattened).", {.out = true})
 
-// ---- scatter -----------------------------------------------------------------------------------------------------------
+// ---- scatter
+// -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -167,21 +175,29 @@ void check_scatter(const char* op, const Tensor& self, int dim, const Tensor& in
 
 template <class T>
 bool is_nan(T v) {
-  if constexpr (std::is_integral_v<T>) return false;
-  else return std::isnan(static_cast<double>(v));
+  if constexpr (std::is_integral_v<T>)
+    return false;
+  else
+    return std::isnan(static_cast<double>(v));
 }
 
 template <Reduce R, class T>
 void combine(T& to, T from) {
   using A = Accumulate<T>;
   if constexpr (R == Reduce::sum || R == Reduce::mean) {
-    if constexpr (std::is_same_v<T, bool>) to = to | from;
-    else if constexpr (std::is_integral_v<T>) to = static_cast<T>(uint64_t(to) + uint64_t(from));
-    else to = T(A(to) + A(from));
+    if constexpr (std::is_same_v<T, bool>)
+      to = to | from;
+    else if constexpr (std::is_integral_v<T>)
+      to = static_cast<T>(uint64_t(to) + uint64_t(from));
+    else
+      to = T(A(to) + A(from));
   } else if constexpr (R == Reduce::prod) {
-    if constexpr (std::is_same_v<T, bool>) to = to & from;
-    else if constexpr (std::is_integral_v<T>) to = static_cast<T>(uint64_t(to) * uint64_t(from));
-    else to = T(A(to) * A(from));
+    if constexpr (std::is_same_v<T, bool>)
+      to = to & from;
+    else if constexpr (std::is_integral_v<T>)
+      to = static_cast<T>(uint64_t(to) * uint64_t(from));
+    else
+      to = T(A(to) * A(from));
   } else if constexpr (R == Reduce::amax) {
     if (is_nan(from) || A(from) > A(to)) to = from;
   } else if constexpr (R == Reduce::amin) {
@@ -304,16 +320,19 @@ Reduce old_reduce(std::string_view name) {
 }
 // scatter(…, reduce=) of old: no gradient through it.
 struct ScatterOld {
-  static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce) {
+  static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                    std::string_view reduce) {
     const int d = wrap_dim(dim, self.dims());
     const Reduce r = old_reduce(reduce);
-    warn("UserWarning", "The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a "
+    warn("UserWarning",
+         "The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a "
          "future PyTorch release. Use torch.scatter_reduce instead for more reduction options.");
     check_scatter("scatter", self, d, index, &source);
     scatter_data("scatter", self, d, index, source, r);
   }
   static Ref<Node> node(const Tensor&, int64_t, const Tensor&, const Tensor&, std::string_view) {
-    fail(ErrorKind::not_implemented, "the derivative for 'scatter' with reduce= is not implemented: use scatter_reduce");
+    fail(ErrorKind::not_implemented,
+         "the derivative for 'scatter' with reduce= is not implemented: use scatter_reduce");
   }
 };
 struct ScatterOldValue {
@@ -324,7 +343,8 @@ struct ScatterOldValue {
     scatter_data("scatter", self, d, index, scatter_number(value, self.dtype()), r);
   }
   static Ref<Node> node(const Tensor&, int64_t, const Tensor&, Scalar, std::string_view) {
-    fail(ErrorKind::not_implemented, "the derivative for 'scatter' with reduce= is not implemented: use scatter_reduce");
+    fail(ErrorKind::not_implemented,
+         "the derivative for 'scatter' with reduce= is not implemented: use scatter_reduce");
   }
 };
 
@@ -344,7 +364,8 @@ ALTER("scatter(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) 
 ALTER("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", ScatterAdd,
       "self with src added at the indices, in order: out[index[i][j]][j] += src[i][j] (dim 0).", {.out = true})
 
-// ---- scatter_reduce ------------------------------------------------------------------------------------------------------
+// ---- scatter_reduce
+// ------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -360,7 +381,8 @@ Reduce reduce_named(std::string_view name) {
 // Divides by how many values met in each place; integers round down.
 void divide_counts(const Tensor& self, int dim, const Tensor& index, bool include_self) {
   const DType count_type = is_floating(self.dtype()) && !is_half(self.dtype()) ? self.dtype()
-                         : is_half(self.dtype()) ? DType::f32 : DType::i64;
+                           : is_half(self.dtype())                             ? DType::f32
+                                                                               : DType::i64;
   Tensor counts = full(self.shape(), Scalar(include_self ? 1 : 0), count_type);
   scatter_data("scatter_reduce", counts, dim, index, full({}, Scalar(1), count_type), Reduce::sum);
   const Tensor dense_self = dense(self);
@@ -530,8 +552,10 @@ struct IndexReduce {
 ALTER("scatter_reduce(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True) -> Tensor",
       ScatterReduce,
       "self with the values of src that meet at an index reduced by \"sum\", \"prod\", \"mean\", \"amax\" or \"amin\", "
-      "together with self's own (include_self).", {.out = true})
-ALTER("index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor",
-      IndexReduce, "As scatter_reduce, for whole slices of source along dim.", {.out = true})
+      "together with self's own (include_self).",
+      {.out = true})
+ALTER(
+    "index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor",
+    IndexReduce, "As scatter_reduce, for whole slices of source along dim.", {.out = true})
 
 }  // namespace bulssi

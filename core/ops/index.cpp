@@ -13,7 +13,8 @@
 
 namespace bulssi {
 
-// ---- parts -----------------------------------------------------------------------------------------------------------
+// ---- parts
+// -----------------------------------------------------------------------------------------------------------
 
 Tensor extract(const Tensor& t, const Layout& part) {
   const Tensor d = dense(t);
@@ -31,8 +32,9 @@ Tensor embed(const Tensor& g, Ints shape, const Layout& part) {
 }
 
 Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, const Layout& part) {
-  check(source.shape() == part.shape, "expected src to have a size equal to the slice of self. src size = ",
-        Ints(source.shape()), ", slice size = ", Ints(part.shape));
+  check(source.shape() == part.shape,
+        "expected src to have a size equal to the slice of self. src size = ", Ints(source.shape()),
+        ", slice size = ", Ints(part.shape));
   Tensor out = empty(self.shape(), self.dtype());
   copy_data(out, self);
   copy_data(alias(out, part), source);
@@ -72,13 +74,13 @@ void BasicIndex::unsqueeze(int dim) {
 }
 Tensor BasicIndex::view() const {
   if (!track_) return view_of(self_, layout_);
-  return make_view(node_, self_, layout_, [shape = self_.shape(), part = part_](const Tensor& g) {
-    return embed(g, shape, part);
-  });
+  return make_view(node_, self_, layout_,
+                   [shape = self_.shape(), part = part_](const Tensor& g) { return embed(g, shape, part); });
 }
 Tensor BasicIndex::unrecorded() const { return alias(self_, layout_); }
 
-// ---- places: where the elements of self[indices] lie -----------------------------------------------------------------
+// ---- places: where the elements of self[indices] lie
+// -----------------------------------------------------------------
 
 void fail_bounds(ErrorKind kind, int64_t index, int64_t dim, int64_t size) {
   if (size == 0 && kind != ErrorKind::index) fail(kind, "index is out of bounds for dimension with size 0");
@@ -119,8 +121,8 @@ struct Places {
   Dims before, chosen, after, before_strides, after_strides;
   Small<Selector, 4> selectors;
   Small<Tensor, 4> owned;
-  int64_t rows = 1, width = 1, outer = 1;     // numel of chosen, after, before
-  std::vector<int64_t> after_offsets;         // empty: `after` lies row-major in memory
+  int64_t rows = 1, width = 1, outer = 1;  // numel of chosen, after, before
+  std::vector<int64_t> after_offsets;      // empty: `after` lies row-major in memory
   Places(const Tensor& self, Tensors indices);
   Dims shape() const {
     Dims s = before;
@@ -170,7 +172,8 @@ Places::Places(const Tensor& self, Tensors indices) {
           "tensors used as indices must be long, int, byte or bool tensors");
     if (mask) {
       if (t.dtype() == DType::u8) {
-        warn("UserWarning", "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.");
+        warn("UserWarning",
+             "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.");
       }
       add_mask(self, t, dim, items);
       dim += t.dims();
@@ -346,9 +349,12 @@ struct IndexPut {
     if (accumulate) {
       dispatch(self.dtype(), "index_put", [&]<class T>() {
         write_rows(places, self.data<T>(), v.data<T>(), one, [](T& to, T from) {
-          if constexpr (std::is_same_v<T, bool>) to = to | from;
-          else if constexpr (std::is_integral_v<T>) to = static_cast<T>(uint64_t(to) + uint64_t(from));  // wraps
-          else to = T(static_cast<Accumulate<T>>(to) + static_cast<Accumulate<T>>(from));
+          if constexpr (std::is_same_v<T, bool>)
+            to = to | from;
+          else if constexpr (std::is_integral_v<T>)
+            to = static_cast<T>(uint64_t(to) + uint64_t(from));  // wraps
+          else
+            to = T(static_cast<Accumulate<T>>(to) + static_cast<Accumulate<T>>(from));
         });
       });
     } else {
@@ -359,17 +365,17 @@ struct IndexPut {
   }
   static Ref<Node> node(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
     const size_t count = indices.size();
-    Ref<Node> node = make_node("IndexPutBackward0", {&self, &values},
-                               [count, accumulate, shape = values.shape()](BackwardCall& c) {
-      const std::vector<Tensor> kept = saved_indices(c, count);
-      const Tensor& g = c.grad();
-      if (c.needs(0)) c.set(0, accumulate ? g : index_put(g, kept, zeros({}, g.dtype()), false));
-      if (c.needs(1)) {
-        Tensor part = index(g, kept);
-        if (part.dims() < shape.dims()) part = reshape(part, with_lead(part.shape(), shape.dims()));
-        c.set(1, sum_to(part, shape));
-      }
-    });
+    Ref<Node> node =
+        make_node("IndexPutBackward0", {&self, &values}, [count, accumulate, shape = values.shape()](BackwardCall& c) {
+          const std::vector<Tensor> kept = saved_indices(c, count);
+          const Tensor& g = c.grad();
+          if (c.needs(0)) c.set(0, accumulate ? g : index_put(g, kept, zeros({}, g.dtype()), false));
+          if (c.needs(1)) {
+            Tensor part = index(g, kept);
+            if (part.dims() < shape.dims()) part = reshape(part, with_lead(part.shape(), shape.dims()));
+            c.set(1, sum_to(part, shape));
+          }
+        });
     for (const Tensor& t : indices) node->saved.push_back(Saved(t, false));
     return node;
   }
@@ -418,11 +424,11 @@ Tensor index(const Tensor& self, Tensors indices) {
     }
   }
   if (!recording(self)) return out;
-  Ref<Node> node = make_node("IndexBackward0", {&self},
-                             [count = indices.size(), shape = self.shape()](BackwardCall& c) {
-    const std::vector<Tensor> kept = IndexPut::saved_indices(c, count);
-    c.set(0, index_put(zeros(shape, c.grad().dtype()), kept, c.grad(), true));
-  });
+  Ref<Node> node =
+      make_node("IndexBackward0", {&self}, [count = indices.size(), shape = self.shape()](BackwardCall& c) {
+        const std::vector<Tensor> kept = IndexPut::saved_indices(c, count);
+        c.set(0, index_put(zeros(shape, c.grad().dtype()), kept, c.grad(), true));
+      });
   for (const Tensor& t : indices) node->saved.push_back(Saved(t, false));
   set_producer(out, std::move(node));
   return out;
@@ -440,12 +446,22 @@ void put_data(const Tensor& self, Tensors indices, const Tensor& values, bool ac
 ALTER("index_put(Tensor self, Tensor[] indices, Tensor values, bool accumulate=False) -> Tensor", IndexPut,
       "self with values written (or added, with accumulate) at self[indices]. Equal indices: the last value stays.", {})
 
-// ---- numbers ---------------------------------------------------------------------------------------------------------
+// ---- numbers
+// ---------------------------------------------------------------------------------------------------------
 
 void check_fits(Scalar value, DType dtype) {
-  static constexpr const char* names[] = {"uint8_t", "int8_t", "int16_t", "int", "int64_t", "at::Half",
-                                          "at::BFloat16", "float", "double", "c10::complex<float>",
-                                          "c10::complex<double>", "bool"};
+  static constexpr const char* names[] = {"uint8_t",
+                                          "int8_t",
+                                          "int16_t",
+                                          "int",
+                                          "int64_t",
+                                          "at::Half",
+                                          "at::BFloat16",
+                                          "float",
+                                          "double",
+                                          "c10::complex<float>",
+                                          "c10::complex<double>",
+                                          "bool"};
   bool fit = true;
   if (is_complex(dtype)) return;
   if (value.kind == Scalar::Kind::complex && value.imag != 0) {
@@ -454,9 +470,10 @@ void check_fits(Scalar value, DType dtype) {
     return;
   } else if (is_floating(dtype)) {
     const double d = value.as_double();
-    const double most = dtype == DType::f16 ? 65504 : dtype == DType::bf16 ? 3.3895313892515355e38
-                      : dtype == DType::f32 ? double(std::numeric_limits<float>::max())
-                                            : std::numeric_limits<double>::max();
+    const double most = dtype == DType::f16    ? 65504
+                        : dtype == DType::bf16 ? 3.3895313892515355e38
+                        : dtype == DType::f32  ? double(std::numeric_limits<float>::max())
+                                               : std::numeric_limits<double>::max();
     fit = !std::isfinite(d) || std::abs(d) <= most;
   } else {
     const int bits = 8 * itemsize(dtype) - (is_signed(dtype) ? 1 : 0);

@@ -7,7 +7,8 @@
 
 namespace bulssi {
 
-// ---- parts of a tensor as layouts over its row-major form ------------------------------------------------------------
+// ---- parts of a tensor as layouts over its row-major form
+// ------------------------------------------------------------
 
 // What `part` (a layout over Layout::of(t.shape())) shows of t, as a copy; embed is its gradient, and the reverse.
 Tensor extract(const Tensor& t, const Layout& part);
@@ -25,8 +26,8 @@ class BasicIndex {
   void unsqueeze(int dim);
   const Layout& layout() const { return layout_; }
   bool changed() const { return changed_; }
-  Tensor view() const;           // recorded
-  Tensor unrecorded() const;     // for writing where no gradient is involved
+  Tensor view() const;        // recorded
+  Tensor unrecorded() const;  // for writing where no gradient is involved
  private:
   const Tensor& self_;
   Layout layout_;
@@ -35,7 +36,8 @@ class BasicIndex {
   bool track_, changed_ = false;
 };
 
-// ---- advanced indexing (index.cpp) -----------------------------------------------------------------------------------
+// ---- advanced indexing (index.cpp)
+// -----------------------------------------------------------------------------------
 
 // Undefined entries of `indices` take whole dimensions. Masks count for as many dimensions as they have.
 Tensor index(const Tensor& self, Tensors indices);
@@ -52,7 +54,8 @@ void check_fits(Scalar value, DType dtype);
 [[noreturn]] void fail_bounds(ErrorKind kind, int64_t index, int64_t dim, int64_t size);
 void check_index_dtype(const Tensor& index, const char* op, ErrorKind kind = ErrorKind::runtime);
 
-// ---- masks (masked.cpp) --------------------------------------------------------------------------------------------------
+// ---- masks (masked.cpp)
+// --------------------------------------------------------------------------------------------------
 
 // The set elements of a dense mask, block by block: starts[b] of them lie before block b.
 struct MaskCount {
@@ -61,8 +64,8 @@ struct MaskCount {
   int64_t total = 0;
   explicit MaskCount(const Tensor& mask);
 };
-Tensor mask_data(const Tensor& t);                  // dense bool
-Tensor mask_positions(const Tensor& mask);          // row-major positions of the set elements, int64
+Tensor mask_data(const Tensor& t);                     // dense bool
+Tensor mask_positions(const Tensor& mask);             // row-major positions of the set elements, int64
 std::vector<Tensor> nonzero_columns(const Tensor& t);  // one dense int64 tensor per dimension
 Tensor nonzero(const Tensor& t);
 Tensor masked_fill(const Tensor& self, const Tensor& mask, Scalar value);
@@ -70,7 +73,8 @@ Tensor masked_select(const Tensor& self, const Tensor& mask);
 Tensor masked_scatter(const Tensor& self, const Tensor& mask, const Tensor& source);
 void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& value);  // value: one element, self's dtype
 
-// ---- along a dimension (gather.cpp) ---------------------------------------------------------------------------------------
+// ---- along a dimension (gather.cpp)
+// ---------------------------------------------------------------------------------------
 
 // self as a tensor of at least one dimension, on the same memory (unrecorded).
 inline Tensor with_dim(const Tensor& t) { return t.dims() ? t : alias(t, Layout{Dims{1}, Dims{1}, t.layout().offset}); }

@@ -124,8 +124,7 @@ std::vector<Tensor> nonzero_parts(const Tensor& t) {
 OPERATION("nonzero(Tensor self) -> Tensor", nonzero,
           "The indices of the elements that are not zero, [n, dimensions], in row-major order.",
           {.out = true, .differentiable = false})
-OPERATION("nonzero(Tensor self, *, bool as_tuple) -> Tensor[]",
-          (+[](const Tensor& self, bool as_tuple) {
+OPERATION("nonzero(Tensor self, *, bool as_tuple) -> Tensor[]", (+[](const Tensor& self, bool as_tuple) {
             return as_tuple ? outcome(nonzero_parts(self)) : outcome(nonzero(self));
           }),
           "With as_tuple, one index tensor per dimension, fit for x[…].", {.differentiable = false})
@@ -141,10 +140,11 @@ OPERATION("nonzero_static(Tensor self, *, int size, int fill_value=-1) -> Tensor
           "nonzero with a fixed number of rows: cut off, or filled up with fill_value.", {.differentiable = false})
 OPERATION("argwhere(Tensor self) -> Tensor", nonzero, "The indices of the elements that are not zero, [n, dimensions].",
           {.differentiable = false})
-OPERATION("where(Tensor condition) -> Tensor[]", nonzero_parts,
-          "One argument: condition.nonzero(as_tuple=True).", {.differentiable = false})
+OPERATION("where(Tensor condition) -> Tensor[]", nonzero_parts, "One argument: condition.nonzero(as_tuple=True).",
+          {.differentiable = false})
 
-// ---- fill ------------------------------------------------------------------------------------------------------------
+// ---- fill
+// ------------------------------------------------------------------------------------------------------------
 
 void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& value) {
   if (self.numel() == 0) return;
@@ -174,7 +174,8 @@ void check_mask(const Tensor& mask, const char* op) {
 }
 void check_mask_fits(const Tensor& self, const Tensor& mask) {
   const Dims both = broadcast_shapes(self.shape(), mask.shape());
-  check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ", Ints(both));
+  check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
+        Ints(both));
 }
 
 struct MaskedFill {
@@ -185,9 +186,8 @@ struct MaskedFill {
     masked_fill_data(self, apart(mask, self), full({}, value, self.dtype()));
   }
   static Ref<Node> node(const Tensor& self, const Tensor& mask, Scalar) {
-    Ref<Node> node = make_node("MaskedFillBackward0", {&self}, [](BackwardCall& c) {
-      c.set(0, masked_fill(c.grad(), c.saved(0), Scalar(0)));
-    });
+    Ref<Node> node = make_node("MaskedFillBackward0", {&self},
+                               [](BackwardCall& c) { c.set(0, masked_fill(c.grad(), c.saved(0), Scalar(0))); });
     node->saved.push_back(Saved(mask, false));
     return node;
   }
@@ -226,8 +226,8 @@ Tensor widened(const Tensor& self, const Tensor& mask) {
 Tensor masked_fill(const Tensor& self, const Tensor& mask, Scalar value) {
   return alter<MaskedFill, const Tensor&, Scalar>(widened(self, mask), mask, value);
 }
-ALTER("masked_fill(Tensor self, Tensor mask, Scalar value) -> Tensor", MaskedFill, "Elements where mask is True become value.",
-      {.function = false, .method = false})
+ALTER("masked_fill(Tensor self, Tensor mask, Scalar value) -> Tensor", MaskedFill,
+      "Elements where mask is True become value.", {.function = false, .method = false})
 ALTER("masked_fill(Tensor self, Tensor mask, Tensor value) -> Tensor", MaskedFillTensor,
       "Elements where mask is True become value, a 0-d tensor.", {.function = false, .method = false})
 OPERATION("masked_fill(Tensor self, Tensor mask, Scalar value) -> Tensor", masked_fill,
@@ -238,7 +238,8 @@ OPERATION("masked_fill(Tensor self, Tensor mask, Tensor value) -> Tensor",
           }),
           "self with value, a 0-d tensor, where mask is True.", {.out = true})
 
-// ---- select ----------------------------------------------------------------------------------------------------------
+// ---- select
+// ----------------------------------------------------------------------------------------------------------
 
 Tensor masked_select(const Tensor& self, const Tensor& mask) {
   check(mask.dtype() == DType::boolean, "masked_select: expected BoolTensor for mask");
@@ -265,14 +266,17 @@ Tensor masked_select(const Tensor& self, const Tensor& mask) {
       }
     });
   }
-  return record("MaskedSelectBackward0", {&x}, out, [shape = x.shape()](BackwardCall& c) {
-    c.set(0, masked_scatter(zeros(shape, c.grad().dtype()), c.saved(0), c.grad()));
-  }, {keep(mask)});
+  return record("MaskedSelectBackward0", {&x}, out,
+                [shape = x.shape()](BackwardCall& c) {
+                  c.set(0, masked_scatter(zeros(shape, c.grad().dtype()), c.saved(0), c.grad()));
+                },
+                {keep(mask)});
 }
 OPERATION("masked_select(Tensor self, Tensor mask) -> Tensor", masked_select,
           "The elements of self where mask (bool, broadcast with self) is True, as one dimension.", {.out = true})
 
-// ---- scatter -----------------------------------------------------------------------------------------------------------
+// ---- scatter
+// -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -292,7 +296,8 @@ struct MaskedScatter {
     check(mask.dtype() == DType::boolean, "masked_scatter_ only supports boolean masks, but got mask with dtype ",
           legacy_name(mask.dtype()));
     check_mask_fits(self, mask);
-    const Tensor m = mask_data(apart(mask.shape() == self.shape() ? mask : alias(mask, mask.layout().broadcast(self.shape())), self));
+    const Tensor m = mask_data(
+        apart(mask.shape() == self.shape() ? mask : alias(mask, mask.layout().broadcast(self.shape())), self));
     const MaskCount count(m);
     check(count.total <= source.numel(), "Number of elements of source < number of ones in mask");
     if (count.total == 0) return;

@@ -20,11 +20,14 @@ Tensor flat_data(const Tensor& t) {
 }
 template <class T>
 bool equal(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return a == b;
-  else return static_cast<double>(a) == static_cast<double>(b);
+  if constexpr (std::is_integral_v<T>)
+    return a == b;
+  else
+    return static_cast<double>(a) == static_cast<double>(b);
 }
 
-// ---- unique --------------------------------------------------------------------------------------------------------------
+// ---- unique
+// --------------------------------------------------------------------------------------------------------------
 
 // Where runs of equal neighbours begin, and which run each element belongs to.
 struct Runs {
@@ -130,21 +133,27 @@ Outcome unique_consecutive(const Tensor& self, bool inverse, bool counts, std::o
 
 }  // namespace
 
-OPERATION("unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False, int? dim=None) "
-          "-> Tensor", unique,
-          "The distinct elements in order (or slices along dim); with return_inverse also which of them each element "
-          "is, and with return_counts how often each occurs. Every NaN is distinct.", {.differentiable = false})
-OPERATION("unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> Tensor",
-          unique_consecutive, "The elements without those equal to their predecessor.", {.differentiable = false})
+OPERATION(
+    "unique(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False, int? dim=None) "
+    "-> Tensor",
+    unique,
+    "The distinct elements in order (or slices along dim); with return_inverse also which of them each element "
+    "is, and with return_counts how often each occurs. Every NaN is distinct.",
+    {.differentiable = false})
+OPERATION(
+    "unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> Tensor",
+    unique_consecutive, "The elements without those equal to their predecessor.", {.differentiable = false})
 
-// ---- searchsorted --------------------------------------------------------------------------------------------------------
+// ---- searchsorted
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
 bool from_right(bool right, const std::optional<std::string_view>& side, const char* op) {
   if (!side) return right;
   check(*side == "left" || *side == "right", op, "(): side can only be 'left' or 'right' but got ", *side);
-  check(*side == "right" || !right, op, "(): side and right can't be set to opposites, got side of left while right was "
+  check(*side == "right" || !right, op,
+        "(): side and right can't be set to opposites, got side of left while right was "
         "True");
   return *side == "right";
 }
@@ -156,8 +165,10 @@ int64_t place_of(const T* sequence, int64_t n, T v, bool right) {
   while (low < high) {
     const int64_t middle = low + (high - low) / 2;
     const bool stop = right ? sequence[middle] > v : sequence[middle] >= v;
-    if (stop) high = middle;
-    else low = middle + 1;
+    if (stop)
+      high = middle;
+    else
+      low = middle + 1;
   }
   return low;
 }
@@ -167,8 +178,10 @@ Tensor search(const Tensor& boundaries, const Tensor& values, bool int32, bool r
   const DType compute = is_half(type) ? DType::f32 : type;
   const Tensor b = dense(cast_data(boundaries, compute)), v = dense(cast_data(values, compute));
   const int64_t n = b.dims() ? b.shape()[b.dims() - 1] : 1;
-  check(!int32 || n <= std::numeric_limits<int32_t>::max(), "torch.searchsorted(): the size of boundaries' last "
-        "dimension should be less than 2147483647, but we got ", n);
+  check(!int32 || n <= std::numeric_limits<int32_t>::max(),
+        "torch.searchsorted(): the size of boundaries' last "
+        "dimension should be less than 2147483647, but we got ",
+        n);
   const int64_t width = b.dims() <= 1 || v.dims() == 0 ? std::max<int64_t>(v.numel(), 1) : v.shape()[v.dims() - 1];
   Tensor out = empty(values.shape(), DType::i64);
   dispatch(compute, "searchsorted", [&]<class T>() {
@@ -186,21 +199,26 @@ Tensor search(const Tensor& boundaries, const Tensor& values, bool int32, bool r
 Tensor searchsorted(const Tensor& sequence, const Tensor& values, bool int32, bool right,
                     std::optional<std::string_view> side, const Tensor& sorter) {
   right = from_right(right, side, "torch.searchsorted");
-  check(values.dims() > 0 || sequence.dims() == 1, "torch.searchsorted(): input value can be a scalar only when "
-        "boundaries tensor dimension is 1, but we got boundaries tensor dim(", sequence.dims(), ") and input value's dim(",
-        values.dims(), ") numel(", values.numel(), ")");
-  check(sequence.dims() > 0, "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 "
+  check(values.dims() > 0 || sequence.dims() == 1,
+        "torch.searchsorted(): input value can be a scalar only when "
+        "boundaries tensor dimension is 1, but we got boundaries tensor dim(",
+        sequence.dims(), ") and input value's dim(", values.dims(), ") numel(", values.numel(), ")");
+  check(sequence.dims() > 0,
+        "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 "
         "dimension");
   bool match = sequence.dims() == 1 || sequence.dims() == values.dims();
   for (int d = 0; match && sequence.dims() > 1 && d < sequence.dims() - 1; ++d) {
     match = sequence.shape()[d] == values.shape()[d];
   }
-  check(match, "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-        "tensor and input value tensor must match, but we got boundaries tensor ", Ints(sequence.shape()),
-        " and input value tensor ", Ints(values.shape()));
+  check(match,
+        "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+        "tensor and input value tensor must match, but we got boundaries tensor ",
+        Ints(sequence.shape()), " and input value tensor ", Ints(values.shape()));
   if (!sorter) return search(sequence, values, int32, right);
-  check(sorter.shape() == sequence.shape(), "torch.searchsorted(): boundary and sorter must have the same size, but got "
-        "boundary tensor ", Ints(sequence.shape()), "and got sorter tensor ", Ints(sorter.shape()));
+  check(sorter.shape() == sequence.shape(),
+        "torch.searchsorted(): boundary and sorter must have the same size, but got "
+        "boundary tensor ",
+        Ints(sequence.shape()), "and got sorter tensor ", Ints(sorter.shape()));
   check(sorter.dtype() == DType::i64, "torch.searchsorted(): sorter must be a tensor of long dtype but got dtype ",
         legacy_name(sorter.dtype()));
   const Tensor s = dense(sorter);
@@ -213,8 +231,9 @@ Tensor searchsorted(const Tensor& sequence, const Tensor& values, bool int32, bo
 }
 // A number beside a tensor: a floating one makes integers floating, and otherwise takes the tensor's type.
 Tensor number_beside(Scalar value, const Tensor& t) {
-  const DType type = value.kind == Scalar::Kind::floating && !is_floating(t.dtype()) ? DType::f64
-                   : value.kind == Scalar::Kind::integer && t.dtype() == DType::boolean ? DType::i64 : t.dtype();
+  const DType type = value.kind == Scalar::Kind::floating && !is_floating(t.dtype())      ? DType::f64
+                     : value.kind == Scalar::Kind::integer && t.dtype() == DType::boolean ? DType::i64
+                                                                                          : t.dtype();
   return full({}, value, type);
 }
 Tensor bucketize(const Tensor& self, const Tensor& boundaries, bool int32, bool right) {
@@ -224,17 +243,21 @@ Tensor bucketize(const Tensor& self, const Tensor& boundaries, bool int32, bool 
 
 }  // namespace
 
-OPERATION("searchsorted(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, "
-          "Tensor? sorter=None) -> Tensor", searchsorted,
-          "Where each element of self would be inserted into sorted_sequence (its last dimension) to keep it sorted: "
-          "before equal elements, or behind them with right.", {.method = false, .out = true, .differentiable = false})
-OPERATION("searchsorted(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str? side=None, "
-          "Tensor? sorter=None) -> Tensor",
-          (+[](const Tensor& sequence, Scalar value, bool int32, bool right, std::optional<std::string_view> side,
-               const Tensor& sorter) {
-            return searchsorted(sequence, number_beside(value, sequence), int32, right, side, sorter);
-          }),
-          "The place of one number.", {.method = false, .out = true, .differentiable = false})
+OPERATION(
+    "searchsorted(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, "
+    "Tensor? sorter=None) -> Tensor",
+    searchsorted,
+    "Where each element of self would be inserted into sorted_sequence (its last dimension) to keep it sorted: "
+    "before equal elements, or behind them with right.",
+    {.method = false, .out = true, .differentiable = false})
+OPERATION(
+    "searchsorted(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str? side=None, "
+    "Tensor? sorter=None) -> Tensor",
+    (+[](const Tensor& sequence, Scalar value, bool int32, bool right, std::optional<std::string_view> side,
+         const Tensor& sorter) {
+      return searchsorted(sequence, number_beside(value, sequence), int32, right, side, sorter);
+    }),
+    "The place of one number.", {.method = false, .out = true, .differentiable = false})
 OPERATION("bucketize(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor", bucketize,
           "The bucket of each element: how many boundaries (1-d, ascending) lie below it, or with right not above it.",
           {.method = false, .out = true, .differentiable = false})
@@ -244,7 +267,8 @@ OPERATION("bucketize(Scalar self, Tensor boundaries, *, bool out_int32=False, bo
           }),
           "The bucket of one number.", {.method = false, .differentiable = false})
 
-// ---- isin ----------------------------------------------------------------------------------------------------------------
+// ---- isin
+// ----------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -288,7 +312,8 @@ OPERATION("isin(Scalar element, Tensor test_elements, *, bool assume_unique=Fals
           }),
           "Whether a number equals one of test_elements.", {.method = false, .out = true, .differentiable = false})
 
-// ---- counting --------------------------------------------------------------------------------------------------------------
+// ---- counting
+// --------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -380,8 +405,10 @@ Tensor binned(const Tensor& data, const Tensor& weight, const Tensor& edges, Bin
   Tensor out = zeros(Dims{std::max<int64_t>(edges.numel() - 1, 0)}, data.dtype());
   const Tensor d = dense(data), w = weight ? dense(weight) : weight, e = dense(edges);
   if (edges.numel() < 2) return out;
-  if (data.dtype() == DType::f64) count_bins<double>(d, w, e, how, out);
-  else count_bins<float>(d, w, e, how, out);
+  if (data.dtype() == DType::f64)
+    count_bins<double>(d, w, e, how, out);
+  else
+    count_bins<float>(d, w, e, how, out);
   return out;
 }
 
@@ -412,25 +439,34 @@ std::tuple<Tensor, Tensor> finish_histogram(Tensor counts, const Tensor& edges, 
 }
 void check_weight(const Tensor& self, const Tensor& weight) {
   if (!weight) return;
-  check(weight.dtype() == self.dtype(), "torch.histogramdd: if weight tensor is provided, input tensor and weight tensor "
-        "should have the same dtype, but got input(", self.dtype(), "), and weight(", weight.dtype(), ")");
-  check(weight.shape() == self.shape(), "torch.histogramdd: if weight tensor is provided it should have the same shape "
-        "as the input tensor excluding its innermost dimension, but got input with shape ", Ints(self.shape()),
-        " and weight with shape ", Ints(weight.shape()));
+  check(weight.dtype() == self.dtype(),
+        "torch.histogramdd: if weight tensor is provided, input tensor and weight tensor "
+        "should have the same dtype, but got input(",
+        self.dtype(), "), and weight(", weight.dtype(), ")");
+  check(weight.shape() == self.shape(),
+        "torch.histogramdd: if weight tensor is provided it should have the same shape "
+        "as the input tensor excluding its innermost dimension, but got input with shape ",
+        Ints(self.shape()), " and weight with shape ", Ints(weight.shape()));
 }
 
-std::tuple<Tensor, Tensor> histogram_edges(const Tensor& self, const Tensor& edges, const Tensor& weight, bool density) {
+std::tuple<Tensor, Tensor> histogram_edges(const Tensor& self, const Tensor& edges, const Tensor& weight,
+                                           bool density) {
   check_histogram(self, "histogramdd");
-  check(edges.dtype() == self.dtype(), "torch.histogramdd: input tensor and bins tensors should have the same dtype, but "
-        "got input with dtype ", self.dtype(), " and bins for dimension 0 with dtype ", edges.dtype());
-  check(edges.dims() == 1 && edges.numel() > 0, "torch.histogramdd: bins tensor for dimension 0 should have one "
-        "dimension and at least one element, but got shape ", Ints(edges.shape()));
+  check(edges.dtype() == self.dtype(),
+        "torch.histogramdd: input tensor and bins tensors should have the same dtype, but "
+        "got input with dtype ",
+        self.dtype(), " and bins for dimension 0 with dtype ", edges.dtype());
+  check(edges.dims() == 1 && edges.numel() > 0,
+        "torch.histogramdd: bins tensor for dimension 0 should have one "
+        "dimension and at least one element, but got shape ",
+        Ints(edges.shape()));
   check_weight(self, weight);
   const Tensor e = dense(edges);
   return finish_histogram(binned(self, weight, e, Binning::searched), e, density);
 }
-std::tuple<Tensor, Tensor> histogram_count(const Tensor& self, int64_t bins, std::optional<std::span<const double>> range,
-                                           const Tensor& weight, bool density) {
+std::tuple<Tensor, Tensor> histogram_count(const Tensor& self, int64_t bins,
+                                           std::optional<std::span<const double>> range, const Tensor& weight,
+                                           bool density) {
   check_histogram(self, "histogramdd");
   check(bins > 0, "torch.histogramdd(): bins must be > 0, but got ", bins, " for dimension 0");
   check_weight(self, weight);
@@ -443,7 +479,8 @@ std::tuple<Tensor, Tensor> histogram_count(const Tensor& self, int64_t bins, std
   }
   check(std::isfinite(low) && std::isfinite(high), "torch.histogramdd: dimension 0's range [", low, ", ", high,
         "] is not finite");
-  check(low <= high, "torch.histogramdd: min should not exceed max, but got min ", low, " max ", high, " for dimension 0");
+  check(low <= high, "torch.histogramdd: min should not exceed max, but got min ", low, " max ", high,
+        " for dimension 0");
   if (low == high) low -= 0.5, high += 0.5;
   const Tensor edges = even_edges(low, high, bins, self.dtype());
   return finish_histogram(binned(self, weight, edges, Binning::even_checked), edges, density);
@@ -457,12 +494,15 @@ OPERATION("bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tenso
 OPERATION("histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor", histc,
           "How many elements lie in each of `bins` equal parts of [min, max] (both 0: the range of the data).",
           {.out = true, .differentiable = false})
-OPERATION("histogram(Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor bin_edges)",
-          histogram_edges, "Counts between given ascending edges; the last bin includes its right edge.",
-          {.out = true, .differentiable = false})
-OPERATION("histogram(Tensor self, int bins=100, *, float[]? range=None, Tensor? weight=None, bool density=False) -> "
-          "(Tensor hist, Tensor bin_edges)", histogram_count,
-          "Counts in `bins` equal parts of range (default: that of the data), and the parts' edges.",
-          {.out = true, .differentiable = false})
+OPERATION(
+    "histogram(Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor "
+    "bin_edges)",
+    histogram_edges, "Counts between given ascending edges; the last bin includes its right edge.",
+    {.out = true, .differentiable = false})
+OPERATION(
+    "histogram(Tensor self, int bins=100, *, float[]? range=None, Tensor? weight=None, bool density=False) -> "
+    "(Tensor hist, Tensor bin_edges)",
+    histogram_count, "Counts in `bins` equal parts of range (default: that of the data), and the parts' edges.",
+    {.out = true, .differentiable = false})
 
 }  // namespace bulssi

@@ -22,7 +22,8 @@ void check_vector(const Tensor& index, const char* op) {
   check(index.dims() <= 1, ErrorKind::index, op, "(): Index is supposed to be a vector");
 }
 // The index in bounds, as int64.
-Tensor checked_index(const Tensor& self, int d, const Tensor& index, const char* prefix, ErrorKind kind, bool negative) {
+Tensor checked_index(const Tensor& self, int d, const Tensor& index, const char* prefix, ErrorKind kind,
+                     bool negative) {
   Tensor at = index_data(with_dim(index));
   const int64_t size = size_along(self, d);
   for (int64_t i = 0; i < at.numel(); ++i) {
@@ -41,7 +42,7 @@ Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
   check(is_integral(index.dtype()), "index_select(): Expected dtype int32 or int64 for index");
   const Tensor at = index_data(with_dim(index));
   const int64_t size = size_along(self, d);
-  const bool bad = cpu::gather_kernels().outside(at.numel(), at.data<int64_t>(), size);
+  const bool bad = any_outside(at, size);
   for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     if (uint64_t(v) >= uint64_t(size)) {
@@ -61,24 +62,27 @@ Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
           out.numel(), " value(s)");
     set_layout(out, Layout{Dims{}, Dims{}, out.layout().offset});
   }
-  return record("IndexSelectBackward0", {&self}, out, [d, shape = self.shape()](BackwardCall& c) {
-    const Tensor& g = c.grad();
-    if (shape.empty()) return c.set(0, g);
-    c.set(0, index_put(zeros(shape, g.dtype()), at_dim(d, c.saved(0)), g, true));
-  }, {keep(index)});
+  return record("IndexSelectBackward0", {&self}, out,
+                [d, shape = self.shape()](BackwardCall& c) {
+                  const Tensor& g = c.grad();
+                  if (shape.empty()) return c.set(0, g);
+                  c.set(0, index_put(zeros(shape, g.dtype()), at_dim(d, c.saved(0)), g, true));
+                },
+                {keep(index)});
 }
 OPERATION("index_select(Tensor self, int dim, Tensor index) -> Tensor", index_select,
           "The slices of self along dim that the vector index names, in its order.", {.out = true})
 
-// ---- add, copy, fill ---------------------------------------------------------------------------------------------------
+// ---- add, copy, fill
+// ---------------------------------------------------------------------------------------------------
 
 namespace {
 
 struct IndexAdd {
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) {
     const int d = wrap_dim(dim, self.dims());
-    check(is_integral(index.dtype()), "index_add_(): Expected dtype int32/int64 for index but got: ",
-          legacy_name(index.dtype()));
+    check(is_integral(index.dtype()),
+          "index_add_(): Expected dtype int32/int64 for index but got: ", legacy_name(index.dtype()));
     check_vector(index, "index_add_");
     check(self.dtype() == source.dtype(), "index_add_(): self (", legacy_name(self.dtype()), ") and source (",
           legacy_name(source.dtype()), ") must have the same scalar type");
@@ -87,7 +91,8 @@ struct IndexAdd {
     Dims a = self.shape(), b = source.shape();
     bool same = a.size() == b.size();
     for (int k = 0; same && k < a.dims(); ++k) same = k == d || a[k] == b[k];
-    check(same, "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = ",
+    check(same,
+          "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = ",
           Ints(a), " source.shape = ", Ints(b));
     check(alpha.integral() || !is_integral(self.dtype()),
           "For integral input tensors, argument alpha must not be a floating point number.");
@@ -100,12 +105,12 @@ struct IndexAdd {
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) {
     Ref<Node> node = make_node("IndexAddBackward0", {&self, &source},
                                [dim, factor = alpha.as_double(), shape = source.shape()](BackwardCall& c) {
-      if (c.needs(0)) c.set(0, c.grad());
-      if (c.needs(1)) {
-        const Tensor part = reshape(index_select(c.grad(), dim, c.saved(0)), shape);
-        c.set(1, factor == 1 ? part : part * factor);
-      }
-    });
+                                 if (c.needs(0)) c.set(0, c.grad());
+                                 if (c.needs(1)) {
+                                   const Tensor part = reshape(index_select(c.grad(), dim, c.saved(0)), shape);
+                                   c.set(1, factor == 1 ? part : part * factor);
+                                 }
+                               });
     node->saved.push_back(Saved(index, false));
     return node;
   }
@@ -119,20 +124,25 @@ struct IndexCopy {
     check_vector(index, "index_copy_");
     check(is_integral(index.dtype()), "index_copy_(): Expected a long tensor for index, but got ",
           legacy_name(index.dtype()));
-    check(self.dtype() == source.dtype(), "index_copy_(): self and source expected to have the same dtype, but got "
-          "(self) ", legacy_name(self.dtype()), " and (source) ", legacy_name(source.dtype()));
+    check(self.dtype() == source.dtype(),
+          "index_copy_(): self and source expected to have the same dtype, but got "
+          "(self) ",
+          legacy_name(self.dtype()), " and (source) ", legacy_name(source.dtype()));
     check(source.dims() != 0 || index.numel() == 1, ErrorKind::index,
           "index_copy_(): When source is scalar, index should have one element (got ", index.numel(), ")");
     check(source.dims() == self.dims() || source.dims() == 0 || self.dims() == 0, ErrorKind::index,
           "index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
-          "dimensionality (", source.dims(), "), destination dimensionality (", self.dims(), ")");
+          "dimensionality (",
+          source.dims(), "), destination dimensionality (", self.dims(), ")");
     check(source.dims() == 0 || index.numel() == source.shape()[d], ErrorKind::index,
           "index_copy_(): Number of indices (", index.numel(), ") should be equal to source.size(dim) (",
           source.dims() ? source.shape()[d] : 1, ")");
     for (int k = 0; k < self.dims() && source.dims(); ++k) {
-      check(k == d || self.shape()[k] == source.shape()[k], "index_copy_(): Source/destination tensor must have same "
-            "slice shapes. Destination slice shape: ", self.shape()[k], " at dimension ", d, " and source slice shape: ",
-            source.shape()[k], " at dimension ", d, ".");
+      check(k == d || self.shape()[k] == source.shape()[k],
+            "index_copy_(): Source/destination tensor must have same "
+            "slice shapes. Destination slice shape: ",
+            self.shape()[k], " at dimension ", d, " and source slice shape: ", source.shape()[k], " at dimension ", d,
+            ".");
     }
     const Tensor at = checked_index(self, d, index, "index_copy_(): ", ErrorKind::index, false);
     put_data(with_dim(self), at_dim(d, at), with_dim(source), false);
@@ -142,8 +152,7 @@ struct IndexCopy {
       if (c.needs(0)) c.set(0, index_fill(c.grad(), dim, c.saved(0), Scalar(0)));
       if (c.needs(1)) {
         const Tensor part = index_select(c.grad(), dim, c.saved(0));
-        c.set(1, part.numel() == numel_of(shape) ? reshape(part, shape)
-                                                 : sum(part, std::nullopt, false, std::nullopt));
+        c.set(1, part.numel() == numel_of(shape) ? reshape(part, shape) : sum(part, std::nullopt, false, std::nullopt));
       }
     });
     node->saved.push_back(Saved(index, false));
@@ -164,9 +173,8 @@ struct IndexFill {
     fill_slices(self, dim, index, full({}, value, self.dtype()));
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, Scalar) {
-    Ref<Node> node = make_node("IndexFillBackward0", {&self}, [dim](BackwardCall& c) {
-      c.set(0, index_fill(c.grad(), dim, c.saved(0), Scalar(0)));
-    });
+    Ref<Node> node = make_node("IndexFillBackward0", {&self},
+                               [dim](BackwardCall& c) { c.set(0, index_fill(c.grad(), dim, c.saved(0), Scalar(0))); });
     node->saved.push_back(Saved(index, false));
     return node;
   }
@@ -206,16 +214,17 @@ ALTER("index_fill(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", 
 ALTER("index_fill(Tensor self, int dim, Tensor index, Tensor value) -> Tensor", IndexFillTensor,
       "self with value, a 0-d tensor, in the slices along dim that index names.", {.out = true})
 
-// ---- take and put ------------------------------------------------------------------------------------------------------
+// ---- take and put
+// ------------------------------------------------------------------------------------------------------
 
 namespace {
 
 void check_flat(const Tensor& index, int64_t numel, const char* op) {
   check(is_integral(index.dtype()), op, "(): Expected a long tensor for index, but got ", legacy_name(index.dtype()));
-  check(numel > 0 || index.numel() == 0, ErrorKind::index, op, "(): tried to ", op[0] == 't' ? "take from" : "put elements into",
-        " an empty tensor");
+  check(numel > 0 || index.numel() == 0, ErrorKind::index, op, "(): tried to ",
+        op[0] == 't' ? "take from" : "put elements into", " an empty tensor");
   const Tensor at = index_data(index);
-  if (!cpu::gather_kernels().outside(at.numel(), at.data<int64_t>(), numel)) return;
+  if (!any_outside(at, numel)) return;
   for (int64_t i = 0; i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     check(v >= -numel && v < numel, ErrorKind::index, "out of range: tried to access index ", v, " on a tensor of ",
@@ -233,17 +242,22 @@ Tensor take(const Tensor& self, const Tensor& index) {
     const Tensor flat[] = {index};
     out = bulssi::index(alias(d, Layout{Dims{d.numel()}, Dims{1}, d.layout().offset}), flat);
   }
-  return record("TakeBackward0", {&self}, out, [shape = self.shape()](BackwardCall& c) {
-    c.set(0, put(zeros(shape, c.grad().dtype()), c.saved(0), c.grad(), true));
-  }, {keep(index)});
+  return record("TakeBackward0", {&self}, out,
+                [shape = self.shape()](BackwardCall& c) {
+                  c.set(0, put(zeros(shape, c.grad().dtype()), c.saved(0), c.grad(), true));
+                },
+                {keep(index)});
 }
 
 struct Put {
   static void write(const Tensor& self, const Tensor& index, const Tensor& source, bool accumulate) {
-    check(self.dtype() == source.dtype(), "put_(): self and source expected to have the same dtype, but got self.dtype = ",
-          legacy_name(self.dtype()), " and source.dtype = ", legacy_name(source.dtype()));
-    check(index.numel() == source.numel(), ErrorKind::index, "put_(): Expected source and index to have the same "
-          "number of elements, but got source.numel() = ", source.numel(), ", index.numel() = ", index.numel());
+    check(self.dtype() == source.dtype(),
+          "put_(): self and source expected to have the same dtype, but got self.dtype = ", legacy_name(self.dtype()),
+          " and source.dtype = ", legacy_name(source.dtype()));
+    check(index.numel() == source.numel(), ErrorKind::index,
+          "put_(): Expected source and index to have the same "
+          "number of elements, but got source.numel() = ",
+          source.numel(), ", index.numel() = ", index.numel());
     check_flat(index, self.numel(), "put_");
     if (index.numel() == 0) return;
     const Tensor to = dense(self), at = dense(apart(index, self)), from = dense(apart(source, self));
@@ -273,7 +287,8 @@ OPERATION("take(Tensor self, Tensor index) -> Tensor", take,
 ALTER("put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor", Put,
       "self with the elements of source at the flat positions in index (added, with accumulate).", {.out = true})
 
-// ---- writing into views --------------------------------------------------------------------------------------------------
+// ---- writing into views
+// --------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -282,7 +297,8 @@ Tensor select_scatter(const Tensor& self, const Tensor& source, int64_t dim, int
   const int64_t n = self.shape()[d];
   check(index >= -n && index < n, ErrorKind::index, "select(): index ", index, " out of range for tensor of size ",
         Ints(self.shape()), " at dimension ", d);
-  return overwrite("SelectScatterBackward0", self, source, Layout::of(self.shape()).selected(d, index < 0 ? index + n : index));
+  return overwrite("SelectScatterBackward0", self, source,
+                   Layout::of(self.shape()).selected(d, index < 0 ? index + n : index));
 }
 Tensor slice_scatter(const Tensor& self, const Tensor& source, int64_t dim, std::optional<int64_t> start,
                      std::optional<int64_t> end, int64_t step) {

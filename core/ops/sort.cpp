@@ -14,7 +14,8 @@ namespace bulssi {
 
 namespace {
 
-// ---- one row -----------------------------------------------------------------------------------------------------------
+// ---- one row
+// -----------------------------------------------------------------------------------------------------------
 
 // Key and position of an element. Keys of up to 32 bits share a word with the position, and then whole words compare.
 struct Pair64 {
@@ -53,7 +54,8 @@ void radix_sort(P*& items, P*& spare, int64_t n, int key_bits) {
     parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c) {
         int64_t* count = counts.data() + c * buckets;
-        for (int64_t i = c * chunk; i < std::min(n, (c + 1) * chunk); ++i) ++count[key_of(from[i]) >> shift & (buckets - 1)];
+        for (int64_t i = c * chunk; i < std::min(n, (c + 1) * chunk); ++i)
+          ++count[key_of(from[i]) >> shift & (buckets - 1)];
       }
     });
     int64_t total = 0, largest = 0;
@@ -115,11 +117,14 @@ using PairOf = std::conditional_t<SortKey<T>::bits <= 32, uint64_t, Pair64>;
 // Calls f with the pair type for rows of n elements of T: packed words hold positions below 2^32.
 template <class T, class F>
 void with_pairs(int64_t n, F&& f) {
-  if (n > 0xffffffff) f.template operator()<Pair64>();
-  else f.template operator()<PairOf<T>>();
+  if (n > 0xffffffff)
+    f.template operator()<Pair64>();
+  else
+    f.template operator()<PairOf<T>>();
 }
 
-// ---- rows along a dimension --------------------------------------------------------------------------------------------
+// ---- rows along a dimension
+// --------------------------------------------------------------------------------------------
 
 // self with dim last and dense, as [rows, n].
 struct RowsOf {
@@ -194,9 +199,11 @@ Sorted sort_data(const Tensor& self, int dim, bool descending) {
 }
 
 Tensor taken_along(const char* node, const Tensor& self, const Tensor& values, const Tensor& indices, int dim) {
-  return record(node, {&self}, values, [dim, shape = self.shape()](BackwardCall& c) {
-    c.set(0, scatter_add(zeros(shape, c.grad().dtype()), dim, c.saved(0), c.grad()));
-  }, {keep(indices)});
+  return record(node, {&self}, values,
+                [dim, shape = self.shape()](BackwardCall& c) {
+                  c.set(0, scatter_add(zeros(shape, c.grad().dtype()), dim, c.saved(0), c.grad()));
+                },
+                {keep(indices)});
 }
 
 namespace {
@@ -216,7 +223,9 @@ OPERATION("sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor value
           "The elements along dim in order, and where they were. Equal elements keep their order; NaN is the largest.",
           {.out = true})
 OPERATION("sort(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)",
-          (+[](const Tensor& self, std::optional<bool>, int64_t dim, bool descending) { return sort(self, dim, descending); }),
+          (+[](const Tensor& self, std::optional<bool>, int64_t dim, bool descending) {
+            return sort(self, dim, descending);
+          }),
           "Sorts here are always stable.", {.out = true})
 OPERATION("argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor",
           (+[](const Tensor& self, int64_t dim, bool descending) {
@@ -228,16 +237,16 @@ OPERATION("argsort(Tensor self, *, bool stable, int dim=-1, bool descending=Fals
             return sort_data(self, wrap_dim(dim, self.dims()), descending).indices;
           }),
           "Sorts here are always stable.", {.out = true, .differentiable = false})
-OPERATION("msort(Tensor self) -> Tensor",
-          (+[](const Tensor& self) { return std::get<0>(sort(self, 0, false)); }),
+OPERATION("msort(Tensor self) -> Tensor", (+[](const Tensor& self) { return std::get<0>(sort(self, 0, false)); }),
           "self sorted along its first dimension.", {.out = true})
 
-// ---- topk and kthvalue ---------------------------------------------------------------------------------------------------
+// ---- topk and kthvalue
+// ---------------------------------------------------------------------------------------------------
 
 namespace {
 
-// The first k pairs of a row in order. A buffer keeps what may still be among them: when it is full, all but the first k
-// are dropped, and the k-th is the limit for what comes later.
+// The first k pairs of a row in order. A buffer keeps what may still be among them: when it is full, all but the first
+// k are dropped, and the k-th is the limit for what comes later.
 template <class T, class P>
 void first_pairs(const T* from, int64_t n, int64_t k, bool descending, bool sorted, std::vector<P>& items) {
   auto less = [](const P& x, const P& y) { return before(x, y); };
@@ -316,9 +325,8 @@ Sorted top_data(const Tensor& self, int dim, int64_t k, bool descending, bool so
   Tensor values = empty(shape, self.dtype()), indices = empty(shape, DType::i64);
   dispatch(self.dtype(), "topk", [&]<class T>() {
     const Unlocked unlocked(self.numel());
-    with_pairs<T>(r.n, [&]<class P>() {
-      top_rows<T, P>(r, k, descending, sorted, values.data<T>(), indices.data<int64_t>());
-    });
+    with_pairs<T>(
+        r.n, [&]<class P>() { top_rows<T, P>(r, k, descending, sorted, values.data<T>(), indices.data<int64_t>()); });
   });
   return {r.restored(values, self, k), r.restored(indices, self, k)};
 }
@@ -335,7 +343,8 @@ Two topk(const Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted) 
 Two kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keepdim) {
   const int d = wrap_dim(dim, self.dims());
   const int64_t n = self.dims() ? self.shape()[d] : 1;
-  check(self.dims() == 0 || n > 0, ErrorKind::index, "kthvalue(): Expected reduction dim ", d, " to have non-zero size.");
+  check(self.dims() == 0 || n > 0, ErrorKind::index, "kthvalue(): Expected reduction dim ", d,
+        " to have non-zero size.");
   check(k >= 1 && k <= n, "kthvalue(): selected number k out of range for dimension ", d);
   if (self.dtype() == DType::boolean) fail(ErrorKind::not_implemented, "\"kthvalue_cpu\" not implemented for 'Bool'");
   const Sorted s = top_data(self, d, k, false, false);
@@ -354,9 +363,10 @@ Two kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keepdim) {
 
 }  // namespace
 
-OPERATION("topk(Tensor self, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)",
-          topk, "The k largest (or smallest) elements along dim, and where they were. Of equal ones the first.",
-          {.out = true})
+OPERATION(
+    "topk(Tensor self, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)",
+    topk, "The k largest (or smallest) elements along dim, and where they were. Of equal ones the first.",
+    {.out = true})
 OPERATION("kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)", kthvalue,
           "The k-th smallest element along dim (k counts from 1), and where it was.", {.out = true})
 

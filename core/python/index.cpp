@@ -31,7 +31,8 @@ bool is_tuple_like(PyObject* index) {
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* item = PyList_GET_ITEM(index, i);
     if (is_tensor(item) || PySequence_Check(item) || PySlice_Check(item) || item == Py_Ellipsis || item == Py_None) {
-      warn("UserWarning", "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed "
+      warn("UserWarning",
+           "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed "
            "in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor "
            "index, x[torch.tensor(seq)], which will result either in an error or a different result");
       return true;
@@ -87,7 +88,8 @@ struct Parsed {
     int taken = 0;
     for (Py_ssize_t i = 0; i < n; ++i) taken += dims_taken(items[i]);
     if (taken > self.dims()) {
-      check(self.dims() > 0 || n > 1 || !is_int(items[0]), ErrorKind::index, "invalid index of a 0-dim tensor. Use "
+      check(self.dims() > 0 || n > 1 || !is_int(items[0]), ErrorKind::index,
+            "invalid index of a 0-dim tensor. Use "
             "`tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number");
       check(self.dims() > 0 || n > 1 || !PySlice_Check(items[0]), ErrorKind::index,
             "slice() cannot be applied to a 0-dim tensor.");
@@ -119,8 +121,10 @@ struct Parsed {
           parse_tensor(dim, shown_dim, std::move(t));
         }
       } else {
-        fail(ErrorKind::index, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
-             "valid indices (got ", type_name(item), ")");
+        fail(ErrorKind::index,
+             "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+             "valid indices (got ",
+             type_name(item), ")");
       }
     }
   }
@@ -132,8 +136,10 @@ struct Parsed {
     check(mask || is_integral(t.dtype()), ErrorKind::index,
           "tensors used as indices must be long, int, byte or bool tensors");
     if (t.dims() == 0) {
-      if (mask) add_truth(dim, item_data(t).as_int() != 0);
-      else basic.select(dim, item_data(t).as_int(), shown_dim++);
+      if (mask)
+        add_truth(dim, item_data(t).as_int() != 0);
+      else
+        basic.select(dim, item_data(t).as_int(), shown_dim++);
       return;
     }
     // A mask stands for as many dimensions as it has; `tensors` keeps one place for it (see index()).
@@ -178,8 +184,8 @@ void copy_into(const Tensor& part, const Tensor& value) {
   }
   if (!(v.shape() == part.shape())) {
     check(v.dims() <= part.dims(), "The expanded size of the tensor (", part.dims() ? part.shape()[0] : 0,
-          ") must match the existing size (", v.shape()[0], ") at non-singleton dimension 0.  Target sizes: ",
-          Ints(part.shape()), ".  Tensor sizes: ", Ints(v.shape()));
+          ") must match the existing size (", v.shape()[0],
+          ") at non-singleton dimension 0.  Target sizes: ", Ints(part.shape()), ".  Tensor sizes: ", Ints(v.shape()));
     v = expand(v, part.shape());
   }
   copy_(part, v);
@@ -198,15 +204,19 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
     return;
   }
   if (!parsed.basic.changed()) {
-    if (number) check_fits(number_value(value), self.dtype()), fill_(self, number_value(value));
-    else copy_into(self, tensor_of(value));
+    if (number)
+      check_fits(number_value(value), self.dtype()), fill_(self, number_value(value));
+    else
+      copy_into(self, tensor_of(value));
     return;
   }
   const bool record = recording(self) || (!number && recording(tensor_of(value)));
   if (record) {
     const Tensor part = parsed.basic.view();
-    if (number) check_fits(number_value(value), self.dtype()), fill_(part, number_value(value));
-    else copy_into(part, tensor_of(value));
+    if (number)
+      check_fits(number_value(value), self.dtype()), fill_(part, number_value(value));
+    else
+      copy_into(part, tensor_of(value));
     return;
   }
   const Tensor part = parsed.basic.unrecorded();

@@ -52,12 +52,18 @@ def test_dimensions(shape: tuple[int, ...], dim: int) -> None:
         x = library.tensor(values).reshape(shape).transpose(0, 1)
         s = x.sort(dim=dim, stable=True)
         k = x.shape[dim] // 2 + 1
-        results.append(text([
-            s.values.tolist(), s.indices.tolist(),
-            # Which of 0.0 and -0.0 comes first is nobody's promise here.
-            (x.topk(k, dim).values + 0.0).tolist(), (x.topk(k, dim, largest=False).values + 0.0).tolist(),
-            (x.kthvalue(k, dim).values + 0.0).tolist(),
-        ]))
+        results.append(
+            text(
+                [
+                    s.values.tolist(),
+                    s.indices.tolist(),
+                    # Which of 0.0 and -0.0 comes first is nobody's promise here.
+                    (x.topk(k, dim).values + 0.0).tolist(),
+                    (x.topk(k, dim, largest=False).values + 0.0).tolist(),
+                    (x.kthvalue(k, dim).values + 0.0).tolist(),
+                ]
+            )
+        )
     assert results[0] == results[1]
 
 
@@ -139,7 +145,10 @@ def test_gradients() -> None:
     x = bulssi.tensor([[3.0, 1.0, 2.0], [0.5, 4.0, -1.0]], dtype=bulssi.float64, requires_grad=True)
     check, double = bulssi.autograd.gradcheck, bulssi.autograd.gradgradcheck
     for function in (
-        lambda t: t.sort(1).values, lambda t: t.sort(0, descending=True).values, lambda t: t.topk(2).values,
-        lambda t: t.kthvalue(2, 0).values, lambda t: bulssi.msort(t),
+        lambda t: t.sort(1).values,
+        lambda t: t.sort(0, descending=True).values,
+        lambda t: t.topk(2).values,
+        lambda t: t.kthvalue(2, 0).values,
+        lambda t: bulssi.msort(t),
     ):
         assert check(function, (x,)) and double(function, (x,))

@@ -42,6 +42,4 @@ constexpr GatherKernels table{outside, place, {read<uint8_t>, read<uint16_t>, re
 
 #define BULSSI_JOIN_(a, b) a##b
 #define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::GatherKernels* BULSSI_JOIN(bulssi_gather_, BULSSI_ISA)() {
-  return &bulssi::BULSSI_ISA::table;
-}
+extern "C" const bulssi::GatherKernels* BULSSI_JOIN(bulssi_gather_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
