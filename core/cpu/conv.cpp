@@ -60,29 +60,35 @@ bool needs_no_columns(const ConvShape& s) {
   return true;
 }
 
-// For every channel and kernel element and every row of the block: f(index of the column's row times the block's size
-// plus where the row starts in it, offset of the row in the input or -1 when it lies in the padding, first and one past
-// last position of the row that lie inside the input, offset in the row of the first of them).
+// For every channel and kernel element and every row of the block: f(where the row starts in the block's columns,
+// offset of the row in the input or -1 when it lies in the padding, first and one past last position of the row that
+// lie inside the input, offset in the row of the first of them). Rows come in the order of memory.
 template <class F>
 void for_column_rows(const ConvShape& s, const Block& block, F&& f) {
-  const int64_t size = block.size(), plane = s.in[1] * s.in[2];
-  int64_t column = 0;
+  const int64_t first_d = block.row / s.out[1], first_h = block.row % s.out[1];
+  int64_t at = 0;
   for (int64_t c = 0; c < s.channels; ++c) {
     for (int64_t kd = 0; kd < s.kernel[0]; ++kd) {
       for (int64_t kh = 0; kh < s.kernel[1]; ++kh) {
-        for (int64_t kw = 0; kw < s.kernel[2]; ++kw, ++column) {
+        for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
           const int64_t shift = kw * s.dilation[2] - s.padding[2], step = s.stride[2];
           // Positions w with 0 <= w * step + shift < in.
           int64_t low = shift >= 0 ? 0 : (-shift + step - 1) / step;
           int64_t high = s.in[2] - shift <= 0 ? 0 : (s.in[2] - shift + step - 1) / step;
           low = std::clamp(low, block.from, block.from + block.width);
           high = std::clamp(high, low, block.from + block.width);
-          for (int64_t r = 0; r < block.rows; ++r) {
-            const int64_t d = (block.row + r) / s.out[1] * s.stride[0] - s.padding[0] + kd * s.dilation[0];
-            const int64_t h = (block.row + r) % s.out[1] * s.stride[1] - s.padding[1] + kh * s.dilation[1];
+          int64_t out_h = first_h, d = first_d * s.stride[0] - s.padding[0] + kd * s.dilation[0];
+          int64_t h = first_h * s.stride[1] - s.padding[1] + kh * s.dilation[1];
+          for (int64_t r = 0; r < block.rows; ++r, at += block.width) {
             const bool inside = d >= 0 && d < s.in[0] && h >= 0 && h < s.in[1];
-            f(column * size + r * block.width, inside ? c * s.in[0] * plane + d * plane + h * s.in[2] : -1,
-              low - block.from, high - block.from, low * step + shift);
+            f(at, inside ? ((c * s.in[0] + d) * s.in[1] + h) * s.in[2] : -1, low - block.from, high - block.from,
+              low * step + shift);
+            h += s.stride[1];
+            if (++out_h == s.out[1]) {
+              out_h = 0;
+              h = kh * s.dilation[1] - s.padding[1];
+              d += s.stride[0];
+            }
           }
         }
       }
@@ -90,23 +96,43 @@ void for_column_rows(const ConvShape& s, const Block& block, F&& f) {
   }
 }
 
+constexpr int64_t kChunk = 64;  // bytes that are copied at a time
+
+// `room` elements of x may be read, and kChunk bytes behind the columns may be written: rows are shorter than a chunk
+// as a rule, and what a copy writes too much is written over by the next row.
 template <class T>
-void gather(const ConvShape& s, const Block& block, const T* x, T* columns) {
+void gather(const ConvShape& s, const Block& block, const T* x, int64_t room, T* columns) {
+  constexpr int64_t chunk = kChunk / int64_t{sizeof(T)};
   const int64_t step = s.stride[2], width = block.width;
   for_column_rows(s, block, [&](int64_t to, int64_t from, int64_t low, int64_t high, int64_t at) {
     T* row = columns + to;
-    if (from < 0) return static_cast<void>(std::memset(row, 0, width * sizeof(T)));
-    const T* source = x + from + at;
-    for (int64_t i = 0; i < low; ++i) row[i] = T(0);
-    if (step == 1 && high - low >= 64) {
-      std::memcpy(row + low, source, (high - low) * sizeof(T));
-    } else if (step == 1) {
-      for (int64_t i = 0; i < high - low; ++i) row[low + i] = source[i];
-    } else {
-      for (int64_t i = 0; i < high - low; ++i) row[low + i] = source[i * step];
+    if (from < 0 || low == high) {
+      for (int64_t i = 0; i < width; ++i) row[i] = T(0);
+      return;
     }
+    const T* source = x + from + at;
+    const int64_t n = high - low;
+    if (step != 1) {
+      for (int64_t i = 0; i < n; ++i) row[low + i] = source[i * step];
+    } else if (from + at + (n + chunk - 1) / chunk * chunk <= room) {
+      for (int64_t i = 0; i < n; i += chunk) std::memcpy(row + low + i, source + i, kChunk);
+    } else {
+      std::memcpy(row + low, source, n * sizeof(T));
+    }
+    for (int64_t i = 0; i < low; ++i) row[i] = T(0);
     for (int64_t i = high; i < width; ++i) row[i] = T(0);
   });
+}
+
+template <class T>
+void add_row(T* to, const T* from, int64_t n) {
+  typedef T Vector __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
+  constexpr int64_t lanes = 16 / int64_t{sizeof(T)};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    *reinterpret_cast<Vector*>(to + i) += *reinterpret_cast<const Vector*>(from + i);
+  }
+  for (; i < n; ++i) to[i] += from[i];
 }
 
 template <class T>
@@ -114,14 +140,11 @@ void scatter(const ConvShape& s, const Block& block, const T* columns, T* x) {
   const int64_t step = s.stride[2];
   for_column_rows(s, block, [&](int64_t from, int64_t to, int64_t low, int64_t high, int64_t at) {
     if (to < 0) return;
-    const T* __restrict row = columns + from + low;
-    T* __restrict target = x + to + at;
+    const T* row = columns + from + low;
+    T* target = x + to + at;
     const int64_t n = high - low;
-    if (step == 1) {
-      for (int64_t i = 0; i < n; ++i) target[i] += row[i];
-    } else {
-      for (int64_t i = 0; i < n; ++i) target[i * step] += row[i];
-    }
+    if (step == 1) return add_row(target, row, n);
+    for (int64_t i = 0; i < n; ++i) target[i * step] += row[i];
   });
 }
 
@@ -135,8 +158,9 @@ void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) 
   const Blocks blocks(s, sizeof(T));
   const bool plain = needs_no_columns(s);
   const int64_t depth = s.depth(), positions = s.out_size(), count = blocks.count();
+  const int64_t whole = s.batch * s.groups * s.channels * s.in_size();
   parallel_for(s.batch * s.groups * count, 1, [&](int64_t begin, int64_t end) {
-    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width);
+    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t image = t / count, group = image % s.groups;
       const Block block(blocks, t % count);
@@ -146,7 +170,7 @@ void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) 
       if (bias) {
         for (int64_t o = 0; o < s.features; ++o) std::fill_n(to + o * positions, n, bias[group * s.features + o]);
       }
-      if (!plain) gather(s, block, from, columns.get());
+      if (!plain) gather(s, block, from, x + whole - from, columns.get());
       gemm(dtype_of<T>, false, false, s.features, n, depth, Scalar(1), w + group * s.features * depth, depth,
            plain ? from + first : columns.get(), plain ? s.in_size() : n, Scalar(bias ? 1 : 0), to, positions);
     }
@@ -159,7 +183,7 @@ void spread(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
   const bool plain = needs_no_columns(s);
   const int64_t depth = s.depth(), positions = s.out_size(), size = s.in_size();
   parallel_for(s.batch * s.groups, 1, [&](int64_t begin, int64_t end) {
-    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width);
+    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
     for (int64_t image = begin; image < end; ++image) {
       const int64_t group = image % s.groups;
       T* to = x + image * s.channels * size;
@@ -181,12 +205,13 @@ void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
   const Blocks blocks(s, sizeof(T));
   const bool plain = needs_no_columns(s);
   const int64_t depth = s.depth(), positions = s.out_size(), size = s.features * depth, count = blocks.count();
+  const int64_t whole = s.batch * s.groups * s.channels * s.in_size();
   // Images (and their blocks) in parts that do not depend on the threads, each with its own sum.
   const int64_t all = s.batch * count;
   const int64_t parts = std::clamp<int64_t>(s.work() / s.groups >> 20, 1, std::min<int64_t>(all, 16));
   Buffer<T> sums(parts * s.groups * size);
   parallel_for(parts * s.groups, 1, [&](int64_t begin, int64_t end) {
-    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width);
+    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t group = t % s.groups, part = t / s.groups;
       T* sum = sums.get() + t * size;
@@ -195,18 +220,18 @@ void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
         const Block block(blocks, i % count);
         const int64_t first = block.first(s), n = block.size();
         const T* from = x + image * s.channels * s.in_size();
-        if (!plain) gather(s, block, from, columns.get());
+        if (!plain) gather(s, block, from, x + whole - from, columns.get());
         gemm(dtype_of<T>, false, true, s.features, depth, n, Scalar(1), y + image * s.features * positions + first,
              positions, plain ? from + first : columns.get(), plain ? s.in_size() : n,
              Scalar(i == all * part / parts ? 0 : 1), sum, depth);
       }
     }
   });
-  const int64_t whole = s.groups * size;
-  std::memcpy(w, sums.get(), whole * sizeof(T));
+  const int64_t weights = s.groups * size;
+  std::memcpy(w, sums.get(), weights * sizeof(T));
   for (int64_t p = 1; p < parts; ++p) {
-    const T* more = sums.get() + p * whole;
-    for (int64_t i = 0; i < whole; ++i) w[i] += more[i];
+    const T* more = sums.get() + p * weights;
+    for (int64_t i = 0; i < weights; ++i) w[i] += more[i];
   }
 }
 

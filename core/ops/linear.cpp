@@ -245,9 +245,8 @@ Tensor rows_of(const Tensor& input) {
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
   check_linear(input, weight, bias);
   if (weight.dims() == 1) {
-    check(!bias || bias.dims() == 0,
-          "mat2 must be a matrix, got 1-D tensor\nlinear: a weight of one dimension takes a "
-          "0-d bias.");
+    check(!bias || input.dims() != 2, "mat2 must be a matrix, got 1-D tensor\nlinear: weight has shape ",
+          Ints(weight.shape()), "; with a bias it must be (out_features, in_features).");
     Tensor out = matmul(input, weight);
     return bias ? out + bias : out;
   }

@@ -36,6 +36,7 @@ _MODULES = {
     "backends": ".",
     "cuda": ".",
     "datasets": ".",
+    "functional": ". chain_matmul einsum tensordot",
     "nn": ".",
     "optim": ".",
     "overrides": ".",

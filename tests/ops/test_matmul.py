@@ -132,3 +132,59 @@ def test_errors_begin_as_pytorch_does(name: str, shapes: list[tuple[int, ...]]) 
 def test_mixed_dtypes_are_refused() -> None:
     with pytest.raises(RuntimeError, match="expected m1 and m2 to have the same dtype, but got: float != double"):
         bulssi.ones(2, 2) @ bulssi.ones(2, 2, dtype=bulssi.float64)
+
+
+CONTRACTIONS = [
+    ("ij,jk->ik", [(3, 4), (4, 5)]),
+    ("ij,jk", [(3, 4), (4, 5)]),
+    ("bij,bjk->bki", [(2, 3, 4), (2, 4, 5)]),
+    ("ii->i", [(3, 3)]),
+    ("ii", [(3, 3)]),
+    ("...i,...i->...", [(2, 3, 4), (3, 4)]),
+    ("i,j,k->kij", [(2,), (3,), (4,)]),
+    ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]),
+    ("b...i,ij->b...j", [(2, 3, 1, 4), (4, 5)]),
+    ("ij->", [(3, 4)]),
+    ("bhqd,bhkd->bhqk", [(2, 3, 4, 5), (2, 3, 6, 5)]),
+    ("ij,kj->", [(2, 1), (3, 4)]),
+]
+
+
+@pytest.mark.parametrize(("equation", "shapes"), CONTRACTIONS)
+def test_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
+    data = [numbers(*s, seed=i) for i, s in enumerate(shapes)]
+    theirs = derivatives(torch, lambda *a: torch.einsum(equation, *a), [t.clone().requires_grad_() for t in data])
+    made = derivatives(bulssi, lambda *a: bulssi.einsum(equation, *a), [ours(t).requires_grad_() for t in data])
+    for a, b in zip(made, theirs, strict=True):
+        same(a, b)
+
+
+def test_einsum_takes_lists_of_numbers() -> None:
+    a, b = numbers(2, 3, 4), numbers(2, 4, 5, seed=1)
+    same(bulssi.einsum(ours(a), [0, 1, 30], ours(b), [0, 30, 2], [0, 2, 1]), torch.einsum("bij,bjk->bki", a, b))
+    same(bulssi.einsum(ours(a), [..., 1, 30], ours(b), [..., 30, 2]), torch.einsum("...ij,...jk", a, b))
+
+
+@pytest.mark.parametrize(
+    "equation", ["ij,jk->il", "ij", "ijk,jk", "i1,jk", "i..j,jk", "...i...,jk", "ij,jk->ii", "ij,jk,kl"]
+)
+def test_einsum_errors(equation: str) -> None:
+    data = [numbers(2, 3), numbers(3, 4)]
+    with pytest.raises(RuntimeError) as theirs:
+        torch.einsum(equation, *data)
+    with pytest.raises(RuntimeError) as made:
+        bulssi.einsum(equation, *[ours(t) for t in data])
+    assert str(made.value).split("\n")[0] == str(theirs.value).split("\n")[0]
+
+
+def test_contractions_and_chains() -> None:
+    a, b = numbers(2, 3, 4), numbers(4, 3, 5, seed=1)
+    same(bulssi.tensordot(ours(a), ours(b), dims=([1, 2], [1, 0])), torch.tensordot(a, b, dims=([1, 2], [1, 0])))
+    same(bulssi.tensordot(ours(a), ours(b), 1), torch.tensordot(a, b, 1))
+    same(bulssi.inner(ours(a), ours(a[0])), torch.inner(a, a[0]))
+    same(bulssi.kron(ours(a), ours(b[0])), torch.kron(a, b[0]))
+    same(bulssi.trace(ours(a[0])), torch.trace(a[0]))
+    chain = [numbers(4, seed=1), numbers(4, 7), numbers(7, 2), numbers(2, 9), numbers(9, seed=2)]
+    same(bulssi.linalg.multi_dot([ours(m) for m in chain]), torch.linalg.multi_dot(chain))
+    same(bulssi.matrix_power(ours(a[:, :2, :2]), 5), torch.matrix_power(a[:, :2, :2], 5))
+    same(bulssi.linalg.cross(ours(a[..., :3]), ours(a[..., 1:])), torch.linalg.cross(a[..., :3], a[..., 1:]))
