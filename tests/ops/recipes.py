@@ -214,9 +214,19 @@ def _(draw: Draw) -> list[Any]:
     return [of(draw(3, 4))]
 
 
-@recipe("block_diag", "cartesian_prod", "broadcast_tensors", "atleast_1d", "atleast_2d", "atleast_3d")
+@recipe("block_diag", "cartesian_prod", "broadcast_tensors")
 def _(draw: Draw) -> list[Any]:
-    return [([draw(3), draw(3)],)]
+    return [(draw(3), draw(3))]
+
+
+@recipe("atleast_1d", "atleast_2d", "atleast_3d")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3),)]
+
+
+@recipe("atleast_1d.1", "atleast_2d.1", "atleast_3d.1")
+def _(draw: Draw) -> list[Any]:
+    return [([draw(3), draw(2, 3)],)]
 
 
 @recipe("constant_pad_nd", "pad")
@@ -331,6 +341,16 @@ def _(draw: Draw) -> list[Any]:
 @recipe("where")
 def _(draw: Draw) -> list[Any]:
     return [(draw.mask(3, 4), draw(3, 4), draw(4))]
+
+
+@recipe("where.2")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), draw.mask(3, 4), draw(4))]
+
+
+@recipe("where.3")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), draw.mask(3, 4), 0.5)]
 
 
 @recipe("embedding")

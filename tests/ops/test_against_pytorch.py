@@ -22,6 +22,8 @@ ULPS = 32
 
 def counterpart(operation: Operation) -> Any:
     """PyTorch's function or method, or None where it has none by this name (an overload of ours, say)."""
+    if not operation.has("function"):
+        return getattr(torch.Tensor, operation.name, None)
     for home in (torch, torch.nn.functional, torch.special, torch.linalg, torch._C._nn, torch.ops.aten):
         found = getattr(home, operation.name.removeprefix("special_").removeprefix("linalg_"), None)
         if callable(found) and (home is not torch.linalg or operation.name.startswith("linalg_")):
@@ -61,19 +63,43 @@ def torch_tensors(value: Any) -> Iterator[Any]:
             yield from torch_tensors(part)
 
 
-def assert_agree(ours: Any, theirs: Any) -> None:
+# Where PyTorch itself is only as good as float32: constants or polynomials of that precision. Ours are tested against
+# SciPy and mpmath in test_values.py and the tests of vecmath.
+COARSE = {"digamma", "polygamma", "hardsigmoid", "sinc", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1"}
+
+
+def assert_agree(ours: Any, theirs: Any, name: str = "") -> None:
     for left, right in zip(flatten(ours), torch_tensors(theirs), strict=True):
         assert tuple(left.shape) == tuple(right.shape)
         assert left.dtype == getattr(bulssi, name_of(right.dtype))
         expected = to_numpy(right).astype(np.float64)
         epsilon = torch.finfo(right.dtype).eps if right.dtype.is_floating_point else 0.0
+        if epsilon and name in COARSE:
+            epsilon = max(epsilon, 1e-7)
         finite = np.abs(expected[np.isfinite(expected)])
         scale = finite.max() if finite.size else 1.0
         actual = as_array(left).astype(np.float64)
         np.testing.assert_allclose(actual, expected, rtol=ULPS * epsilon, atol=ULPS * epsilon * scale)
 
 
-shared = [operation for operation in OPERATIONS if counterpart(operation) is not None]
+def mapped_torch(value: Any) -> Any:
+    """Arguments with every tensor of PyTorch's replaced by a copy."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if type(value) in (list, tuple):
+        return type(value)(mapped_torch(part) for part in value)
+    if type(value) is dict:
+        return {key: mapped_torch(part) for key, part in value.items()}
+    return value
+
+
+def weights(tensor: Any) -> np.ndarray[Any, Any]:
+    """Fixed uneven weights for the elements of a result: a plain sum has no gradient through a normalisation."""
+    return np.cos(np.arange(tensor.numel(), dtype=np.float64)).reshape(tuple(tensor.shape))
+
+
+TIES = {"topk", "kthvalue", "mode", "median", "nanmedian", "sort", "msort", "argsort"}
+shared = [each for each in OPERATIONS if each.is_defined and counterpart(each) is not None]
 random = ["rand", "dropout", "bernoulli", "multinomial", "normal", "empty", "poisson", "exponential"]
 comparable = [operation for operation in shared if not any(word in operation.name for word in random)]
 
@@ -82,11 +108,9 @@ comparable = [operation for operation in shared if not any(word in operation.nam
 @pytest.mark.parametrize("operation", comparable, ids=str)
 def test_value_dtype_and_kind_of_error(operation: Operation, dtype: str) -> None:
     target = getattr(bulssi, dtype)
+    whole = not target.is_floating_point
     for sample in samples(operation):
-        whole = not target.is_floating_point
-        cast = sample.map(
-            lambda x, whole=whole: (x.abs() + 1 if whole else x).to(target) if x.is_floating_point() else x
-        )
+        cast = sample.map(lambda x: (x.abs() + 1 if whole else x).to(target) if x.is_floating_point() else x)
         try:
             expected = counterpart(operation)(*in_torch(cast).args, **in_torch(cast).kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as refused:
@@ -95,7 +119,10 @@ def test_value_dtype_and_kind_of_error(operation: Operation, dtype: str) -> None
             with pytest.raises(type(refused)):
                 cast.call(operation)
             continue
-        assert_agree(cast.call(operation), expected)
+        actual = cast.call(operation)
+        if whole and operation.name in TIES and isinstance(actual, tuple):  # which of equal elements is named is open
+            actual, expected = actual[0], expected[0]
+        assert_agree(actual, expected, operation.name)
 
 
 @pytest.mark.parametrize("operation", [each for each in DIFFERENTIABLE if each in comparable], ids=str)
@@ -106,14 +133,24 @@ def test_gradient(operation: Operation) -> None:
         leaves = [x for x in torch_tensors([theirs.args, list(theirs.kwargs.values())]) if x.is_floating_point()]
         for leaf in leaves:
             leaf.requires_grad_()
-        expected = [x for x in torch_tensors(counterpart(operation)(*theirs.args, **theirs.kwargs)) if x.requires_grad]
-        actual = [x for x in flatten(ours.call(operation)) if x.requires_grad]
+        copy_of_theirs = Sample(*mapped_torch((theirs.args, theirs.kwargs)))  # leaves refuse to be changed in place
+        results = counterpart(operation)(*copy_of_theirs.args, **copy_of_theirs.kwargs)
+        expected = [x for x in torch_tensors(results) if x.requires_grad]
+        actual = [x for x in flatten(ours.map(lambda x: x.clone()).call(operation)) if x.requires_grad]
         assert len(actual) == len(expected)
         if not expected:
             continue
-        sum((root * root).sum() for root in expected).backward()
-        sum((root * root).sum() for root in actual).backward()
+        theirs_total = sum((root * torch.from_numpy(weights(root))).sum() for root in expected)
+        ours_total = sum((root * bulssi.from_numpy(weights(root))).sum() for root in actual)
+        try:
+            theirs_total.backward()
+        except NotImplementedError:  # no derivative with respect to some argument
+            with pytest.raises(NotImplementedError):
+                ours_total.backward()
+            continue
+        ours_total.backward()
         for left, right in zip((x for x in ours.tensors() if x.requires_grad), leaves, strict=True):
             assert (left.grad is None) == (right.grad is None)
             if right.grad is not None:
-                assert_agree(left.grad, right.grad)
+                # Adding nothing gives memory to the zeros that PyTorch leaves without.
+                assert_agree(left.grad, right.grad + 0.0, operation.name)
