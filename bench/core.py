@@ -105,7 +105,8 @@ def pointwise_rows() -> None:
 
     for entry in _core.registry():
         signature = parse(entry["schema"])
-        measured = entry["kind"] == "pointwise" and entry["differentiable"] and find(torch, entry["name"])
+        public = entry["kind"] == "pointwise" and entry["differentiable"] and entry["function"]
+        measured = public and find(torch, entry["name"]) is not None
         if measured and f"{entry['name']}, 1M" not in ROWS and len(signature.tensors) == len(signature.required) <= 2:
             pointwise_row(entry["name"], len(signature.tensors), entry["domain"])
 
