@@ -106,21 +106,22 @@ void gather(const ConvShape& s, const Block& block, const T* x, int64_t room, T*
   const int64_t step = s.stride[2], width = block.width;
   for_column_rows(s, block, [&](int64_t to, int64_t from, int64_t low, int64_t high, int64_t at) {
     T* row = columns + to;
-    if (from < 0 || low == high) {
-      for (int64_t i = 0; i < width; ++i) row[i] = T(0);
+    const int64_t n = high - low, chunks = (n + chunk - 1) / chunk * chunk;
+    if (from < 0 || n == 0) {
+      for (int64_t i = 0; i < width; i += chunk) std::memset(row + i, 0, kChunk);
       return;
     }
     const T* source = x + from + at;
-    const int64_t n = high - low;
+    // Zeros in front (and what of them is too much) first, then the row, then zeros behind.
+    for (int64_t i = 0; i < low; i += chunk) std::memset(row + i, 0, kChunk);
     if (step != 1) {
       for (int64_t i = 0; i < n; ++i) row[low + i] = source[i * step];
-    } else if (from + at + (n + chunk - 1) / chunk * chunk <= room) {
+    } else if (from + at + chunks <= room) {
       for (int64_t i = 0; i < n; i += chunk) std::memcpy(row + low + i, source + i, kChunk);
     } else {
       std::memcpy(row + low, source, n * sizeof(T));
     }
-    for (int64_t i = 0; i < low; ++i) row[i] = T(0);
-    for (int64_t i = high; i < width; ++i) row[i] = T(0);
+    for (int64_t i = high; i < width; i += chunk) std::memset(row + i, 0, kChunk);
   });
 }
 

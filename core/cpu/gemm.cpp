@@ -2,7 +2,7 @@
 //
 //   path      when                                        what
 //   row       m == 1 or n == 1                            b streamed once, eight rows at a time, or dot products
-//   dot       both contiguous along k, k >= 9 m, k >= 64  no packing: lanes run along k and are summed at the end
+//   dot       both contiguous along k, k >= 9 m, m <= 12  no packing: lanes run along k and are summed at the end
 //   parts     c small and k beyond 4096                   k in pieces, each with its own c, added in order
 //   direct    under a million multiply-adds, or m <= 48   register tiles straight on the operands; only a b that is
 //                                                         contiguous along k is packed
@@ -57,6 +57,7 @@ constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread 
 constexpr int64_t kDepth = 256;                  // of a block of k: a packed panel of b fits the first-level cache
 constexpr int64_t kTileRows = 112, kTileCols = 256;
 constexpr int64_t kFewRows = 48;    // up to here b is not read often enough to be worth packing
+constexpr int64_t kDotRows = 12;    // beyond, packing b is paid back: a sum along k costs twice a tile's step
 constexpr int64_t kPackFrom = 640;  // uses of an operand, in elements of the other side, from which packing pays
 constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
 
@@ -337,7 +338,7 @@ void product(const Product<T>& g) {
   }
   const int64_t work = g.m * g.n * g.k;
   if (work >= kSerial && g.k >= 4096 && g.m * g.n <= 16384) return parts_path(g, std::min<int64_t>(64, g.k / 2048));
-  const bool dots = g.a.col == 1 && g.b.row == 1 && (g.m == 1 || (g.k >= 9 * g.m && g.k >= 64));
+  const bool dots = g.a.col == 1 && g.b.row == 1 && (g.m == 1 || (g.m <= kDotRows && g.k >= 9 * g.m && g.k >= 64));
   if (dots) return dot_path(g);
   if (g.m == 1 && g.b.col == 1) return row_path(g);
   if (work < kSerial || g.m <= kFewRows) return few_rows_path(g);
