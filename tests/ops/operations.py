@@ -83,6 +83,10 @@ class Operation:
         return getattr(Tensor, name) if hasattr(Tensor, name) else getattr(self.home, name)
 
     @property
+    def is_random(self) -> bool:
+        return any(parameter.base == "Generator" for parameter in self.signature.parameters)
+
+    @property
     def is_defined(self) -> bool:
         """Whether its results are determined: not memory as it was found."""
         return "empty" not in self.name and not self.name.startswith("resize")
@@ -246,4 +250,5 @@ EVERYTHING = list(numbered(_core.registry()))
 FORMULAS = [operation for operation in EVERYTHING if operation.kind == "pointwise"]
 OPERATIONS = [operation for operation in EVERYTHING if operation.is_public]
 POINTWISE = [operation for operation in OPERATIONS if operation.kind == "pointwise"]
-DIFFERENTIABLE = [operation for operation in OPERATIONS if operation.differentiable]
+# What is drawn has no derivative to compare with differences of draws.
+DIFFERENTIABLE = [operation for operation in OPERATIONS if operation.differentiable and not operation.is_random]

@@ -76,7 +76,17 @@ def _(draw: Draw) -> list[Any]:
 
 @recipe("tensordot")
 def _(draw: Draw) -> list[Any]:
-    return [(draw(3, 4), draw(3, 4)), (draw(3, 4), draw(4, 2), 1)]
+    return [(draw(3, 4), draw(4, 2), [1], [0]), (draw(3, 4), draw(3, 4), [0, 1], [0, 1])]
+
+
+@recipe("multi_dot", "chain_matmul")
+def _(draw: Draw) -> list[Any]:
+    return [([draw(3, 4), draw(4, 2), draw(2, 5)],)]
+
+
+@recipe("matrix_power")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 3), 3)]
 
 
 @recipe("kron", "cdist")
@@ -101,7 +111,7 @@ def _(draw: Draw) -> list[Any]:
     return [(draw.positive_definite(4), draw(4, 2))]
 
 
-@recipe("trace", "diagonal", "triu", "tril", "matrix_power", "linalg_matrix_power")
+@recipe("trace", "diagonal", "triu", "tril")
 def _(draw: Draw) -> list[Any]:
     return [of(draw(4, 4))]
 
@@ -629,9 +639,79 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(1, 2, 6, 4), 2)]
 
 
+@recipe("max_pool")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(2, 3, 6, 6), [2, 3], [2, 3], [0, 0], [1, 1], [3, 2], True)]
+
+
+@recipe("avg_pool")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(2, 3, 6, 6), [2, 3], [2, 3], [0, 0], [3, 2], True, None)]
+
+
 @recipe("bernoulli")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4, low=0.0, high=1.0),)]
+
+
+@recipe("bernoulli_")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), draw(3, 4, low=0.0, high=1.0))]
+
+
+@recipe("random_")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), 2, 7)]
+
+
+@recipe("random_.1", "randint_like")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), 7)]
+
+
+@recipe("random_.2")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4),)]
+
+
+@recipe("randint_like.1")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), 2, 7)]
+
+
+@recipe("randint.1")
+def _(draw: Draw) -> list[Any]:
+    return [(2, 7, (3, 4))]
+
+
+@recipe("normal")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), draw(3, 4, low=0.5, high=2.0))]
+
+
+@recipe("normal.1")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), 0.5)]
+
+
+@recipe("normal.2")
+def _(draw: Draw) -> list[Any]:
+    return [(0.5, draw(3, 4, low=0.5, high=2.0))]
+
+
+@recipe("normal.3")
+def _(draw: Draw) -> list[Any]:
+    return [(0.5, 2.0, (3, 4))]
+
+
+@recipe("poisson")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=0.5, high=9.0),)]
+
+
+@recipe("resize_")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4).clone(), [2, 3])]
 
 
 @recipe("multinomial")

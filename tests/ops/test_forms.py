@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import bulssi
@@ -102,8 +103,8 @@ def reversed_twice(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 @pytest.mark.parametrize("change", [transposed, strided, reversed_twice], ids=lambda change: change.__name__)
 def test_layout_of_arguments_does_not_matter(operation: Operation, change: Callable[[Tensor], Tensor]) -> None:
-    if operation.kind == "view" or "strided" in operation.name or not operation.is_defined:
-        pytest.skip("the result is the argument's memory, or new memory as it is")
+    if operation.kind == "view" or "strided" in operation.name or not operation.is_defined or operation.is_random:
+        pytest.skip("the result is the argument's memory, new memory as it is, or drawn in the order of memory")
     for sample in samples(operation):
         expected = sample.call(operation)
         assert_close(sample.map(change).call(operation), expected, 2**-52)
@@ -119,7 +120,7 @@ def test_broadcasting_equals_expanding(operation: Operation) -> None:
     sample = derived(operation, draw, (1,))
     tensors = iter([fitting(tensor, draw, shapes[at % 3]) for at, tensor in enumerate(sample.tensors())])
     sample = sample.map(lambda _: next(tensors))
-    shape = bulssi.broadcast_shapes(*(tensor.shape for tensor in sample.tensors()))
+    shape = np.broadcast_shapes(*(tuple(tensor.shape) for tensor in sample.tensors()))
     assert_same(sample.call(operation), sample.map(lambda x: x.expand(shape).contiguous()).call(operation))
 
 
@@ -139,6 +140,7 @@ def test_small_and_empty_shapes(operation: Operation, shape: tuple[int, ...]) ->
             assert as_array(each).reshape(1) == pytest.approx(as_array(flat), nan_ok=True)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # a variance without degrees of freedom warns
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.kind != "pointwise"], ids=str)
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)], ids=str)
 def test_unusual_shapes_give_a_result_or_an_explained_error(operation: Operation, shape: tuple[int, ...]) -> None:
