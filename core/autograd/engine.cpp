@@ -167,6 +167,7 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   }
   if (!options_.retain_graph) {
     node.drop_saved();
+    if (node.once) node.released = true;
     if (node.released && !node.first_backward.code && source_hooks.here) node.first_backward = source_hooks.here();
   }
 }
@@ -276,7 +277,7 @@ Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, cons
 }
 
 void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) {
-  if (!grads[0] || !leaf) return;
+  if (!grads[0] || !leaf || !leaf->autograd->requires_grad) return;  // detach_() may have come since
   Tensor g = grads[0];
   Autograd& a = autograd_of(leaf);
   if (g.dtype() != leaf.dtype()) g = cast(g, leaf.dtype());

@@ -23,12 +23,15 @@ class ScatterView final : public Node {
  public:
   ScatterView(const Layout& base, const Layout& view) : base_(base), view_(view) {}
   std::string name() const override { return "CopySlices"; }
-  void drop_saved() override { released = true; }  // its part of the graph is gone: one backward only, as PyTorch
+  void drop_saved() override {}
   void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
     if (!grads[0]) return;
+    if (edges[1].node->released) fail_released(*edges[1].node);
     Tensor whole = in_layout(grads[0], base_);
     const Layout part = inside(view_, base_);
     if (needs(1)) inputs[1] = clone(as_strided(whole, part));
+    // As PyTorch, which writes the part's gradient into that of the whole.
+    if (needs(0)) check_no_internal_overlap(as_strided(whole, part));
     if (needs(0)) inputs[0] = as_strided_scatter(whole, zeros(view_.shape, whole.dtype()), part);
   }
 
@@ -114,7 +117,7 @@ Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
   return out;
 }
 
-void check_inplace(const Tensor& t, const char* op) {
+void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
   check(!t->inference || grad_state.inference,
         "Inplace update to inference tensor outside InferenceMode is not allowed."
         "You can make a clone to get a normal tensor before doing inplace update."
@@ -132,7 +135,12 @@ void check_inplace(const Tensor& t, const char* op) {
           "torch.no_grad().");
   }
   check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
-  check_no_internal_overlap(t);
+  if (overlap == Overlap::refused) {
+    check_no_internal_overlap(t);
+  } else if (overlap == Overlap::deprecated && t.layout().overlaps_itself()) {
+    warn("UserWarning", str("Use of ", op, "_ on expanded tensors is deprecated. Please clone() the tensor before performing "
+                            "this operation. This also applies to advanced indexing e.g. tensor[mask] = scalar"));
+  }
 }
 
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
@@ -147,6 +155,8 @@ void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
   }
   const Tensor base = t->autograd->base;
   Ref<Node> old = producer(base);
+  for (Saved& kept : node->saved) kept.mark_view();
+  node->once = true;
   auto scatter = Ref<Node>::adopt(new ScatterView(base.layout(), t.layout()));
   init_node(*scatter);
   scatter->edges.push_back(edge_to(base));

@@ -28,7 +28,12 @@ void init_node(Node& node) {
 
 std::string operation_name(const Node& node) {
   const std::string name = node.name();
-  return name.substr(0, name.rfind("Backward"));
+  const size_t at = name.rfind("Backward");
+  // CopyBackwards keeps its name.
+  if (at == std::string::npos || name.find_first_not_of("0123456789", at + 8) != std::string::npos) return name;
+  // SqueezeBackward1 is Squeeze1, TanhBackward0 is Tanh.
+  const std::string number = name.substr(at + 8);
+  return name.substr(0, at) + (number == "0" ? "" : number);
 }
 
 Node::~Node() {
@@ -97,6 +102,7 @@ Saved& Saved::operator=(Saved&& other) noexcept {
   version_ = other.version_;
   result_index_ = other.result_index_;
   is_result_ = other.is_result_;
+  of_view_ = other.of_view_;
   requires_grad_ = other.requires_grad_;
   return *this;
 }
@@ -105,14 +111,20 @@ Saved::~Saved() {
 }
 
 void Saved::check_version(Node& node) const {
+  if (__builtin_expect(producer_ && producer_.node->detached, 0)) {
+    const std::string where = describe(node.source);
+    fail("Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not supported, "
+         "please use out-of-place `.detach()` instead\n", node.name(), " saved it", where.empty() ? "" : " at " + where, ".");
+  }
   if (__builtin_expect(data_->version() == version_, 1)) return;
   const std::string saved_at = describe(node.source);
   std::string producer_name;
   if (is_result_) {
-    producer_name = str(", which is output ", result_index_, " of ", operation_name(node), ",");
+    producer_name = str(", which is output ", result_index_, " of ", of_view_ ? "AsStrided" : operation_name(node), ",");
   } else if (const Change* c = data_->storage->change; c && c->recorded) {
     const std::string name = backward_name(c->op);
-    producer_name = str(", which is output 0 of ", name.substr(0, name.rfind("Backward")), ",");
+    producer_name = str(", which is output 0 of ",
+                        name == "CopyBackward0" ? "CopyBackwards" : name.substr(0, name.rfind("Backward")), ",");
   } else if (producer_) {
     producer_name = str(", which is output ", producer_.index, " of ", operation_name(*producer_.node), ",");
   }

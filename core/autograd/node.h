@@ -72,6 +72,8 @@ class Saved {
   Tensor elements(Node& node) const;
   // For a result that is saved before the in-place operation that makes it counts its version.
   void expect_next_version() { ++version_; }
+  // The result is a view: what PyTorch names as its producer is the view, not the operation that changed it.
+  void mark_view() { of_view_ = is_result_; }
   bool defined() const { return static_cast<bool>(data_) || packed_; }
 
  private:
@@ -84,6 +86,7 @@ class Saved {
   uint32_t version_ = 0;
   uint32_t result_index_ = 0;
   bool is_result_ = false;
+  bool of_view_ = false;
   bool requires_grad_ = false;
 };
 
@@ -139,6 +142,8 @@ class Node {
   uint16_t results = 1;      // how many gradients arrive here
   bool released = false;
   bool from_function = false;  // a user's autograd.Function
+  bool detached = false;       // its result was taken out of the graph in place: who saved it cannot go on
+  bool once = false;           // may run once even if nothing is saved: the graph behind it is gone after that
   uint64_t sequence = 0;
   Source source;
   Source first_backward;     // where the backward that released it was called
@@ -292,8 +297,11 @@ template <class F>
 Tensor make_view(const char* name, const Tensor& t, const Layout& layout, F rule) {
   return record(name, t, view_of(t, layout), std::move(rule));
 }
+// What an operation makes of a tensor some of whose elements share memory: the operations that write one value whatever
+// the order allow it as PyTorch does, some with a warning.
+enum class Overlap : uint8_t { refused, deprecated, allowed };
 // Fails if t may not be changed in place now; call before writing. `op` is for messages.
-void check_inplace(const Tensor& t, const char* op);
+void check_inplace(const Tensor& t, const char* op, Overlap overlap = Overlap::refused);
 // After writing to t: version, and the history with `node` as its newest entry (null: no new entry).
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op);
 // Operation and place of the last in-place change of the memory of t, for messages; "" if none.

@@ -441,16 +441,28 @@ bool wants_recording(const FormulaOp& op, std::span<const Operand> args) {
   return false;
 }
 
-// Memory order of the result: that of the first argument of the full shape.
+// Memory order of the result: that of the arguments, the first deciding where they disagree.
 Tensor make_result(const Plan& p, std::span<const Operand> args) {
-  if (p.shape.size() > 1) {
-    for (const Operand& a : args) {
-      if (!a.tensor || !(a.tensor->shape() == p.shape)) continue;
-      if (a.tensor->contiguous()) break;
-      return empty_like(*a.tensor, p.out);
-    }
+  if (p.shape.size() < 2) return empty(p.shape, p.out);
+  int tensors = 0;
+  bool ordered = true;
+  for (const Operand& a : args) {
+    if (!a.tensor) continue;
+    ++tensors;
+    const bool plain = a.tensor->contiguous();
+    if (tensors == 1 && plain && a.tensor->shape() == p.shape) return empty(p.shape, p.out);
+    ordered &= plain;
   }
-  return empty(p.shape, p.out);
+  if (ordered) return empty(p.shape, p.out);
+  Small<Dims, 3> strides;
+  Small<const Dims*, 3> pointers;
+  for (const Operand& a : args) {
+    if (!a.tensor) continue;
+    if (tensors == 1) return empty_like(*a.tensor, p.out);
+    strides.push_back(a.tensor->layout().broadcast(p.shape).strides);
+  }
+  for (const Dims& s : strides) pointers.push_back(&s);
+  return empty_ordered(p.shape, p.out, {pointers.data(), pointers.size()});
 }
 
 const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {

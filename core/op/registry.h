@@ -233,6 +233,7 @@ struct Wrapped<schema, function> {
 // };
 // ALTER("f(Tensor self, …) -> Tensor", F, doc) makes f and f_. F::node of an in-place call gets a snapshot where it
 // asks for one (it must not save `self` itself).
+// Optional: F::inplace_node for another name of the node in place, F::overlap for what elements that share memory mean.
 
 inline bool any_recording() { return false; }
 template <class T, class... Rest>
@@ -263,10 +264,15 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
   const bool record = any_recording(self, args...);
   {
     GradMode mode(record);
-    check_inplace(self, name);
+    Overlap overlap = Overlap::refused;
+    if constexpr (requires { F::overlap; }) overlap = F::overlap;
+    check_inplace(self, name, overlap);
   }
   Ref<Node> node;
-  if (record && is_differentiable(self.dtype())) node = F::node(self, args...);
+  if (record && is_differentiable(self.dtype())) {
+    if constexpr (requires { F::inplace_node(self, args...); }) node = F::inplace_node(self, args...);
+    else node = F::node(self, args...);
+  }
   F::write(self, args...);
   changed_inplace(self, std::move(node), name);
   return self;

@@ -11,7 +11,8 @@ struct Relu {
   static constexpr Info info{.name = "relu", .dtypes = arithmetic, .doc = "max(self, 0).", .forms = {.out = false},
                              .no_bool = "Boolean inputs not supported for relu"};
   static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, x); }
-  static constexpr auto dx(auto g, auto, auto r) { return select(r > 0.0, g, 0.0); }
+  // r is 0 there; named so that, as in PyTorch, a gradient of this gradient exists (zero).
+  static constexpr auto dx(auto g, auto, auto r) { return select(r <= 0.0, r, g); }
 };
 OP(Relu, relu)
 

@@ -63,7 +63,7 @@ struct RsubScaled {
 OP(RsubScaled, rsub_scaled)
 
 struct Rsub {
-  static constexpr Info info{.name = "rsub", .dtypes = arithmetic, .doc = "Difference of other and self.",
+  static constexpr Info info{.name = "rsub", .dtypes = arithmetic, .doc = "Difference of other and self.", .node = "RsubBackward1",
                              .forms = {.method = false, .inplace = false, .out = false},
                              .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
                                         "or `logical_not()` operator instead.", .numbers = 2};

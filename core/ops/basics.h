@@ -18,6 +18,7 @@ Tensor cast(const Tensor& t, DType dtype);  // recorded; itself if nothing chang
 Tensor in_layout(const Tensor& t, const Layout& layout);
 Tensor copy_(const Tensor& self, const Tensor& from);
 Tensor fill_(const Tensor& self, Scalar value);
+Tensor fill_(const Tensor& self, const Tensor& value);
 Tensor zeros_like(const Tensor& t);
 // Gives an out= tensor its shape; warns when it was not empty.
 void resize_output(const Tensor& out, Ints shape);

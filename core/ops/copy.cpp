@@ -68,30 +68,41 @@ struct Copy {
     });
   }
 };
+// x.copy_(x): recorded as any copy, but nothing is written.
+struct CopySelf : Copy {
+  static constexpr Overlap overlap = Overlap::allowed;
+  static void write(const Tensor&, const Tensor&, bool) {}
+};
 struct Fill {
+  static constexpr Overlap overlap = Overlap::allowed;
   static void write(const Tensor& self, Scalar value) { fill_data(self, value); }
-  static Ref<Node> node(const Tensor& self, Scalar) {
-    return make_node("FillBackward0", {&self}, [](const Tensor& g) { return zeros_like(g); });
+  static Ref<Node> named(const char* name, const Tensor& self) {
+    return make_node(name, {&self}, [](const Tensor& g) { return zeros_like(g); });
   }
+  static Ref<Node> node(const Tensor& self, Scalar) { return named("FillBackward0", self); }
+  static Ref<Node> inplace_node(const Tensor& self, Scalar) { return named("FillBackward2", self); }
 };
 struct FillTensor {
   static void write(const Tensor& self, const Tensor& value) {
     check_value(value);
     copy_data(self, value);
   }
-  static Ref<Node> node(const Tensor& self, const Tensor& value) {
+  static Ref<Node> named(const char* name, const Tensor& self, const Tensor& value) {
     const DType dtype = value.dtype();
-    return make_node("FillBackward1", {&self, &value}, [dtype](BackwardCall& c) {
+    return make_node(name, {&self, &value}, [dtype](BackwardCall& c) {
       if (c.needs(0)) c.set(0, zeros_like(c.grad()));
       if (c.needs(1)) c.set(1, cast(sum(c.grad(), std::nullopt, false, std::nullopt), dtype));
     });
   }
+  static Ref<Node> node(const Tensor& self, const Tensor& value) { return named("FillBackward1", self, value); }
+  static Ref<Node> inplace_node(const Tensor& self, const Tensor& value) { return named("FillBackward3", self, value); }
   static void check_value(const Tensor& value) {
     check(value.dims() == 0, "fill_ only supports 0-dimension value tensor but got tensor with ", value.dims(),
           " dimensions.");
   }
 };
 struct Zero {
+  static constexpr Overlap overlap = Overlap::allowed;
   static void write(const Tensor& self) { fill_data(self, Scalar(0)); }
   static Ref<Node> node(const Tensor& self) {
     return make_node("ZeroBackward0", {&self}, [](const Tensor& g) { return zeros_like(g); });
@@ -105,6 +116,8 @@ Tensor copy_(const Tensor& self, const Tensor& from) {
     check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
           Ints(both));
   }
+  if (self.same(from)) return alter_inplace<CopySelf, const Tensor&, bool>("copy", self, from, false);
+  check_no_partial_overlap(self, from);
   return alter_inplace<Copy, const Tensor&, bool>("copy", self, from, false);
 }
 OPERATION("copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",
@@ -112,6 +125,9 @@ OPERATION("copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",
           "Copies the elements of src, broadcast and converted, into self.", {.kind = OpKind::alter, .function = false})
 
 Tensor fill_(const Tensor& self, Scalar value) { return alter_inplace<Fill, Scalar>("fill", self, value); }
+Tensor fill_(const Tensor& self, const Tensor& value) {
+  return alter_inplace<FillTensor, const Tensor&>("fill", self, value);
+}
 ALTER("fill(Tensor self, Scalar value) -> Tensor", Fill, "Every element becomes value.", {.method = false})
 ALTER("fill(Tensor self, Tensor value) -> Tensor", FillTensor, "Every element becomes value, a 0-d tensor.",
       {.method = false})

@@ -326,6 +326,7 @@ void write_rows(const Places& p, T* to, const T* values, bool one_value, Put put
 }
 
 struct IndexPut {
+  static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
     check(self.dtype() == values.dtype(), "Index put requires the source and destination dtypes match, got ",
           legacy_name(self.dtype()), " for the destination and ", legacy_name(values.dtype()), " for the source.");

@@ -88,7 +88,21 @@ Tensor stack(Tensors ts, int64_t dim) {
           " at entry 0 and ", Ints(ts[i].shape()), " at entry ", i);
     rows.push_back(unsqueeze(ts[i], d));
   }
-  return cat(rows, d);
+  Tensor out = [&] {
+    const GradMode off(false);
+    return cat(rows, d);
+  }();
+  bool any = false;
+  for (const Tensor& t : ts) any |= recording(t);
+  if (!any || !is_differentiable(out.dtype())) return out;
+  Ref<Node> node = make_node("StackBackward0", {}, [d](BackwardCall& c) {
+    for (int i = 0; i < int(c.inputs.size()); ++i) {
+      if (c.needs(i)) c.set(i, select_index(c.grad(), d, i));
+    }
+  });
+  for (const Tensor& t : ts) node->edges.push_back(edge_to(t));
+  set_producer(out, std::move(node));
+  return out;
 }
 OPERATION("stack(Tensor[] tensors, int dim=0) -> Tensor", stack, "Tensors of one shape along a new dimension.",
           {.method = false, .out = true})

@@ -179,6 +179,7 @@ void check_mask_fits(const Tensor& self, const Tensor& mask) {
 }
 
 struct MaskedFill {
+  static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, const Tensor& mask, Scalar value) {
     check_mask(mask, "masked_fill");
     check_mask_fits(self, mask);
@@ -193,6 +194,7 @@ struct MaskedFill {
   }
 };
 struct MaskedFillTensor {
+  static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, const Tensor& mask, const Tensor& value) {
     check(value.dims() == 0, "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with ",
           value.dims(), " dimension(s).");

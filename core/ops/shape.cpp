@@ -35,6 +35,8 @@ Tensor squeeze_all(const Tensor& t) {
   return make_view("SqueezeBackward0", t, layout, [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
 OPERATION("squeeze(Tensor self) -> Tensor", squeeze_all, "All dimensions of size 1 removed.", {.kind = OpKind::view, .inplace = true})
+OPERATION("squeeze(Tensor self, int dim) -> Tensor", squeeze, "Dimension dim removed if its size is 1.",
+          {.kind = OpKind::view, .inplace = true})
 OPERATION("squeeze(Tensor self, int[] dim) -> Tensor", squeeze_dims, "The given dimensions removed where of size 1.",
           {.kind = OpKind::view, .inplace = true})
 

@@ -144,25 +144,29 @@ OPERATION("expand(Tensor self, int[] size, *, bool implicit=False) -> Tensor",
           "self repeated along dimensions of size 1, without copying (-1 keeps a size).",
           {.kind = OpKind::view, .function = false})
 
-Tensor view(const Tensor& t, Ints shape) {
+static Tensor view_named(const char* node, const Tensor& t, Ints shape) {
   const Dims wanted = infer_shape(shape, t.numel());
   const auto layout = t.layout().viewed(wanted);
   check(layout.has_value(), "view size is not compatible with input tensor's size and stride (at least one dimension "
         "spans across two contiguous subspaces). Use .reshape(...) instead.\nThe tensor has size ", Ints(t.shape()),
         " and stride ", Ints(t.strides()), "; the view asks for size ", Ints(wanted), ".");
-  return make_view("ViewBackward0", t, *layout, [before = t.shape()](const Tensor& g) { return reshape(g, before); });
+  return make_view(node, t, *layout, [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
+Tensor view(const Tensor& t, Ints shape) { return view_named("ViewBackward0", t, shape); }
 OPERATION("view(Tensor self, int[] size) -> Tensor", view,
           "self with another shape (one size may be -1), without copying; fails where strides forbid it.",
           {.kind = OpKind::view, .function = false})
 
 Tensor reshape(const Tensor& t, Ints shape) {
   const Dims wanted = infer_shape(shape, t.numel());
-  if (t.layout().viewed(wanted)) return view(t, wanted);
+  if (t.layout().viewed(wanted)) {
+    return view_named(t.contiguous() ? "ViewBackward0" : "ReshapeAliasBackward0", t, wanted);
+  }
   Tensor copied = contiguous(t);
   const auto layout = copied.layout().viewed(wanted);
-  return make_view("UnsafeViewBackward0", copied, *layout,
-                   [before = t.shape()](const Tensor& g) { return reshape(g, before); });
+  // The copy is nobody else's: no view of it, so that in-place operations record plainly.
+  return record("UnsafeViewBackward0", copied, alias(copied, *layout),
+                [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
 OPERATION("reshape(Tensor self, int[] shape) -> Tensor", reshape,
           "self with another shape (one size may be -1): a view where possible, else a copy.", {.kind = OpKind::view})
@@ -205,9 +209,6 @@ Tensor squeeze(const Tensor& t, int64_t dim) {
     return gone ? unsqueeze(g, d) : g;
   });
 }
-OPERATION("squeeze(Tensor self, int dim) -> Tensor", squeeze, "Dimension dim removed if its size is 1.",
-          {.kind = OpKind::view, .inplace = true})
-
 Tensor select_index(const Tensor& t, int64_t dim, int64_t index) {
   check(t.dims() > 0, ErrorKind::index, "select() cannot be applied to a 0-dim tensor.");
   const int d = wrap_dim(dim, t.dims());

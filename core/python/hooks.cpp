@@ -205,6 +205,7 @@ PyObject* retain_grad(PyObject* self, PyObject*) {
   return guard([&]() -> PyObject* {
     const Tensor t = tensor_of(self);
     check(requires_grad(t), "can't retain_grad on Tensor that has requires_grad=False");
+    if (!(t->autograd && t->autograd->node)) Py_RETURN_NONE;  // a leaf as it stands
     if (Ref<Node> node = producer(t); node && !t->autograd->retains_grad) {
       hooks_in(node->hooks).keep_grad(static_cast<int>(t->autograd->result_index), self);
       t->autograd->retains_grad = true;

@@ -65,14 +65,15 @@ struct Parsed {
   std::vector<Tensor> tensors;
   bool advanced = false;
 
-  Parsed(const Tensor& self, PyObject* index) : basic(self) {
+  // whole_is_self: a slice of everything, alone, is self and no view of it (in an assignment).
+  Parsed(const Tensor& self, PyObject* index, bool whole_is_self = false) : basic(self) {
     if (PyTuple_Check(index)) {
       parse(self, &PyTuple_GET_ITEM(index, 0), PyTuple_GET_SIZE(index), true);
     } else if (is_tuple_like(index)) {
       Object items(must(PyList_AsTuple(index)));
       parse(self, &PyTuple_GET_ITEM(items.get(), 0), PyTuple_GET_SIZE(items.get()), true);
     } else {
-      parse(self, &index, 1, false);
+      parse(self, &index, 1, whole_is_self);
     }
   }
 
@@ -176,6 +177,10 @@ Tensor value_tensor(const Tensor& self, PyObject* value) {
 
 // value as self's elements: 0-d fills, leading dimensions of size 1 beyond self's are dropped.
 void copy_into(const Tensor& part, const Tensor& value) {
+  if (value.dims() == 0 && part.dims() != 0) {
+    fill_(part, value);
+    return;
+  }
   Tensor v = value;
   if (v.dims() > part.dims()) {
     Dims shape = v.shape();
@@ -197,26 +202,20 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
     fail(ErrorKind::type, "can't assign a ", Py_TYPE(value)->tp_name, " to a torch.", legacy_name(self.dtype()),
          "Tensor");
   }
-  const Parsed parsed(self, index);
+  const Parsed parsed(self, index, true);
   if (parsed.advanced) {
     const Tensor v = value_tensor(self, value);
     index_put_(parsed.basic.changed() ? parsed.basic.view() : self, parsed.tensors, v, false);
     return;
   }
   if (!parsed.basic.changed()) {
-    if (number)
-      check_fits(number_value(value), self.dtype()), fill_(self, number_value(value));
-    else
-      copy_into(self, tensor_of(value));
+    copy_into(self, value_tensor(self, value));
     return;
   }
   const bool record = recording(self) || (!number && recording(tensor_of(value)));
   if (record) {
     const Tensor part = parsed.basic.view();
-    if (number)
-      check_fits(number_value(value), self.dtype()), fill_(part, number_value(value));
-    else
-      copy_into(part, tensor_of(value));
+    copy_into(part, value_tensor(self, value));
     return;
   }
   const Tensor part = parsed.basic.unrecorded();

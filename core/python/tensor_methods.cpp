@@ -96,6 +96,7 @@ PyObject* detach_inplace(PyObject* self, PyObject*) {
           "are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
           "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.");
     if (t->autograd) {
+      if (t->autograd->node) t->autograd->node->detached = true;
       set_producer(t, {});
       t->autograd->requires_grad = false;
       t->needs_grad = false;

@@ -83,6 +83,12 @@ PyObject* fast(PyObject* a, PyObject* b) {
   return guard([&]() -> PyObject* {
     const bool ta = plain(a), tb = plain(b);
     const Tensor x = ta ? tensor_of(a) : Tensor(), y = tb ? tensor_of(b) : Tensor();
+    if constexpr (std::is_same_v<D, Sub>) {
+      if (!ta) {
+        const Operand turned[] = {Operand(y), Operand(number_value(a))};
+        return wrap(call_formula(formulas[index_of<Rsub>], turned, nullptr));
+      }
+    }
     const Operand list[] = {ta ? Operand(x) : Operand(number_value(a)), tb ? Operand(y) : Operand(number_value(b))};
     return wrap(call_formula(formulas[index_of<D>], list, nullptr));
   });

@@ -113,15 +113,41 @@ Tensor empty_strided(const Layout& layout, DType dtype) {
 Tensor empty_like(const Tensor& like, DType dtype) {
   if (like.contiguous()) return empty(like.shape(), dtype);
   if (like.layout().dense()) return empty_strided(like.layout(), dtype);
-  // Not dense: keep the order of the strides.
-  Layout layout = like.layout();
-  int64_t step = 1;
-  const auto order = layout.order();
-  for (int k = layout.dims(); k-- > 0;) {
-    layout.strides[order[k]] = step;
-    step *= std::max<int64_t>(layout.shape[order[k]], 1);
+  const Dims* strides[] = {&like.strides()};
+  return empty_ordered(like.shape(), dtype, strides);
+}
+
+Tensor empty_ordered(Ints shape, DType dtype, std::span<const Dims* const> strides) {
+  // Insertion sort, from the last dimension on as the innermost; pairs that no operand decides keep their places.
+  const int n = static_cast<int>(shape.size());
+  const auto should_swap = [&](int inner, int outer) {
+    for (const Dims* s : strides) {
+      const int64_t a = std::abs((*s)[inner]), b = std::abs((*s)[outer]);
+      if (a == 0 || b == 0) continue;
+      if (a != b) return a < b ? -1 : 1;
+      if (shape[inner] > shape[outer]) return 1;
+    }
+    return 0;
+  };
+  Small<int, 6> order;
+  for (int i = n; i-- > 0;) order.push_back(i);
+  for (int i = 1; i < n; ++i) {
+    int at = i;
+    for (int k = i; k-- > 0;) {
+      const int swap = should_swap(order[k], order[at]);
+      if (swap < 0) break;
+      if (swap > 0) {
+        std::swap(order[k], order[at]);
+        at = k;
+      }
+    }
   }
-  layout.offset = 0;
+  Layout layout{Dims(shape), Dims(shape.size()), 0};
+  int64_t step = 1;
+  for (int d : order) {
+    layout.strides[d] = step;
+    step *= std::max<int64_t>(shape[d], 1);
+  }
   return empty_strided(layout, dtype);
 }
 

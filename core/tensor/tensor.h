@@ -91,7 +91,9 @@ class Tensor : public Ref<TensorImpl> {
 
 Tensor empty(Ints shape, DType dtype, Device device = {});
 Tensor empty_strided(const Layout& layout, DType dtype);
-// Dense memory in the order of `like`'s strides (PyTorch's preserve_format).
+// Dense memory whose order follows `strides` (broadcast to `shape`): the first that tells two dimensions apart decides.
+// empty_like: in the order of `like`'s strides (PyTorch's preserve_format).
+Tensor empty_ordered(Ints shape, DType dtype, std::span<const Dims* const> strides);
 Tensor empty_like(const Tensor& like, DType dtype);
 inline Tensor empty_like(const Tensor& like) { return empty_like(like, like.dtype()); }
 Tensor full(Ints shape, Scalar value, DType dtype);
