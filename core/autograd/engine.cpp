@@ -129,8 +129,10 @@ void Run::add(Tensor& into, Tensor grad) {
   // In place only if nobody else can see the buffer.
   const bool ours = !options_.create_graph && into->state == 3 && into->storage->refs == 1 && !into->is_view &&
                     into.layout().dense() && into.dtype() == grad.dtype() && into.shape() == grad.shape();
-  if (ours) add_data(into, grad);
-  else into = sum_of(into, grad);
+  if (ours)
+    add_data(into, grad);
+  else
+    into = sum_of(into, grad);
 }
 
 void Run::deliver(const Edge& edge, Tensor grad) {
@@ -243,9 +245,10 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
   for (size_t i = 0; i < captures_.size(); ++i) {
     Capture& c = captures_[i];
     if (!options_.accumulate) {
-      check(c.arrived || options_.allow_unused,
-            "The differentiated Tensor at index ", i, " appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior.\nIts shape is ", Ints(inputs[i].shape()), ".");
+      check(c.arrived || options_.allow_unused, "The differentiated Tensor at index ", i,
+            " appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior.\nIts shape is ",
+            Ints(inputs[i].shape()), ".");
       out.push_back(c.grad);
     } else if (!is_leaf(inputs[i]) && c.grad) {
       add(autograd_of(inputs[i]).grad, c.grad);

@@ -52,29 +52,35 @@ void check_can_follow(const Tensor& view, bool indirect) {
   const bool inference = a.creation == Creation::inference;
   std::string text;
   if (inference || a.creation == Creation::no_grad || !a.node) {
-    text = a.node ? str("Output ", a.result_index, " of ", operation_name(*a.node), " is a view of a view which was created in")
+    text = a.node ? str("Output ", a.result_index, " of ", operation_name(*a.node),
+                        " is a view of a view which was created in")
                   : std::string("A view was created in");
     text += inference ? str(" inference mode and ", changed, " modified inplace in normal mode.")
                       : str(" no_grad mode and ", changed, " modified inplace with grad mode enabled.");
   } else {
-    text = str("Output ", a.result_index, " of ", operation_name(*a.node), " is a view and ", changed, " modified inplace.");
+    text = str("Output ", a.result_index, " of ", operation_name(*a.node), " is a view and ", changed,
+               " modified inplace.");
   }
   switch (a.creation) {
     case Creation::multi_output:
-      text += " This view is the output of a function that returns multiple views. Such functions do not allow the output "
-              "views to be modified inplace. You should replace the inplace operation by an out-of-place one.";
+      text +=
+          " This view is the output of a function that returns multiple views. Such functions do not allow the output "
+          "views to be modified inplace. You should replace the inplace operation by an out-of-place one.";
       break;
     case Creation::function:
-      text += " This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
-              "logic to handle view+inplace would override the custom backward associated with the custom Function, "
-              "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the "
-              "custom Function.";
+      text +=
+          " This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+          "logic to handle view+inplace would override the custom backward associated with the custom Function, "
+          "leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the "
+          "custom Function.";
       break;
     default:
-      text += str(" Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
-                  "moving both the view and the inplace either both inside the ", inference ? "inference_mode" : "no_grad",
-                  " block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
-                  "tracked).");
+      text +=
+          str(" Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+              "moving both the view and the inplace either both inside the ",
+              inference ? "inference_mode" : "no_grad",
+              " block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
+              "tracked).");
   }
   const std::string change = indirect ? last_change(view) : std::string();
   if (!change.empty()) text += "\nThe memory was changed by " + change + ".";
@@ -126,19 +132,26 @@ void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
     const Autograd& a = *t->autograd;
     if (t->is_view && a.base) {
       check_can_follow(t, false);
-      check(!requires_grad(t) || (a.base->autograd && a.base->autograd->node), "a view of a leaf Variable that requires grad is being used in an "
-            "in-place operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, clone() "
+      check(!requires_grad(t) || (a.base->autograd && a.base->autograd->node),
+            "a view of a leaf Variable that requires grad is being used in an "
+            "in-place operation.\n",
+            op,
+            "_ would change the leaf under its gradient: use the out-of-place form, clone() "
             "the leaf first, or change it under torch.no_grad().");
     }
-    check(!requires_grad(t) || a.node, "a leaf Variable that requires grad is being used in an in-place "
-          "operation.\n", op, "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
+    check(!requires_grad(t) || a.node,
+          "a leaf Variable that requires grad is being used in an in-place "
+          "operation.\n",
+          op,
+          "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
           "torch.no_grad().");
   }
   check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
   if (overlap == Overlap::refused) {
     check_no_internal_overlap(t);
   } else if (overlap == Overlap::deprecated && t.layout().overlaps_itself()) {
-    warn("UserWarning", str("Use of ", op, "_ on expanded tensors is deprecated. Please clone() the tensor before performing "
+    warn("UserWarning", str("Use of ", op,
+                            "_ on expanded tensors is deprecated. Please clone() the tensor before performing "
                             "this operation. This also applies to advanced indexing e.g. tensor[mask] = scalar"));
   }
 }
@@ -168,7 +181,8 @@ void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
 }
 
 void check_no_internal_overlap(const Tensor& t) {
-  check(!t.layout().overlaps_itself(), "unsupported operation: more than one element of the written-to tensor refers "
+  check(!t.layout().overlaps_itself(),
+        "unsupported operation: more than one element of the written-to tensor refers "
         "to a single memory location. Please clone() the tensor before performing the operation.");
 }
 
@@ -185,8 +199,9 @@ void check_no_partial_overlap(const Tensor& written, const Tensor& read) {
   if (a0 == b0 && a1 == b1 && written.shape() == read.shape()) {
     if (written.strides() == read.strides()) return;
   }
-  fail("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
-       "location. Please clone() the tensor before performing the operation.");
+  fail(
+      "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+      "location. Please clone() the tensor before performing the operation.");
 }
 
 Tensor snapshot(const Tensor& t) {
@@ -203,8 +218,10 @@ Tensor snapshot(const Tensor& t) {
 
 void note_change(const Tensor& t, const char* op, bool recorded) {
   Storage& s = *t->storage;
-  if (!s.change) s.change = new (allocate(sizeof(Change))) Change;
-  else if (s.change->code && source_hooks.release) source_hooks.release(s.change->code);
+  if (!s.change)
+    s.change = new (allocate(sizeof(Change))) Change;
+  else if (s.change->code && source_hooks.release)
+    source_hooks.release(s.change->code);
   const Source here = source_hooks.here ? source_hooks.here() : Source{};
   *s.change = {op, here.code, here.offset, here.line, recorded};
 }

@@ -64,13 +64,16 @@ std::string backward_name(const char* op) {
   std::string text;
   bool up = true;
   for (const char* c = op; *c; ++c) {
-    if (*c == '_') up = true;
-    else text += up ? static_cast<char>(std::toupper(*c)) : *c, up = false;
+    if (*c == '_')
+      up = true;
+    else
+      text += up ? static_cast<char>(std::toupper(*c)) : *c, up = false;
   }
   return text + "Backward0";
 }
 
-// ---- saved tensors -------------------------------------------------------------------------------------------------------
+// ---- saved tensors
+// -------------------------------------------------------------------------------------------------------
 
 Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)
     : result_index_(result_index), is_result_(is_result) {
@@ -80,6 +83,7 @@ Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)
         "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it "
         "in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`.");
   requires_grad_ = is_result || requires_grad(t);
+  of_view_ = !is_result && t->is_view && t->autograd && t->autograd->base;
   if (saved_hooks.active) {
     packed_ = saved_hooks.pack(is_result ? detach(t) : t);
     return;
@@ -113,25 +117,32 @@ Saved::~Saved() {
 void Saved::check_version(Node& node) const {
   if (__builtin_expect(producer_ && producer_.node->detached, 0)) {
     const std::string where = describe(node.source);
-    fail("Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not supported, "
-         "please use out-of-place `.detach()` instead\n", node.name(), " saved it", where.empty() ? "" : " at " + where, ".");
+    fail(
+        "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not supported, "
+        "please use out-of-place `.detach()` instead\n",
+        node.name(), " saved it", where.empty() ? "" : " at " + where, ".");
   }
   if (__builtin_expect(data_->version() == version_, 1)) return;
   const std::string saved_at = describe(node.source);
   std::string producer_name;
   if (is_result_) {
-    producer_name = str(", which is output ", result_index_, " of ", of_view_ ? "AsStrided" : operation_name(node), ",");
+    producer_name =
+        str(", which is output ", result_index_, " of ", of_view_ ? "AsStrided" : operation_name(node), ",");
   } else if (const Change* c = data_->storage->change; c && c->recorded) {
     const std::string name = backward_name(c->op);
     producer_name = str(", which is output 0 of ",
-                        name == "CopyBackward0" ? "CopyBackwards" : name.substr(0, name.rfind("Backward")), ",");
+                        of_view_                  ? "AsStrided"
+                        : name == "CopyBackward0" ? "CopyBackwards"
+                                                  : name.substr(0, name.rfind("Backward")),
+                        ",");
   } else if (producer_) {
     producer_name = str(", which is output ", producer_.index, " of ", operation_name(*producer_.node), ",");
   }
   std::string kind = str(legacy_name(data_.dtype()), "Tensor");
-  std::string text = str("one of the variables needed for gradient computation has been modified by an inplace operation: [",
-                         "torch.", kind, " ", Ints(data_.shape()), "]", producer_name, " is at version ",
-                         data_->version(), "; expected version ", version_, " instead.");
+  std::string text =
+      str("one of the variables needed for gradient computation has been modified by an inplace operation: [", "torch.",
+          kind, " ", Ints(data_.shape()), "]", producer_name, " is at version ", data_->version(),
+          "; expected version ", version_, " instead.");
   text += str("\n", node.name(), " saved it", saved_at.empty() ? "" : " at " + saved_at, ".");
   const std::string changed = last_change(data_);
   if (!changed.empty()) text += "\nIt was changed in place by " + changed + ".";
@@ -166,7 +177,8 @@ Tensor Saved::get(Node& node) const {
   return whole;
 }
 
-// ---- tensor state --------------------------------------------------------------------------------------------------------
+// ---- tensor state
+// --------------------------------------------------------------------------------------------------------
 
 void destroy(Autograd* a) {
   if (a->made.code) source_hooks.release(a->made.code);
@@ -193,7 +205,8 @@ void set_producer(const Tensor& t, Ref<Node> node, uint32_t result_index) {
 void set_requires_grad(const Tensor& t, bool value) {
   // As it stands: a view of changed memory is not brought up to date for this.
   const bool leaf = !(t->autograd && t->autograd->node);
-  check(leaf || value, "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+  check(leaf || value,
+        "you can only change requires_grad flags of leaf variables. If you want to use a computed "
         "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
   check(!value || is_differentiable(t.dtype()),
         "only Tensors of floating point and complex dtype can require gradients (this one is ", t.dtype(), ")");

@@ -50,7 +50,8 @@ struct SourceHooks {
 extern SourceHooks source_hooks;
 std::string describe(const Source& source);
 
-// ---- nodes -----------------------------------------------------------------------------------------------------------
+// ---- nodes
+// -----------------------------------------------------------------------------------------------------------
 
 struct Edge {
   Ref<Node> node;
@@ -139,18 +140,18 @@ class Node {
   Tensor unpack(int i) { return saved[i].get(*this); }
 
   Count refs = 1;
-  uint16_t results = 1;      // how many gradients arrive here
+  uint16_t results = 1;  // how many gradients arrive here
   bool released = false;
   bool from_function = false;  // a user's autograd.Function
   bool detached = false;       // its result was taken out of the graph in place: who saved it cannot go on
   bool once = false;           // may run once even if nothing is saved: the graph behind it is gone after that
   uint64_t sequence = 0;
   Source source;
-  Source first_backward;     // where the backward that released it was called
+  Source first_backward;  // where the backward that released it was called
   Small<Edge, 2> edges;
   Small<Saved, 2> saved;
   std::unique_ptr<Hooks> hooks;
-  void* python = nullptr;    // its Python object while one exists (borrowed)
+  void* python = nullptr;  // its Python object while one exists (borrowed)
 
   // Scratch of the engine.
   uint64_t run = 0;
@@ -203,7 +204,8 @@ class AccumulateNode final : public Node {
   Tensor leaf;
 };
 
-// ---- the autograd state of a tensor ------------------------------------------------------------------------------------
+// ---- the autograd state of a tensor
+// ------------------------------------------------------------------------------------
 
 // How a view came to be, which decides whether it may be changed in place.
 enum class Creation : uint8_t { normal, multi_output, no_grad, inference, function };
@@ -217,21 +219,19 @@ struct Autograd {
   uint32_t result_index = 0;
   Node* accumulate = nullptr;  // of a leaf; not owned: it owns the tensor
   Tensor grad;
-  Tensor base;                // views: the tensor that is no view
-  uint32_t seen_version = 0;  // views: the version `node` was made for
+  Tensor base;                   // views: the tensor that is no view
+  uint32_t seen_version = 0;     // views: the version `node` was made for
   std::unique_ptr<Hooks> hooks;  // tensor hooks of a leaf wait here for the accumulate node
   std::unique_ptr<Hooks> post_accumulate;
   std::string name;
-  Source made;                // where a non-leaf was made is its node's source
+  Source made;  // where a non-leaf was made is its node's source
 };
 void destroy(Autograd* a);
 Autograd& autograd_of(const Tensor& t);
 
 // Does an operation on t get recorded (views: after a look at their base)?
 bool requires_grad_slow(const Tensor& t);
-inline bool requires_grad(const Tensor& t) {
-  return t->is_view ? requires_grad_slow(t) : t->needs_grad;
-}
+inline bool requires_grad(const Tensor& t) { return t->is_view ? requires_grad_slow(t) : t->needs_grad; }
 bool is_leaf(const Tensor& t);
 Ref<Node> producer_of_view(const Tensor& t);
 // The producer, made anew where the base of a view was changed; null for leaves.
@@ -245,10 +245,11 @@ Tensor detach(const Tensor& t);
 // Shares memory, counts versions apart (`.data`).
 Tensor data_of(const Tensor& t);
 uint64_t next_sequence();
-void init_node(Node& node);  // sequence number and source line
+void init_node(Node& node);                    // sequence number and source line
 std::string operation_name(const Node& node);  // what the user called, for messages: "Mul" of MulBackward0
 
-// ---- recording ---------------------------------------------------------------------------------------------------------
+// ---- recording
+// ---------------------------------------------------------------------------------------------------------
 
 inline bool recording(const Tensor& t) { return grad_state.enabled && t && requires_grad(t); }
 inline bool recording(std::initializer_list<const Tensor*> inputs) {
@@ -289,7 +290,8 @@ Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::in
   return record(name, {&input}, std::move(out), std::move(rule), keeps);
 }
 
-// ---- views and in-place (inplace.cpp) ----------------------------------------------------------------------------------
+// ---- views and in-place (inplace.cpp)
+// ----------------------------------------------------------------------------------
 
 // A differentiable view of t with another layout (and dtype), without its node.
 Tensor view_of(const Tensor& t, const Layout& layout, Creation creation = Creation::normal);
@@ -315,12 +317,13 @@ void check_no_partial_overlap(const Tensor& written, const Tensor& read);
 // their argument in backward save.
 Tensor snapshot(const Tensor& t);
 
-// ---- the engine (engine.cpp) -------------------------------------------------------------------------------------------
+// ---- the engine (engine.cpp)
+// -------------------------------------------------------------------------------------------
 
 struct RunOptions {
   bool retain_graph = false;
   bool create_graph = false;
-  bool accumulate = true;      // into the leaves' .grad; otherwise gradients of `inputs` are returned
+  bool accumulate = true;  // into the leaves' .grad; otherwise gradients of `inputs` are returned
   bool allow_unused = false;
   bool has_inputs = false;
 };
@@ -329,8 +332,8 @@ Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, cons
 extern void (*check_interrupt)();
 // The node whose backward is running (null: none): hooks may start runs of their own.
 extern Node* current_node;
-extern uint64_t current_run;       // number of the run in progress, 0 outside of one
-bool will_run(const Node& node);   // does the run in progress get to that node?
+extern uint64_t current_run;      // number of the run in progress, 0 outside of one
+bool will_run(const Node& node);  // does the run in progress get to that node?
 [[noreturn]] void fail_released(Node& node);
 
 }  // namespace bulssi

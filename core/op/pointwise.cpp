@@ -10,14 +10,18 @@ FormulaOp formulas[formula_count];
 
 namespace {
 
-// ---- what a struct says, at run time ---------------------------------------------------------------------------------
+// ---- what a struct says, at run time
+// ---------------------------------------------------------------------------------
 
 template <class D, int K, class G, int... I, int... A>
 auto run_partial(std::integer_sequence<int, I...>, std::integer_sequence<int, A...>, const G& g, const auto* args,
                  const auto& y, const auto* attributes) {
-  if constexpr (K == 0) return D::dx(g, args[I]..., y, attributes[A]...);
-  else if constexpr (K == 1) return D::dy(g, args[I]..., y, attributes[A]...);
-  else return D::dz(g, args[I]..., y, attributes[A]...);
+  if constexpr (K == 0)
+    return D::dx(g, args[I]..., y, attributes[A]...);
+  else if constexpr (K == 1)
+    return D::dy(g, args[I]..., y, attributes[A]...);
+  else
+    return D::dz(g, args[I]..., y, attributes[A]...);
 }
 
 template <class D, int K>
@@ -25,8 +29,10 @@ Tensor recorded(const Tensor& g, const Tensor* args, const Tensor& y, const doub
   constexpr auto is = std::make_integer_sequence<int, tensor_count<D>>{};
   constexpr auto as = std::make_integer_sequence<int, attribute_count<D>>{};
   auto out = run_partial<D, K>(is, as, g, args, y, attributes);
-  if constexpr (std::is_same_v<decltype(out), Tensor>) return out;
-  else return full(g.shape(), Scalar(double(out)), g.dtype());
+  if constexpr (std::is_same_v<decltype(out), Tensor>)
+    return out;
+  else
+    return full(g.shape(), Scalar(double(out)), g.dtype());
 }
 
 template <class D, int... I, int... A>
@@ -86,9 +92,7 @@ void setup() {
   if constexpr (declares_partial<D, 2>) op.partial[2].exists = true, op.partial[2].recorded = recorded<D, 2>;
   if constexpr (D::info.dtypes != bitwise && D::info.dtypes != Dtypes::integers && !D::info.condition) {
     op.reference = reference_of<D>;
-    op.expression = [](const double* in) {
-      return expression_of<D>().evaluate({in, size_t(formula_arity<D>)});
-    };
+    op.expression = [](const double* in) { return expression_of<D>().evaluate({in, size_t(formula_arity<D>)}); };
     op.source = [] {
       const std::string names[] = {"x", "y", "z", "p", "q"};
       return expression_of<D>().text(names, "T");
@@ -96,7 +100,8 @@ void setup() {
   }
 }
 
-// ---- promotion -------------------------------------------------------------------------------------------------------
+// ---- promotion
+// -------------------------------------------------------------------------------------------------------
 
 constexpr int none = -1;
 int join(int higher, int lower) {
@@ -105,13 +110,16 @@ int join(int higher, int lower) {
   const DType h = static_cast<DType>(higher), l = static_cast<DType>(lower);
   return category(l) > category(h) ? static_cast<int>(promote(h, l)) : higher;
 }
-int meet(int a, DType b) { return a == none ? static_cast<int>(b) : static_cast<int>(promote(static_cast<DType>(a), b)); }
+int meet(int a, DType b) {
+  return a == none ? static_cast<int>(b) : static_cast<int>(promote(static_cast<DType>(a), b));
+}
 
 }  // namespace
 
 void setup_formulas() {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (setup<I>(), ...); }
-  (std::make_integer_sequence<int, formula_count>{});
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    (setup<I>(), ...);
+  }(std::make_integer_sequence<int, formula_count>{});
 }
 
 DType promoted_type(std::span<const Operand> args) {
@@ -130,7 +138,8 @@ DType promoted_type(std::span<const Operand> args) {
 
 namespace {
 
-// ---- the backward node -----------------------------------------------------------------------------------------------
+// ---- the backward node
+// -----------------------------------------------------------------------------------------------
 
 class FormulaNode final : public Node {
  public:
@@ -172,8 +181,10 @@ Tensor run_partial_kernel(const FormulaOp& op, int k, const Tensor& g, const Ten
   }
   double numbers[max_attributes];
   for (int a = 0; a < op.attributes; ++a) {
-    if (f64) numbers[a] = attributes[a].as_double();
-    else new (&numbers[a]) float(static_cast<float>(attributes[a].as_double()));
+    if (f64)
+      numbers[a] = attributes[a].as_double();
+    else
+      new (&numbers[a]) float(static_cast<float>(attributes[a].as_double()));
   }
   if (simple) {
     const void* in[8] = {g->data()};
@@ -230,9 +241,12 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
   for (int k = 0; k < op_.tensors; ++k) {
     if (!needs(k)) continue;
     Tensor d;
-    if (op_.partial[k].identity) d = g;
-    else if (grad_state.enabled) d = op_.partial[k].recorded(g, values, values[op_.tensors], attributes);
-    else d = run_partial_kernel(op_, k, g, pointers, attributes_);
+    if (op_.partial[k].identity)
+      d = g;
+    else if (grad_state.enabled)
+      d = op_.partial[k].recorded(g, values, values[op_.tensors], attributes);
+    else
+      d = run_partial_kernel(op_, k, g, pointers, attributes_);
     if (grad_state.enabled && !(d.shape() == g.shape())) d = expand(d, g.shape());
     if (originals_) {
       d = sum_to(d, originals_[k].shape);
@@ -253,7 +267,8 @@ Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const
   }
   return owned;
 }
-void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> args, const Tensor& out, bool next_version) {
+void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> args, const Tensor& out,
+                   bool next_version) {
   unsigned needed = 0;
   for (int k = 0; k < op.tensors; ++k) {
     if (node.edges[k]) needed |= op.partial[k].uses;
@@ -284,19 +299,19 @@ void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> arg
   }
 }
 
-// ---- the forward run -------------------------------------------------------------------------------------------------
+// ---- the forward run
+// -------------------------------------------------------------------------------------------------
 
 struct Plan {
-  DType common;   // the type in which arguments meet
-  DType out;      // of the result
+  DType common;  // the type in which arguments meet
+  DType out;     // of the result
   Compute compute;
   Dims shape;
   bool same_shape = true;  // all tensors have it
 };
 
 [[gnu::noinline, gnu::cold]] void refuse(const FormulaOp& op, DType d) {
-  fail(ErrorKind::not_implemented,
-       "\"", op.info->name, "\" not implemented for '", legacy_name(d), "'");
+  fail(ErrorKind::not_implemented, "\"", op.info->name, "\" not implemented for '", legacy_name(d), "'");
 }
 
 Compute compute_for(const FormulaOp& op, DType common) {
@@ -333,8 +348,10 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args) {
     }
   }
   if (!is_floating(p.common)) {
-    if (op.info->dtypes == Dtypes::floating && !is_complex(p.common)) p.common = default_dtype();
-    else if (op.info->dtypes == Dtypes::only_floating) refuse(op, p.common);
+    if (op.info->dtypes == Dtypes::floating && !is_complex(p.common))
+      p.common = default_dtype();
+    else if (op.info->dtypes == Dtypes::only_floating)
+      refuse(op, p.common);
   }
   if (op.info->dtypes == Dtypes::integers && p.common == DType::boolean) refuse(op, p.common);
   p.compute = compute_for(op, p.common);
@@ -363,11 +380,11 @@ void check_divisor(const Operand& divisor) {
   } else {
     const Tensor d = dense(*divisor.tensor);
     zero = d.numel() && dispatch(d.dtype(), "div", [&]<class T>() {
-      const T* p = d.data<T>();
-      bool found = false;
-      for (int64_t i = 0; i < d.numel(); ++i) found |= convert<double>(p[i]) == 0;
-      return found;
-    });
+             const T* p = d.data<T>();
+             bool found = false;
+             for (int64_t i = 0; i < d.numel(); ++i) found |= convert<double>(p[i]) == 0;
+             return found;
+           });
   }
   check(!zero, "ZeroDivisionError");
 }
@@ -478,8 +495,8 @@ const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {
 
 Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor& into) {
   const Plan p = plan(op, args);
-  check(category(p.out) <= category(into.dtype()), "result type ", legacy_name(p.out), " can't be cast to the desired output type ",
-        legacy_name(into.dtype()));
+  check(category(p.out) <= category(into.dtype()), "result type ", legacy_name(p.out),
+        " can't be cast to the desired output type ", legacy_name(into.dtype()));
   check(!wants_recording(op, args) && !(grad_state.enabled && requires_grad(into)), op.info->name,
         "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
         "requires grad.");
@@ -527,12 +544,13 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
                             const Scalar* attributes) {
   const FormulaOp& op = stand_in(asked, args);
   const Plan p = plan(op, args);
-  check(category(p.out) <= category(self.dtype()), "result type ", legacy_name(p.out), " can't be cast to the desired output type ",
-        legacy_name(self.dtype()));
+  check(category(p.out) <= category(self.dtype()), "result type ", legacy_name(p.out),
+        " can't be cast to the desired output type ", legacy_name(self.dtype()));
   check(p.shape == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
         Ints(p.shape));
   const bool record = wants_recording(op, args) || (grad_state.enabled && requires_grad(self));
-  if (record) check_inplace(self, op.info->name);
+  if (record)
+    check_inplace(self, op.info->name);
   else {
     GradMode off(false);
     check_inplace(self, op.info->name);

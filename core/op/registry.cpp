@@ -14,8 +14,8 @@ std::vector<Operation>& registry() {
 Layout MemoryFormat::of(Ints shape) const {
   if (kind != channels_last && kind != channels_last_3d) return Layout::of(shape);
   const int dims = kind == channels_last ? 4 : 5;
-  check(shape.size() == size_t(dims), "required rank ", dims, " tensor to use channels_last",
-        dims == 5 ? "_3d" : "", " format");
+  check(shape.size() == size_t(dims), "required rank ", dims, " tensor to use channels_last", dims == 5 ? "_3d" : "",
+        " format");
   Dims moved(shape);  // (N, C, …) in memory as (N, …, C)
   moved.erase(1);
   moved.push_back(shape[1]);
@@ -63,11 +63,19 @@ void register_formulas() {
     op.name = f.info->name;
     op.doc = f.info->doc;
     const Forms& forms = f.info->forms;
-    op.traits = {OpKind::pointwise, forms.function, forms.method, forms.inplace, forms.out, f.differentiable(),
-                 forms.module, f.info->aliases,
-                 f.info->dtypes == Dtypes::floating ? "floating" : f.info->dtypes == Dtypes::arithmetic ? "all"
-                 : f.info->dtypes == Dtypes::bitwise ? "bitwise" : f.info->dtypes == Dtypes::integers ? "integers"
-                 : "only_floating"};
+    op.traits = {OpKind::pointwise,
+                 forms.function,
+                 forms.method,
+                 forms.inplace,
+                 forms.out,
+                 f.differentiable(),
+                 forms.module,
+                 f.info->aliases,
+                 f.info->dtypes == Dtypes::floating     ? "floating"
+                 : f.info->dtypes == Dtypes::arithmetic ? "all"
+                 : f.info->dtypes == Dtypes::bitwise    ? "bitwise"
+                 : f.info->dtypes == Dtypes::integers   ? "integers"
+                                                        : "only_floating"};
     op.formula = &f;
     made.push_back(std::move(op));
   }

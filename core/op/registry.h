@@ -49,13 +49,13 @@ enum class OpKind : uint8_t { pointwise, kernel, view, alter, composite };
 struct Traits {
   OpKind kind = OpKind::kernel;
   bool function = true, method = true;
-  bool inplace = false;          // x.f_(…) by way of f
-  bool out = false;              // f(…, out=)
+  bool inplace = false;  // x.f_(…) by way of f
+  bool out = false;      // f(…, out=)
   bool differentiable = true;
   const char* module = nullptr;  // home other than the top level
   const char* aliases = "";
   const char* dtypes = "all";
-  bool variadic = false;         // f(a, b, c) for f([a, b, c])
+  bool variadic = false;  // f(a, b, c) for f([a, b, c])
 };
 
 using Call = Outcome (*)(Value* arguments);
@@ -65,8 +65,8 @@ struct Operation {
   Signature signature;
   std::string doc;
   Traits traits;
-  Call call = nullptr;           // f(…)
-  Call call_inplace = nullptr;   // writes its first argument (ALTER); null: derived where traits.inplace
+  Call call = nullptr;          // f(…)
+  Call call_inplace = nullptr;  // writes its first argument (ALTER); null: derived where traits.inplace
   const FormulaOp* formula = nullptr;
 };
 
@@ -74,7 +74,8 @@ struct Operation {
 std::vector<Operation>& registry();
 void register_formulas();
 
-// ---- functions as operations ------------------------------------------------------------------------------------------
+// ---- functions as operations
+// ------------------------------------------------------------------------------------------
 
 template <size_t N>
 struct Text {
@@ -95,11 +96,11 @@ struct MemoryFormat {
 };
 template <class T>
 struct Argument;
-#define BULSSI_ARGUMENT(type, schema_type, expression)                             \
-  template <>                                                                      \
-  struct Argument<type> {                                                          \
-    static constexpr std::string_view name = schema_type;                          \
-    static type take(Value& v) { return expression; }                              \
+#define BULSSI_ARGUMENT(type, schema_type, expression)    \
+  template <>                                             \
+  struct Argument<type> {                                 \
+    static constexpr std::string_view name = schema_type; \
+    static type take(Value& v) { return expression; }     \
   };
 BULSSI_ARGUMENT(const Tensor&, "Tensor", v.tensor)
 BULSSI_ARGUMENT(Scalar, "Scalar", v.number)
@@ -120,9 +121,7 @@ template <class T>
 struct Argument<std::optional<T>> {
   static constexpr std::string_view name = Argument<T>::name;
   static constexpr bool optional = true;
-  static std::optional<T> take(Value& v) {
-    return v.present ? std::optional<T>(Argument<T>::take(v)) : std::nullopt;
-  }
+  static std::optional<T> take(Value& v) { return v.present ? std::optional<T>(Argument<T>::take(v)) : std::nullopt; }
 };
 
 inline Outcome outcome(Outcome o) { return o; }  // where a flag decides what comes back
@@ -221,11 +220,12 @@ struct Wrapped<schema, function> {
 #define BULSSI_CAT_(a, b) a##b
 #define BULSSI_CAT(a, b) BULSSI_CAT_(a, b)
 // OPERATION("name(Tensor self, …) -> Tensor", function, doc, {.kind = …}) at namespace scope in a .cpp file.
-#define OPERATION(schema, function, doc, ...)                                                                 \
-  static const ::bulssi::Registered BULSSI_CAT(registered_, __COUNTER__)(                                     \
+#define OPERATION(schema, function, doc, ...)                             \
+  static const ::bulssi::Registered BULSSI_CAT(registered_, __COUNTER__)( \
       schema, ::bulssi::Wrapped<schema, function>::call, nullptr, doc __VA_OPT__(, ::bulssi::Traits) __VA_ARGS__);
 
-// ---- operations that change some elements of self ---------------------------------------------------------------------
+// ---- operations that change some elements of self
+// ---------------------------------------------------------------------
 //
 // struct F {
 //   static void write(const Tensor& self, …);        // the data, in place; no autograd
@@ -270,8 +270,10 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
   }
   Ref<Node> node;
   if (record && is_differentiable(self.dtype())) {
-    if constexpr (requires { F::inplace_node(self, args...); }) node = F::inplace_node(self, args...);
-    else node = F::node(self, args...);
+    if constexpr (requires { F::inplace_node(self, args...); })
+      node = F::inplace_node(self, args...);
+    else
+      node = F::node(self, args...);
   }
   F::write(self, args...);
   changed_inplace(self, std::move(node), name);
@@ -305,9 +307,9 @@ struct Altered<schema, F, void (*)(const Tensor&, A...)> {
   static Outcome call_inplace(Value* v) { return run_inplace(v, std::index_sequence_for<A...>{}); }
 };
 #define ALTER(schema, F, doc, ...)                                                                                   \
-  static const ::bulssi::Registered BULSSI_CAT(registered_, __COUNTER__)(                                            \
-      schema, ::bulssi::Altered<schema, F>::call, ::bulssi::Altered<schema, F>::call_inplace, doc,                   \
-      ::bulssi::Traits __VA_ARGS__);
+  static const ::bulssi::Registered BULSSI_CAT(registered_, __COUNTER__)(schema, ::bulssi::Altered<schema, F>::call, \
+                                                                         ::bulssi::Altered<schema, F>::call_inplace, \
+                                                                         doc, ::bulssi::Traits __VA_ARGS__);
 
 // x.f_(…) for an operation that only exists as f: runs f on a stand-in for x, writes the result into x and lets x take
 // over its history.

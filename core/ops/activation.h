@@ -8,7 +8,10 @@ namespace bulssi {
 struct SoftplusPlain;
 
 struct Relu {
-  static constexpr Info info{.name = "relu", .dtypes = arithmetic, .doc = "max(self, 0).", .forms = {.out = false},
+  static constexpr Info info{.name = "relu",
+                             .dtypes = arithmetic,
+                             .doc = "max(self, 0).",
+                             .forms = {.out = false},
                              .no_bool = "Boolean inputs not supported for relu"};
   static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, x); }
   // r is 0 there; named so that, as in PyTorch, a gradient of this gradient exists (zero).
@@ -17,8 +20,11 @@ struct Relu {
 OP(Relu, relu)
 
 struct Relu6 {
-  static constexpr Info info{.name = "relu6", .dtypes = arithmetic, .doc = "min(max(self, 0), 6).",
-                             .node = "HardtanhBackward0", .forms = {.method = false, .out = false, .module = "nn"}};
+  static constexpr Info info{.name = "relu6",
+                             .dtypes = arithmetic,
+                             .doc = "min(max(self, 0), 6).",
+                             .node = "HardtanhBackward0",
+                             .forms = {.method = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, select(x >= 6.0, 6.0, x)); }
   static constexpr auto dx(auto g, auto, auto r) { return select((r > 0.0) & (r < 6.0), g, 0.0); }
 };
@@ -32,7 +38,8 @@ struct Sigmoid {
 OP(Sigmoid, sigmoid)
 
 struct LeakyRelu {
-  static constexpr Info info{.name = "leaky_relu", .dtypes = only_floating,
+  static constexpr Info info{.name = "leaky_relu",
+                             .dtypes = only_floating,
                              .doc = "self where positive, negative_slope * self elsewhere.",
                              .signature = "(Tensor self, Scalar negative_slope=0.01)",
                              .forms = {.method = false, .out = false, .module = "nn"}};
@@ -42,10 +49,12 @@ struct LeakyRelu {
 OP(LeakyRelu, leaky_relu)
 
 struct Elu {
-  static constexpr Info info{.name = "elu", .dtypes = only_floating,
-                             .doc = "self where positive, alpha * (exp(input_scale * self) - 1) elsewhere, times scale.",
-                             .signature = "(Tensor self, Scalar alpha=1.0, Scalar scale=1.0, Scalar input_scale=1.0)",
-                             .forms = {.method = false, .out = false, .module = "nn"}};
+  static constexpr Info info{
+      .name = "elu",
+      .dtypes = only_floating,
+      .doc = "self where positive, alpha * (exp(input_scale * self) - 1) elsewhere, times scale.",
+      .signature = "(Tensor self, Scalar alpha=1.0, Scalar scale=1.0, Scalar input_scale=1.0)",
+      .forms = {.method = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x, auto alpha, auto scale, auto in) {
     return select(x > 0.0, x * scale, vecmath::expm1(x * in) * alpha * scale);
   }
@@ -56,9 +65,11 @@ struct Elu {
 OP(Elu, elu)
 
 struct Selu {
-  static constexpr Info info{.name = "selu", .dtypes = only_floating,
+  static constexpr Info info{.name = "selu",
+                             .dtypes = only_floating,
                              .doc = "Self-normalising exponential linear unit (Klambauer et al. 2017).",
-                             .node = "EluBackward0", .forms = {.method = false, .out = false}};
+                             .node = "EluBackward0",
+                             .forms = {.method = false, .out = false}};
   static constexpr auto value(auto x) {
     return select(x > 0.0, x * 1.0507009873554805, vecmath::expm1(x) * 1.7580993408473768);
   }
@@ -69,9 +80,11 @@ struct Selu {
 OP(Selu, selu)
 
 struct Celu {
-  static constexpr Info info{.name = "celu", .dtypes = only_floating,
+  static constexpr Info info{.name = "celu",
+                             .dtypes = only_floating,
                              .doc = "max(0, self) + min(0, alpha * (exp(self / alpha) - 1)).",
-                             .signature = "(Tensor self, Scalar alpha=1.0)", .node = "CeluBackward0",
+                             .signature = "(Tensor self, Scalar alpha=1.0)",
+                             .node = "CeluBackward0",
                              .forms = {.method = false, .out = false}};
   static constexpr auto value(auto x, auto alpha) { return select(x > 0.0, x, vecmath::expm1(x / alpha) * alpha); }
   static constexpr auto dx(auto g, auto x, auto, auto alpha) { return select(x > 0.0, g, g * exp(x / alpha)); }
@@ -79,8 +92,10 @@ struct Celu {
 OP(Celu, celu)
 
 struct Gelu {
-  static constexpr Info info{.name = "gelu_exact", .dtypes = only_floating,
-                             .doc = "self * Phi(self) (Hendrycks and Gimpel 2016).", .node = "GeluBackward0",
+  static constexpr Info info{.name = "gelu_exact",
+                             .dtypes = only_floating,
+                             .doc = "self * Phi(self) (Hendrycks and Gimpel 2016).",
+                             .node = "GeluBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) { return x * 0.5 * (vecmath::erf(x * 0.70710678118654752) + 1.0); }
   static constexpr auto dx(auto g, auto x, auto) {
@@ -90,20 +105,26 @@ struct Gelu {
 OP(Gelu, gelu_exact)
 
 struct GeluTanh {
-  static constexpr Info info{.name = "gelu_tanh", .dtypes = only_floating,
-                             .doc = "gelu with tanh for the error function.", .node = "GeluBackward0",
+  static constexpr Info info{.name = "gelu_tanh",
+                             .dtypes = only_floating,
+                             .doc = "gelu with tanh for the error function.",
+                             .node = "GeluBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) {
     return x * 0.5 * (vecmath::tanh((x + x * x * x * 0.044715) * 0.79788456080286536) + 1.0);
   }
   static constexpr auto dx(auto g, auto x, auto) {
-    return g * ((tanh((x + x * x * x * 0.044715) * 0.79788456080286536) + 1.0) * 0.5 + x * 0.5 * (1.0 - Fn<Square>{}(tanh((x + x * x * x * 0.044715) * 0.79788456080286536))) * ((x * x * 0.134145 + 1.0) * 0.79788456080286536));
+    return g * ((tanh((x + x * x * x * 0.044715) * 0.79788456080286536) + 1.0) * 0.5 +
+                x * 0.5 * (1.0 - Fn<Square>{}(tanh((x + x * x * x * 0.044715) * 0.79788456080286536))) *
+                    ((x * x * 0.134145 + 1.0) * 0.79788456080286536));
   }
 };
 OP(GeluTanh, gelu_tanh)
 
 struct Silu {
-  static constexpr Info info{.name = "silu", .dtypes = only_floating, .doc = "self * sigmoid(self).",
+  static constexpr Info info{.name = "silu",
+                             .dtypes = only_floating,
+                             .doc = "self * sigmoid(self).",
                              .forms = {.method = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x) { return x * vecmath::sigmoid(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * (sigmoid(x) * (x * (1.0 - sigmoid(x)) + 1.0)); }
@@ -111,7 +132,8 @@ struct Silu {
 OP(Silu, silu)
 
 struct Mish {
-  static constexpr Info info{.name = "mish", .dtypes = only_floating,
+  static constexpr Info info{.name = "mish",
+                             .dtypes = only_floating,
                              .doc = "self * tanh(softplus(self)) (Misra 2019).",
                              .forms = {.method = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x) { return x * vecmath::tanh(vecmath::softplus(x)); }
@@ -122,7 +144,9 @@ struct Mish {
 OP(Mish, mish)
 
 struct SoftplusPlain {
-  static constexpr Info info{.name = "softplus_plain", .dtypes = only_floating, .doc = "log(1 + exp(self)).",
+  static constexpr Info info{.name = "softplus_plain",
+                             .dtypes = only_floating,
+                             .doc = "log(1 + exp(self)).",
                              .node = "SoftplusBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) { return vecmath::softplus(x); }
@@ -131,7 +155,8 @@ struct SoftplusPlain {
 OP(SoftplusPlain, softplus_plain)
 
 struct Softplus {
-  static constexpr Info info{.name = "softplus", .dtypes = only_floating,
+  static constexpr Info info{.name = "softplus",
+                             .dtypes = only_floating,
                              .doc = "log(1 + exp(beta * self)) / beta; linear above threshold.",
                              .signature = "(Tensor self, Scalar beta=1, Scalar threshold=20)",
                              .forms = {.method = false, .inplace = false, .out = false, .module = "nn"}};
@@ -145,7 +170,8 @@ struct Softplus {
 OP(Softplus, softplus)
 
 struct Hardtanh {
-  static constexpr Info info{.name = "hardtanh", .dtypes = arithmetic,
+  static constexpr Info info{.name = "hardtanh",
+                             .dtypes = arithmetic,
                              .doc = "self kept between min_val and max_val.",
                              .signature = "(Tensor self, Scalar min_val=-1, Scalar max_val=1)",
                              .forms = {.method = false, .out = false, .module = "nn"}};
@@ -157,7 +183,9 @@ struct Hardtanh {
 OP(Hardtanh, hardtanh)
 
 struct Hardsigmoid {
-  static constexpr Info info{.name = "hardsigmoid", .dtypes = only_floating, .doc = "min(max(self + 3, 0), 6) / 6.",
+  static constexpr Info info{.name = "hardsigmoid",
+                             .dtypes = only_floating,
+                             .doc = "min(max(self + 3, 0), 6) / 6.",
                              .forms = {.method = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x) { return vecmath::min(vecmath::max(x + 3.0, 0.0 * x), 6.0 + 0.0 * x) / 6.0; }
   static constexpr auto dx(auto g, auto x, auto) {
@@ -167,7 +195,9 @@ struct Hardsigmoid {
 OP(Hardsigmoid, hardsigmoid)
 
 struct Hardswish {
-  static constexpr Info info{.name = "hardswish", .dtypes = only_floating, .doc = "self * hardsigmoid(self).",
+  static constexpr Info info{.name = "hardswish",
+                             .dtypes = only_floating,
+                             .doc = "self * hardsigmoid(self).",
                              .forms = {.method = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x) { return x * select(x <= -3.0, 0.0, select(x >= 3.0, 6.0, x + 3.0)) / 6.0; }
   static constexpr auto dx(auto g, auto x, auto) {
@@ -177,7 +207,8 @@ struct Hardswish {
 OP(Hardswish, hardswish)
 
 struct Softshrink {
-  static constexpr Info info{.name = "softshrink", .dtypes = only_floating,
+  static constexpr Info info{.name = "softshrink",
+                             .dtypes = only_floating,
                              .doc = "self moved towards zero by lambd.",
                              .signature = "(Tensor self, Scalar lambd=0.5)",
                              .forms = {.method = false, .inplace = false, .out = false, .module = "nn"}};
@@ -187,7 +218,8 @@ struct Softshrink {
 OP(Softshrink, softshrink)
 
 struct Hardshrink {
-  static constexpr Info info{.name = "hardshrink", .dtypes = only_floating,
+  static constexpr Info info{.name = "hardshrink",
+                             .dtypes = only_floating,
                              .doc = "self where its magnitude exceeds lambd, else 0.",
                              .signature = "(Tensor self, Scalar lambd=0.5)",
                              .forms = {.inplace = false, .out = false}};
@@ -197,7 +229,9 @@ struct Hardshrink {
 OP(Hardshrink, hardshrink)
 
 struct LogSigmoid {
-  static constexpr Info info{.name = "logsigmoid", .dtypes = only_floating, .doc = "log(sigmoid(self)).",
+  static constexpr Info info{.name = "logsigmoid",
+                             .dtypes = only_floating,
+                             .doc = "log(sigmoid(self)).",
                              .node = "LogSigmoidBackward0",
                              .forms = {.method = false, .inplace = false, .out = false, .module = "nn"}};
   static constexpr auto value(auto x) { return vecmath::log_sigmoid(x); }
@@ -206,7 +240,8 @@ struct LogSigmoid {
 OP(LogSigmoid, logsigmoid)
 
 struct Threshold {
-  static constexpr Info info{.name = "threshold", .dtypes = arithmetic,
+  static constexpr Info info{.name = "threshold",
+                             .dtypes = arithmetic,
                              .doc = "self where above threshold, value elsewhere.",
                              .signature = "(Tensor self, Scalar threshold, Scalar value)",
                              .forms = {.method = false, .out = false}};
@@ -216,8 +251,10 @@ struct Threshold {
 OP(Threshold, threshold)
 
 struct Prelu {
-  static constexpr Info info{.name = "prelu_", .dtypes = only_floating,
-                             .doc = "self where positive, weight * self elsewhere.", .node = "PreluKernelBackward0",
+  static constexpr Info info{.name = "prelu_",
+                             .dtypes = only_floating,
+                             .doc = "self where positive, weight * self elsewhere.",
+                             .node = "PreluKernelBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto y) { return select(x > 0.0, x, x * y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x > 0.0, g, g * y); }

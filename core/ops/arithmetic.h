@@ -11,8 +11,11 @@ struct Trunc;
 struct Log;
 
 struct AddScaled {
-  static constexpr Info info{.name = "add", .dtypes = arithmetic, .doc = "self + alpha * other.",
-                             .signature = "(Tensor self, Tensor other, *, Scalar alpha)", .numbers = 2};
+  static constexpr Info info{.name = "add",
+                             .dtypes = arithmetic,
+                             .doc = "self + alpha * other.",
+                             .signature = "(Tensor self, Tensor other, *, Scalar alpha)",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return x + y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto, auto alpha) { return g * alpha; }
@@ -28,11 +31,16 @@ struct Add {
 OP(Add, add)
 
 struct SubScaled {
-  static constexpr Info info{.name = "sub", .dtypes = arithmetic, .doc = "self - alpha * other.",
+  static constexpr Info info{.name = "sub",
+                             .dtypes = arithmetic,
+                             .doc = "self - alpha * other.",
                              .signature = "(Tensor self, Tensor other, *, Scalar alpha)",
-                             .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
-                                        "or `logical_not()` operator instead.",
-                             .aliases = "subtract", .numbers = 2};
+                             .no_bool =
+                                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+                                 "trying to invert a mask, use the `~` "
+                                 "or `logical_not()` operator instead.",
+                             .aliases = "subtract",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return x - y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto, auto alpha) { return -g * alpha; }
@@ -40,10 +48,15 @@ struct SubScaled {
 OP(SubScaled, sub_scaled)
 
 struct Sub {
-  static constexpr Info info{.name = "sub", .dtypes = arithmetic, .doc = "Difference of self and other.",
-                             .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
-                                        "or `logical_not()` operator instead.",
-                             .aliases = "subtract", .numbers = 2};
+  static constexpr Info info{.name = "sub",
+                             .dtypes = arithmetic,
+                             .doc = "Difference of self and other.",
+                             .no_bool =
+                                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+                                 "trying to invert a mask, use the `~` "
+                                 "or `logical_not()` operator instead.",
+                             .aliases = "subtract",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x - y; }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return -g; }
@@ -51,11 +64,16 @@ struct Sub {
 OP(Sub, sub)
 
 struct RsubScaled {
-  static constexpr Info info{.name = "rsub", .dtypes = arithmetic, .doc = "other - alpha * self.",
+  static constexpr Info info{.name = "rsub",
+                             .dtypes = arithmetic,
+                             .doc = "other - alpha * self.",
                              .signature = "(Tensor self, Tensor other, *, Scalar alpha)",
                              .forms = {.method = false, .inplace = false, .out = false},
-                             .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
-                                        "or `logical_not()` operator instead.", .numbers = 2};
+                             .no_bool =
+                                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+                                 "trying to invert a mask, use the `~` "
+                                 "or `logical_not()` operator instead.",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return y - x * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto alpha) { return -g * alpha; }
   static constexpr auto dy(auto g, auto, auto, auto, auto) { return g; }
@@ -63,10 +81,16 @@ struct RsubScaled {
 OP(RsubScaled, rsub_scaled)
 
 struct Rsub {
-  static constexpr Info info{.name = "rsub", .dtypes = arithmetic, .doc = "Difference of other and self.", .node = "RsubBackward1",
+  static constexpr Info info{.name = "rsub",
+                             .dtypes = arithmetic,
+                             .doc = "Difference of other and self.",
+                             .node = "RsubBackward1",
                              .forms = {.method = false, .inplace = false, .out = false},
-                             .no_bool = "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
-                                        "or `logical_not()` operator instead.", .numbers = 2};
+                             .no_bool =
+                                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+                                 "trying to invert a mask, use the `~` "
+                                 "or `logical_not()` operator instead.",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return y - x; }
   static constexpr auto dx(auto g, auto, auto, auto) { return -g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g; }
@@ -74,8 +98,8 @@ struct Rsub {
 OP(Rsub, rsub)
 
 struct Mul {
-  static constexpr Info info{.name = "mul", .dtypes = arithmetic, .doc = "Product of self and other.",
-                             .aliases = "multiply", .numbers = 2};
+  static constexpr Info info{
+      .name = "mul", .dtypes = arithmetic, .doc = "Product of self and other.", .aliases = "multiply", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x * y; }
   static constexpr auto dx(auto g, auto, auto y, auto) { return g * y; }
   static constexpr auto dy(auto g, auto x, auto, auto) { return g * x; }
@@ -83,8 +107,11 @@ struct Mul {
 OP(Mul, mul)
 
 struct Div {
-  static constexpr Info info{.name = "div", .domain = {0.5, 3}, .doc = "Quotient of self and other.",
-                             .aliases = "divide true_divide", .numbers = 2};
+  static constexpr Info info{.name = "div",
+                             .domain = {0.5, 3},
+                             .doc = "Quotient of self and other.",
+                             .aliases = "divide true_divide",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x / y; }
   static constexpr auto dx(auto g, auto, auto y, auto) { return g / y; }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * ((x / y) / y); }
@@ -92,17 +119,25 @@ struct Div {
 OP(Div, div)
 
 struct FloorDivide {
-  static constexpr Info info{.name = "floor_divide", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Quotient rounded down.", .divides = true, .numbers = 2};
+  static constexpr Info info{.name = "floor_divide",
+                             .dtypes = arithmetic,
+                             .domain = {0.5, 3},
+                             .doc = "Quotient rounded down.",
+                             .divides = true,
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::floor_divide(x, y); }
 };
 OP(FloorDivide, floor_divide)
 
 struct DivTrunc {
-  static constexpr Info info{.name = "div_trunc", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Quotient rounded towards zero.", .node = "DivBackward1",
+  static constexpr Info info{.name = "div_trunc",
+                             .dtypes = arithmetic,
+                             .domain = {0.5, 3},
+                             .doc = "Quotient rounded towards zero.",
+                             .node = "DivBackward1",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false},
-                             .divides = true, .numbers = 2};
+                             .divides = true,
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::trunc(x / y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g * 0.0; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
@@ -110,10 +145,14 @@ struct DivTrunc {
 OP(DivTrunc, div_trunc)
 
 struct DivFloor {
-  static constexpr Info info{.name = "div_floor", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Quotient rounded down, differentiable (zero).", .node = "DivBackward1",
+  static constexpr Info info{.name = "div_floor",
+                             .dtypes = arithmetic,
+                             .domain = {0.5, 3},
+                             .doc = "Quotient rounded down, differentiable (zero).",
+                             .node = "DivBackward1",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false},
-                             .divides = true, .numbers = 2};
+                             .divides = true,
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::floor_divide(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g * 0.0; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
@@ -121,8 +160,12 @@ struct DivFloor {
 OP(DivFloor, div_floor)
 
 struct Remainder {
-  static constexpr Info info{.name = "remainder", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Remainder of division with the sign of other (Python's %).", .divides = true, .numbers = 2};
+  static constexpr Info info{.name = "remainder",
+                             .dtypes = arithmetic,
+                             .domain = {0.5, 3},
+                             .doc = "Remainder of division with the sign of other (Python's %).",
+                             .divides = true,
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::remainder(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * Fn<Floor>{}(x / y); }
@@ -130,8 +173,12 @@ struct Remainder {
 OP(Remainder, remainder)
 
 struct Fmod {
-  static constexpr Info info{.name = "fmod", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "Remainder of division with the sign of self (C's fmod).", .divides = true, .numbers = 1};
+  static constexpr Info info{.name = "fmod",
+                             .dtypes = arithmetic,
+                             .domain = {0.5, 3},
+                             .doc = "Remainder of division with the sign of self (C's fmod).",
+                             .divides = true,
+                             .numbers = 1};
   static constexpr auto value(auto x, auto y) { return vecmath::fmod(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * Fn<Trunc>{}(x / y); }
@@ -139,9 +186,13 @@ struct Fmod {
 OP(Fmod, fmod)
 
 struct Neg {
-  static constexpr Info info{.name = "neg", .dtypes = arithmetic, .doc = "-self.",
-                             .no_bool = "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-                                        "`logical_not()` operator instead.",
+  static constexpr Info info{.name = "neg",
+                             .dtypes = arithmetic,
+                             .doc = "-self.",
+                             .no_bool =
+                                 "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+                                 "invert a mask, use the `~` or "
+                                 "`logical_not()` operator instead.",
                              .aliases = "negative"};
   static constexpr auto value(auto x) { return -x; }
   static constexpr auto dx(auto g, auto, auto) { return -g; }
@@ -178,7 +229,10 @@ struct Reciprocal {
 OP(Reciprocal, reciprocal)
 
 struct Square {
-  static constexpr Info info{.name = "square_", .dtypes = arithmetic, .doc = "self * self.", .node = "PowBackward0",
+  static constexpr Info info{.name = "square_",
+                             .dtypes = arithmetic,
+                             .doc = "self * self.",
+                             .node = "PowBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) { return x * x; }
   static constexpr auto dx(auto g, auto x, auto) { return g * x * 2.0; }
@@ -186,7 +240,9 @@ struct Square {
 OP(Square, square_)
 
 struct Cube {
-  static constexpr Info info{.name = "cube", .dtypes = arithmetic, .doc = "self * self * self.",
+  static constexpr Info info{.name = "cube",
+                             .dtypes = arithmetic,
+                             .doc = "self * self * self.",
                              .node = "PowBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) { return x * x * x; }
@@ -195,8 +251,11 @@ struct Cube {
 OP(Cube, cube)
 
 struct PowScalar {
-  static constexpr Info info{.name = "pow_scalar", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "self to a fixed power.", .signature = "(Tensor self, Scalar exponent)",
+  static constexpr Info info{.name = "pow_scalar",
+                             .dtypes = arithmetic,
+                             .domain = {0.5, 3},
+                             .doc = "self to a fixed power.",
+                             .signature = "(Tensor self, Scalar exponent)",
                              .node = "PowBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto p) { return vecmath::pow(x, p); }
@@ -205,8 +264,11 @@ struct PowScalar {
 OP(PowScalar, pow_scalar)
 
 struct PowTensor {
-  static constexpr Info info{.name = "pow_tensor", .dtypes = arithmetic, .domain = {0.5, 3},
-                             .doc = "self to the power of exponent.", .node = "PowBackward1",
+  static constexpr Info info{.name = "pow_tensor",
+                             .dtypes = arithmetic,
+                             .domain = {0.5, 3},
+                             .doc = "self to the power of exponent.",
+                             .node = "PowBackward1",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::pow(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) {
@@ -219,8 +281,8 @@ struct PowTensor {
 OP(PowTensor, pow_tensor)
 
 struct Maximum {
-  static constexpr Info info{.name = "maximum", .dtypes = arithmetic,
-                             .doc = "The larger of self and other; NaN if either is."};
+  static constexpr Info info{
+      .name = "maximum", .dtypes = arithmetic, .doc = "The larger of self and other; NaN if either is."};
   static constexpr auto value(auto x, auto y) { return vecmath::max(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x < y, 0.0, g)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x > y, 0.0, g)); }
@@ -228,8 +290,8 @@ struct Maximum {
 OP(Maximum, maximum)
 
 struct Minimum {
-  static constexpr Info info{.name = "minimum", .dtypes = arithmetic,
-                             .doc = "The smaller of self and other; NaN if either is."};
+  static constexpr Info info{
+      .name = "minimum", .dtypes = arithmetic, .doc = "The smaller of self and other; NaN if either is."};
   static constexpr auto value(auto x, auto y) { return vecmath::min(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x > y, 0.0, g)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x < y, 0.0, g)); }
@@ -237,8 +299,8 @@ struct Minimum {
 OP(Minimum, minimum)
 
 struct Fmax {
-  static constexpr Info info{.name = "fmax", .dtypes = arithmetic,
-                             .doc = "The larger of self and other; a number if either is one."};
+  static constexpr Info info{
+      .name = "fmax", .dtypes = arithmetic, .doc = "The larger of self and other; a number if either is one."};
   static constexpr auto value(auto x, auto y) { return vecmath::fmax(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select((x >= y) | (y != y), g, 0.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select((x >= y) | (y != y), 0.0, g); }
@@ -246,8 +308,8 @@ struct Fmax {
 OP(Fmax, fmax)
 
 struct Fmin {
-  static constexpr Info info{.name = "fmin", .dtypes = arithmetic,
-                             .doc = "The smaller of self and other; a number if either is one."};
+  static constexpr Info info{
+      .name = "fmin", .dtypes = arithmetic, .doc = "The smaller of self and other; a number if either is one."};
   static constexpr auto value(auto x, auto y) { return vecmath::fmin(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select((x <= y) | (y != y), g, 0.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select((x <= y) | (y != y), 0.0, g); }
@@ -255,8 +317,11 @@ struct Fmin {
 OP(Fmin, fmin)
 
 struct ClampScalars {
-  static constexpr Info info{.name = "clamp_scalars", .dtypes = arithmetic, .doc = "Between two numbers.",
-                             .signature = "(Tensor self, Scalar min, Scalar max)", .node = "ClampBackward1",
+  static constexpr Info info{.name = "clamp_scalars",
+                             .dtypes = arithmetic,
+                             .doc = "Between two numbers.",
+                             .signature = "(Tensor self, Scalar min, Scalar max)",
+                             .node = "ClampBackward1",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto low, auto high) {
     return select(x != x, x, vecmath::fmin(vecmath::fmax(x, low), high));
@@ -268,16 +333,19 @@ struct ClampScalars {
 OP(ClampScalars, clamp_scalars)
 
 struct ClampMinScalar {
-  static constexpr Info info{.name = "clamp_min", .dtypes = arithmetic, .doc = "At least min.",
-                             .signature = "(Tensor self, Scalar min)"};
+  static constexpr Info info{
+      .name = "clamp_min", .dtypes = arithmetic, .doc = "At least min.", .signature = "(Tensor self, Scalar min)"};
   static constexpr auto value(auto x, auto low) { return vecmath::max(x, low); }
   static constexpr auto dx(auto g, auto x, auto, auto low) { return select(x >= low, g, 0.0); }
 };
 OP(ClampMinScalar, clamp_min_scalar)
 
 struct ClampMin {
-  static constexpr Info info{.name = "clamp_min", .dtypes = arithmetic, .doc = "At least min, elementwise.",
-                             .signature = "(Tensor self, Tensor min)", .node = "ClampMinBackward1"};
+  static constexpr Info info{.name = "clamp_min",
+                             .dtypes = arithmetic,
+                             .doc = "At least min, elementwise.",
+                             .signature = "(Tensor self, Tensor min)",
+                             .node = "ClampMinBackward1"};
   static constexpr auto value(auto x, auto y) { return vecmath::max(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x >= y, g, 0.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select(x < y, g, 0.0); }
@@ -285,16 +353,19 @@ struct ClampMin {
 OP(ClampMin, clamp_min)
 
 struct ClampMaxScalar {
-  static constexpr Info info{.name = "clamp_max", .dtypes = arithmetic, .doc = "At most max.",
-                             .signature = "(Tensor self, Scalar max)"};
+  static constexpr Info info{
+      .name = "clamp_max", .dtypes = arithmetic, .doc = "At most max.", .signature = "(Tensor self, Scalar max)"};
   static constexpr auto value(auto x, auto high) { return vecmath::min(x, high); }
   static constexpr auto dx(auto g, auto x, auto, auto high) { return select(x <= high, g, 0.0); }
 };
 OP(ClampMaxScalar, clamp_max_scalar)
 
 struct ClampMax {
-  static constexpr Info info{.name = "clamp_max", .dtypes = arithmetic, .doc = "At most max, elementwise.",
-                             .signature = "(Tensor self, Tensor max)", .node = "ClampMaxBackward1"};
+  static constexpr Info info{.name = "clamp_max",
+                             .dtypes = arithmetic,
+                             .doc = "At most max, elementwise.",
+                             .signature = "(Tensor self, Tensor max)",
+                             .node = "ClampMaxBackward1"};
   static constexpr auto value(auto x, auto y) { return vecmath::min(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x <= y, g, 0.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select(x > y, g, 0.0); }
@@ -302,7 +373,9 @@ struct ClampMax {
 OP(ClampMax, clamp_max)
 
 struct LerpScalar {
-  static constexpr Info info{.name = "lerp", .dtypes = only_floating, .doc = "self + weight * (end - self).",
+  static constexpr Info info{.name = "lerp",
+                             .dtypes = only_floating,
+                             .doc = "self + weight * (end - self).",
                              .signature = "(Tensor self, Tensor end, Scalar weight)"};
   static constexpr auto value(auto x, auto y, auto w) {
     return select(vecmath::abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1.0 - w));
@@ -313,9 +386,11 @@ struct LerpScalar {
 OP(LerpScalar, lerp_scalar)
 
 struct Lerp {
-  static constexpr Info info{.name = "lerp", .dtypes = only_floating,
+  static constexpr Info info{.name = "lerp",
+                             .dtypes = only_floating,
                              .doc = "self + weight * (end - self), elementwise.",
-                             .signature = "(Tensor self, Tensor end, Tensor weight)", .node = "LerpBackward1"};
+                             .signature = "(Tensor self, Tensor end, Tensor weight)",
+                             .node = "LerpBackward1"};
   static constexpr auto value(auto x, auto y, auto z) {
     return select(vecmath::abs(z) < 0.5, x + z * (y - x), y - (y - x) * (1.0 - z));
   }
@@ -326,7 +401,9 @@ struct Lerp {
 OP(Lerp, lerp)
 
 struct Addcmul {
-  static constexpr Info info{.name = "addcmul", .dtypes = arithmetic, .doc = "self + value * tensor1 * tensor2.",
+  static constexpr Info info{.name = "addcmul",
+                             .dtypes = arithmetic,
+                             .doc = "self + value * tensor1 * tensor2.",
                              .signature = "(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)"};
   static constexpr auto value(auto x, auto y, auto z, auto v) { return x + y * z * v; }
   static constexpr auto dx(auto g, auto, auto, auto, auto, auto) { return g; }
@@ -336,7 +413,9 @@ struct Addcmul {
 OP(Addcmul, addcmul)
 
 struct Addcdiv {
-  static constexpr Info info{.name = "addcdiv", .dtypes = only_floating, .domain = {0.5, 3},
+  static constexpr Info info{.name = "addcdiv",
+                             .dtypes = only_floating,
+                             .domain = {0.5, 3},
                              .doc = "self + value * tensor1 / tensor2.",
                              .signature = "(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)"};
   static constexpr auto value(auto x, auto y, auto z, auto v) { return x + y * v / z; }
@@ -355,8 +434,8 @@ struct Copysign {
 OP(Copysign, copysign)
 
 struct Nextafter {
-  static constexpr Info info{.name = "nextafter", .dtypes = only_floating,
-                             .doc = "The next number after self towards other."};
+  static constexpr Info info{
+      .name = "nextafter", .dtypes = only_floating, .doc = "The next number after self towards other."};
   static constexpr auto value(auto x, auto y) { return vecmath::nextafter(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
@@ -364,8 +443,8 @@ struct Nextafter {
 OP(Nextafter, nextafter)
 
 struct Hypot {
-  static constexpr Info info{.name = "hypot", .dtypes = only_floating,
-                             .doc = "sqrt(self^2 + other^2) without overflow."};
+  static constexpr Info info{
+      .name = "hypot", .dtypes = only_floating, .doc = "sqrt(self^2 + other^2) without overflow."};
   static constexpr auto value(auto x, auto y) { return vecmath::hypot(x, y); }
   static constexpr auto dx(auto g, auto x, auto, auto r) { return g * (x / r); }
   static constexpr auto dy(auto g, auto, auto y, auto r) { return g * (y / r); }
@@ -385,39 +464,46 @@ struct Lcm {
 OP(Lcm, lcm)
 
 struct Heaviside {
-  static constexpr Info info{.name = "heaviside", .dtypes = arithmetic,
+  static constexpr Info info{.name = "heaviside",
+                             .dtypes = arithmetic,
                              .doc = "0 where self < 0, values where self == 0, 1 where self > 0.",
                              .signature = "(Tensor self, Tensor values)"};
-  static constexpr auto value(auto x, auto y) { return select(x == 0.0, y, select(x > 0.0, 1.0, select(x == 0.0, x, 0.0))); }
+  static constexpr auto value(auto x, auto y) {
+    return select(x == 0.0, y, select(x > 0.0, 1.0, select(x == 0.0, x, 0.0)));
+  }
 };
 OP(Heaviside, heaviside)
 
 struct Floor {
-  static constexpr Info info{.name = "floor", .dtypes = arithmetic, .doc = "Rounded down.",
-                             .no_bool = "\"floor\" not implemented for 'Bool'"};
+  static constexpr Info info{
+      .name = "floor", .dtypes = arithmetic, .doc = "Rounded down.", .no_bool = "\"floor\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::floor(x); }
   static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
 };
 OP(Floor, floor)
 
 struct Ceil {
-  static constexpr Info info{.name = "ceil", .dtypes = arithmetic, .doc = "Rounded up.",
-                             .no_bool = "\"ceil\" not implemented for 'Bool'"};
+  static constexpr Info info{
+      .name = "ceil", .dtypes = arithmetic, .doc = "Rounded up.", .no_bool = "\"ceil\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::ceil(x); }
   static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
 };
 OP(Ceil, ceil)
 
 struct Trunc {
-  static constexpr Info info{.name = "trunc", .dtypes = arithmetic, .doc = "Rounded towards zero.",
-                             .no_bool = "\"trunc\" not implemented for 'Bool'", .aliases = "fix"};
+  static constexpr Info info{.name = "trunc",
+                             .dtypes = arithmetic,
+                             .doc = "Rounded towards zero.",
+                             .no_bool = "\"trunc\" not implemented for 'Bool'",
+                             .aliases = "fix"};
   static constexpr auto value(auto x) { return vecmath::trunc(x); }
   static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
 };
 OP(Trunc, trunc)
 
 struct Round {
-  static constexpr Info info{.name = "round", .dtypes = arithmetic,
+  static constexpr Info info{.name = "round",
+                             .dtypes = arithmetic,
                              .doc = "Rounded to the nearest integer, ties to even.",
                              .no_bool = "\"round_cpu\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::rint(x); }
@@ -426,15 +512,17 @@ struct Round {
 OP(Round, round)
 
 struct Frac {
-  static constexpr Info info{.name = "frac", .dtypes = only_floating,
-                             .doc = "The part behind the point, with the sign of self."};
+  static constexpr Info info{
+      .name = "frac", .dtypes = only_floating, .doc = "The part behind the point, with the sign of self."};
   static constexpr auto value(auto x) { return x - vecmath::trunc(x); }
   static constexpr auto dx(auto g, auto, auto) { return g; }
 };
 OP(Frac, frac)
 
 struct NanToNum {
-  static constexpr Info info{.name = "nan_to_num_", .dtypes = only_floating, .doc = "nan and infinities replaced.",
+  static constexpr Info info{.name = "nan_to_num_",
+                             .dtypes = only_floating,
+                             .doc = "nan and infinities replaced.",
                              .signature = "(Tensor self, Scalar nan, Scalar posinf, Scalar neginf)",
                              .node = "NanToNumBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
@@ -460,36 +548,43 @@ struct BitwiseOr {
 OP(BitwiseOr, bitwise_or)
 
 struct BitwiseXor {
-  static constexpr Info info{.name = "bitwise_xor", .dtypes = bitwise, .doc = "Bits that exactly one has.", .numbers = 2};
+  static constexpr Info info{
+      .name = "bitwise_xor", .dtypes = bitwise, .doc = "Bits that exactly one has.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x ^ y; }
 };
 OP(BitwiseXor, bitwise_xor)
 
 struct BitwiseNot {
-  static constexpr Info info{.name = "bitwise_not", .dtypes = bitwise,
-                             .doc = "All bits flipped; logical not for bool.", .on_bool = "logical_not"};
+  static constexpr Info info{.name = "bitwise_not",
+                             .dtypes = bitwise,
+                             .doc = "All bits flipped; logical not for bool.",
+                             .on_bool = "logical_not"};
   static constexpr auto value(auto x) { return ~x; }
 };
 OP(BitwiseNot, bitwise_not)
 
 struct ShiftLeft {
-  static constexpr Info info{.name = "bitwise_left_shift", .dtypes = Dtypes::integers, .doc = "self * 2^other.", .numbers = 2};
+  static constexpr Info info{
+      .name = "bitwise_left_shift", .dtypes = Dtypes::integers, .doc = "self * 2^other.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x << y; }
 };
 OP(ShiftLeft, bitwise_left_shift)
 
 struct ShiftRight {
-  static constexpr Info info{.name = "bitwise_right_shift", .dtypes = Dtypes::integers,
-                             .doc = "self / 2^other, rounded down.", .numbers = 2};
+  static constexpr Info info{
+      .name = "bitwise_right_shift", .dtypes = Dtypes::integers, .doc = "self / 2^other, rounded down.", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x >> y; }
 };
 OP(ShiftRight, bitwise_right_shift)
 
 struct Where {
-  static constexpr Info info{.name = "where", .dtypes = arithmetic,
+  static constexpr Info info{.name = "where",
+                             .dtypes = arithmetic,
                              .doc = "self where condition holds, other elsewhere.",
                              .signature = "(Tensor condition, Tensor self, Tensor other)",
-                             .forms = {.method = false, .inplace = false}, .numbers = 2, .condition = true};
+                             .forms = {.method = false, .inplace = false},
+                             .numbers = 2,
+                             .condition = true};
   static constexpr auto value(auto x, auto y, auto z) { return select(x, y, z); }
   static constexpr auto dy(auto g, auto x, auto, auto, auto) { return select(x, g, 0.0); }
   static constexpr auto dz(auto g, auto x, auto, auto, auto) { return select(x, 0.0, g); }

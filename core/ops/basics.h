@@ -24,8 +24,8 @@ Tensor zeros_like(const Tensor& t);
 void resize_output(const Tensor& out, Ints shape);
 void resize(const Tensor& t, Ints shape);
 bool has_nan(const Tensor& t);
-void add_data(const Tensor& into, const Tensor& from);       // unrecorded
-Tensor sum_of(const Tensor& a, const Tensor& b);             // recorded a + b
+void add_data(const Tensor& into, const Tensor& from);                  // unrecorded
+Tensor sum_of(const Tensor& a, const Tensor& b);                        // recorded a + b
 extern void (*warn)(const char* category, const std::string& message);  // set by the binding
 
 // view.cpp

@@ -33,7 +33,8 @@ Tensor contiguous(const Tensor& t) {
 }
 OPERATION("contiguous(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
           (+[](const Tensor& self, MemoryFormat format) {
-            check(format.kind != MemoryFormat::preserve, "preserve memory format is unsupported by the contiguous "
+            check(format.kind != MemoryFormat::preserve,
+                  "preserve memory format is unsupported by the contiguous "
                   "operator");
             if (format.kind <= MemoryFormat::contiguous) return contiguous(self);
             return format.fits(self.layout()) ? self : clone(self, format);

@@ -139,8 +139,8 @@ OPERATION("block_diag(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
             int64_t rows = 0, cols = 0;
             std::vector<Tensor> all;
             for (const Tensor& t : ts) {
-              check(t.dims() <= 2, "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input ", all.size(),
-                    " has ", t.dims(), " dimensions");
+              check(t.dims() <= 2, "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input ",
+                    all.size(), " has ", t.dims(), " dimensions");
               all.push_back(with_dims(t, 2));
               cols += all.back().shape()[1];
             }
@@ -232,8 +232,8 @@ Tensor roll(const Tensor& t, Ints shifts, Ints dims) {
     return reshape(roll(reshape(t, Dims{-1}), shifts, Dims{0}), t.shape());
   }
   check(!shifts.empty(), "`shifts` required");
-  check(shifts.size() == dims.size(), "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:",
-        dims.size());
+  check(shifts.size() == dims.size(), "shifts and dimensions must align. shifts: ", shifts.size(),
+        ", dims:", dims.size());
   Tensor from = t;
   Tensor out = t;
   for (size_t i = 0; i < dims.size(); ++i) {
@@ -291,7 +291,8 @@ Tensor triangle(const Tensor& t, int64_t k) {
       }
     });
   }
-  return record(lower ? "TrilBackward0" : "TriuBackward0", t, out, [k](const Tensor& g) { return triangle<lower>(g, k); });
+  return record(lower ? "TrilBackward0" : "TriuBackward0", t, out,
+                [k](const Tensor& g) { return triangle<lower>(g, k); });
 }
 OPERATION("tril(Tensor self, int diagonal=0) -> Tensor", triangle<true>,
           "The lower triangle of matrices; zero above the diagonal.", {.inplace = true, .out = true})
@@ -310,19 +311,23 @@ OPERATION("broadcast_tensors(Tensor[] tensors) -> Tensor[]", (+[](Tensors ts) {
 OPERATION("meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]",
           (+[](Tensors ts, std::optional<std::string_view> wanted) {
             if (!wanted) {
-              warn("UserWarning", "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
+              warn("UserWarning",
+                   "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
                    "argument.");
             }
             const std::string_view indexing = wanted.value_or("ij");
             check(!ts.empty(), "meshgrid expects a non-empty TensorList");
-            check(indexing == "ij" || indexing == "xy", "torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but "
-                  "received: ", std::string(indexing));
+            check(indexing == "ij" || indexing == "xy",
+                  "torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but "
+                  "received: ",
+                  std::string(indexing));
             const bool swap = indexing == "xy" && ts.size() >= 2;
             std::vector<Tensor> in(ts.begin(), ts.end());
             if (swap) std::swap(in[0], in[1]);
             Dims shape;
             for (const Tensor& t : in) {
-              check(t.dims() <= 1, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: ", t.dims(), "D");
+              check(t.dims() <= 1, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: ", t.dims(),
+                    "D");
               check(t.dtype() == in[0].dtype(), "torch.meshgrid expects all tensors to have the same dtype");
               shape.push_back(t.numel());
             }

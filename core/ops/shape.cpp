@@ -34,7 +34,8 @@ Tensor squeeze_all(const Tensor& t) {
   }
   return make_view("SqueezeBackward0", t, layout, [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
-OPERATION("squeeze(Tensor self) -> Tensor", squeeze_all, "All dimensions of size 1 removed.", {.kind = OpKind::view, .inplace = true})
+OPERATION("squeeze(Tensor self) -> Tensor", squeeze_all, "All dimensions of size 1 removed.",
+          {.kind = OpKind::view, .inplace = true})
 OPERATION("squeeze(Tensor self, int dim) -> Tensor", squeeze, "Dimension dim removed if its size is 1.",
           {.kind = OpKind::view, .inplace = true})
 OPERATION("squeeze(Tensor self, int[] dim) -> Tensor", squeeze_dims, "The given dimensions removed where of size 1.",
@@ -75,9 +76,8 @@ OPERATION("unflatten(Tensor self, int dim, int[] sizes) -> Tensor", unflatten,
 OPERATION("t(Tensor self) -> Tensor", (+[](const Tensor& t) {
             check(t.dims() <= 2, "t() expects a tensor with <= 2 dimensions, but self is ", t.dims(), "D");
             if (t.dims() < 2) return make_view("AliasBackward0", t, t.layout(), [](const Tensor& g) { return g; });
-            return make_view("TBackward0", t, t.layout().transposed(0, 1), [](const Tensor& g) {
-              return transpose(g, 0, 1);
-            });
+            return make_view("TBackward0", t, t.layout().transposed(0, 1),
+                             [](const Tensor& g) { return transpose(g, 0, 1); });
           }),
           "A matrix transposed; vectors and numbers as they are.", {.kind = OpKind::view, .inplace = true})
 OPERATION("adjoint(Tensor self) -> Tensor", mT, "The last two dimensions swapped (and conjugated).",
@@ -131,15 +131,16 @@ OPERATION("view(Tensor self, ScalarType dtype) -> Tensor", (+[](const Tensor& t,
                     l.strides.back());
               const int64_t bytes = l.shape.back() * from;
               check(bytes % to == 0, "self.size(-1) must be divisible by ", to / from, " to view ",
-                    legacy_name(t.dtype()), " as ", legacy_name(dtype),
-                    " (different element sizes), but got ", l.shape.back());
+                    legacy_name(t.dtype()), " as ", legacy_name(dtype), " (different element sizes), but got ",
+                    l.shape.back());
               for (int i = 0; i + 1 < l.dims(); ++i) {
                 check(l.strides[i] * from % to == 0, "self.stride(", i, ") must be divisible by ", to / from,
                       " to view ", legacy_name(t.dtype()), " as ", legacy_name(dtype), ", but got ", l.strides[i]);
                 l.strides[i] = l.strides[i] * from / to;
               }
               check(l.offset * from % to == 0, "self.storage_offset() must be divisible by ", to / from, " to view ",
-                    legacy_name(t.dtype()), " as ", legacy_name(dtype), " (different element sizes), but got ", l.offset);
+                    legacy_name(t.dtype()), " as ", legacy_name(dtype), " (different element sizes), but got ",
+                    l.offset);
               l.shape.back() = bytes / to;
               l.offset = l.offset * from / to;
             }
@@ -147,7 +148,8 @@ OPERATION("view(Tensor self, ScalarType dtype) -> Tensor", (+[](const Tensor& t,
           }),
           "The same bytes shown as another dtype.", {.kind = OpKind::view, .function = false, .differentiable = false})
 
-// ---- several views at once ---------------------------------------------------------------------------------------------
+// ---- several views at once
+// ---------------------------------------------------------------------------------------------
 
 // The pieces of a dimension, as views that may not be changed in place; one node for all of them.
 std::vector<Tensor> pieces(const char* name, const Tensor& t, int dim, const Dims& starts, const Dims& lengths,
@@ -257,9 +259,10 @@ OPERATION("tensor_split(Tensor self, int[] indices, int dim=0) -> Tensor[]", spl
           "Pieces between the given indices of dim.", {.kind = OpKind::view})
 OPERATION("tensor_split(Tensor self, Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
           (+[](const Tensor& t, const Tensor& at, int64_t dim) {
-            check(at.dtype() == DType::i64 && at.dims() <= 1, "tensor_split expected tensor_indices_or_sections to be "
-                  "a zero-dimensional or one-dimensional tensor of dtype long, but got a tensor with ", at.dims(),
-                  " dims of dtype ", at.dtype());
+            check(at.dtype() == DType::i64 && at.dims() <= 1,
+                  "tensor_split expected tensor_indices_or_sections to be "
+                  "a zero-dimensional or one-dimensional tensor of dtype long, but got a tensor with ",
+                  at.dims(), " dims of dtype ", at.dtype());
             const Tensor d = dense(at);
             if (at.dims() == 0) return split_sections(t, *d.data<int64_t>(), dim);
             return split_at(t, Ints(d.data<int64_t>(), size_t(d.numel())), dim);
@@ -276,13 +279,13 @@ std::vector<Tensor> equal_sections(const Tensor& t, int64_t n, int dim, const ch
         ", but the size of the dimension ", t.shape()[dim], " is not divisible by the split_size ", n, "!");
   return split_sections(t, n, dim);
 }
-#define BULSSI_SPLIT(name, dim, least)                                                                               \
-  OPERATION(name "(Tensor self, int sections) -> Tensor[]", (+[](const Tensor& t, int64_t n) {                       \
-              return equal_sections(t, n, stacked_dim<dim, least>(t, name), name);                                   \
-            }),                                                                                                      \
-            "Equal pieces along dimension " #dim ".", {.kind = OpKind::view})                                        \
-  OPERATION(name "(Tensor self, int[] indices) -> Tensor[]",                                                         \
-            (+[](const Tensor& t, Ints at) { return split_at(t, at, stacked_dim<dim, least>(t, name)); }),           \
+#define BULSSI_SPLIT(name, dim, least)                                                                     \
+  OPERATION(name "(Tensor self, int sections) -> Tensor[]", (+[](const Tensor& t, int64_t n) {             \
+              return equal_sections(t, n, stacked_dim<dim, least>(t, name), name);                         \
+            }),                                                                                            \
+            "Equal pieces along dimension " #dim ".", {.kind = OpKind::view})                              \
+  OPERATION(name "(Tensor self, int[] indices) -> Tensor[]",                                               \
+            (+[](const Tensor& t, Ints at) { return split_at(t, at, stacked_dim<dim, least>(t, name)); }), \
             "Pieces between indices along dimension " #dim ".", {.kind = OpKind::view})
 BULSSI_SPLIT("hsplit", 1, 1)
 BULSSI_SPLIT("vsplit", 0, 2)
@@ -297,7 +300,8 @@ OPERATION("unbind(Tensor self, int dim=0) -> Tensor[]", (+[](const Tensor& t, in
           }),
           "All slices along dim.", {.kind = OpKind::view})
 
-// ---- diagonals and windows ---------------------------------------------------------------------------------------------
+// ---- diagonals and windows
+// ---------------------------------------------------------------------------------------------
 
 template <class F>
 Tensor strided_view(const char* name, const Tensor& t, F layout_of) {
@@ -392,11 +396,11 @@ std::vector<Tensor> all_at_least(Tensors ts) {
   for (const Tensor& t : ts) out.push_back(at_least<n>(t));
   return out;
 }
-#define BULSSI_AT_LEAST(n)                                                                                     \
-  OPERATION("atleast_" #n "d(Tensor self) -> Tensor", at_least<n>, "self with at least " #n " dimensions.",    \
-            {.kind = OpKind::view, .method = false})                                                           \
-  OPERATION("atleast_" #n "d(Tensor[] tensors) -> Tensor[]", all_at_least<n>,                                  \
-            "All with at least " #n " dimensions.", {.kind = OpKind::view, .method = false, .variadic = true})
+#define BULSSI_AT_LEAST(n)                                                                                            \
+  OPERATION("atleast_" #n "d(Tensor self) -> Tensor", at_least<n>, "self with at least " #n " dimensions.",           \
+            {.kind = OpKind::view, .method = false})                                                                  \
+  OPERATION("atleast_" #n "d(Tensor[] tensors) -> Tensor[]", all_at_least<n>, "All with at least " #n " dimensions.", \
+            {.kind = OpKind::view, .method = false, .variadic = true})
 BULSSI_AT_LEAST(1)
 BULSSI_AT_LEAST(2)
 BULSSI_AT_LEAST(3)

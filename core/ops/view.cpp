@@ -21,12 +21,12 @@ void check_inside_storage(const Tensor& t, const Layout& layout) {
 
 Tensor as_strided(const Tensor& t, const Layout& layout) {
   check(layout.shape.size() == layout.strides.size(), "mismatch in length of strides and shape");
-  for (int64_t s : layout.shape) check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", Ints(layout.shape));
+  for (int64_t s : layout.shape)
+    check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", Ints(layout.shape));
   check_inside_storage(t, layout);
   const Layout base = t.layout();
-  return make_view("AsStridedBackward0", t, layout, [base, layout](const Tensor& g) {
-    return as_strided_backward(g, base, layout);
-  });
+  return make_view("AsStridedBackward0", t, layout,
+                   [base, layout](const Tensor& g) { return as_strided_backward(g, base, layout); });
 }
 OPERATION("as_strided(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
           (+[](const Tensor& self, Ints size, Ints stride, std::optional<int64_t> offset) {
@@ -35,7 +35,8 @@ OPERATION("as_strided(Tensor self, int[] size, int[] stride, int? storage_offset
             }
             return as_strided(self, Layout{Dims(size), Dims(stride), offset.value_or(self.layout().offset)});
           }),
-          "A view of self's memory with any size, stride and offset (in elements).", {.kind = OpKind::view, .inplace = true})
+          "A view of self's memory with any size, stride and offset (in elements).",
+          {.kind = OpKind::view, .inplace = true})
 
 namespace {
 
@@ -57,8 +58,10 @@ void scatter_data(const Tensor& whole, const Layout& layout, const Tensor& sourc
       }
     }
     if (unique) {
-      if (add) add_data(part, source);
-      else copy_data(part, source);
+      if (add)
+        add_data(part, source);
+      else
+        copy_data(part, source);
       return;
     }
   }
@@ -126,7 +129,8 @@ Tensor expand(const Tensor& t, Ints shape) {
   const int lead = static_cast<int>(shape.size()) - t.dims();
   for (int i = 0; i < wanted.dims(); ++i) {
     if (i < lead) {
-      check(wanted[i] >= 0, "The expanded size of the tensor (", wanted[i], ") isn't allowed in a leading, non-existing dimension ", i);
+      check(wanted[i] >= 0, "The expanded size of the tensor (", wanted[i],
+            ") isn't allowed in a leading, non-existing dimension ", i);
       continue;
     }
     const int64_t have = t.shape()[i - lead];
@@ -147,9 +151,10 @@ OPERATION("expand(Tensor self, int[] size, *, bool implicit=False) -> Tensor",
 static Tensor view_named(const char* node, const Tensor& t, Ints shape) {
   const Dims wanted = infer_shape(shape, t.numel());
   const auto layout = t.layout().viewed(wanted);
-  check(layout.has_value(), "view size is not compatible with input tensor's size and stride (at least one dimension "
-        "spans across two contiguous subspaces). Use .reshape(...) instead.\nThe tensor has size ", Ints(t.shape()),
-        " and stride ", Ints(t.strides()), "; the view asks for size ", Ints(wanted), ".");
+  check(layout.has_value(),
+        "view size is not compatible with input tensor's size and stride (at least one dimension "
+        "spans across two contiguous subspaces). Use .reshape(...) instead.\nThe tensor has size ",
+        Ints(t.shape()), " and stride ", Ints(t.strides()), "; the view asks for size ", Ints(wanted), ".");
   return make_view(node, t, *layout, [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
 Tensor view(const Tensor& t, Ints shape) { return view_named("ViewBackward0", t, shape); }
@@ -173,24 +178,25 @@ OPERATION("reshape(Tensor self, int[] shape) -> Tensor", reshape,
 
 Tensor transpose(const Tensor& t, int64_t a, int64_t b) {
   const int d0 = wrap_dim(a, t.dims()), d1 = wrap_dim(b, t.dims());
-  return make_view("TransposeBackward0", t, t.layout().transposed(d0, d1), [d0, d1](const Tensor& g) {
-    return transpose(g, d0, d1);
-  });
+  return make_view("TransposeBackward0", t, t.layout().transposed(d0, d1),
+                   [d0, d1](const Tensor& g) { return transpose(g, d0, d1); });
 }
 OPERATION("transpose(Tensor self, int dim0, int dim1) -> Tensor", transpose, "Two dimensions swapped.",
           {.kind = OpKind::view, .inplace = true, .aliases = "swapaxes swapdims"})
 
 Tensor permute(const Tensor& t, Ints dims) {
-  check(dims.size() == size_t(t.dims()), "permute(sparse_coo): number of dimensions in the tensor input does not match "
-        "the length of the desired ordering of dimensions i.e. input.dim() = ", t.dims(), " is not equal to len(dims) = ",
-        dims.size());
+  check(dims.size() == size_t(t.dims()),
+        "permute(sparse_coo): number of dimensions in the tensor input does not match "
+        "the length of the desired ordering of dimensions i.e. input.dim() = ",
+        t.dims(), " is not equal to len(dims) = ", dims.size());
   Dims order(dims.size()), back(dims.size(), -1);
   for (size_t i = 0; i < dims.size(); ++i) {
     order[i] = wrap_dim(dims[i], t.dims());
     check(back[order[i]] == -1, "permute(): duplicate dims are not allowed.");
     back[order[i]] = static_cast<int64_t>(i);
   }
-  return make_view("PermuteBackward0", t, t.layout().permuted(order), [back](const Tensor& g) { return permute(g, back); });
+  return make_view("PermuteBackward0", t, t.layout().permuted(order),
+                   [back](const Tensor& g) { return permute(g, back); });
 }
 OPERATION("permute(Tensor self, int[] dims) -> Tensor", permute, "The dimensions in another order.",
           {.kind = OpKind::view})
@@ -205,9 +211,8 @@ OPERATION("unsqueeze(Tensor self, int dim) -> Tensor", unsqueeze, "A dimension o
 Tensor squeeze(const Tensor& t, int64_t dim) {
   const int d = wrap_dim(dim, t.dims());
   const bool gone = t.dims() > 0 && t.shape()[d] == 1;
-  return make_view("SqueezeBackward1", t, gone ? t.layout().squeezed(d) : t.layout(), [d, gone](const Tensor& g) {
-    return gone ? unsqueeze(g, d) : g;
-  });
+  return make_view("SqueezeBackward1", t, gone ? t.layout().squeezed(d) : t.layout(),
+                   [d, gone](const Tensor& g) { return gone ? unsqueeze(g, d) : g; });
 }
 Tensor select_index(const Tensor& t, int64_t dim, int64_t index) {
   check(t.dims() > 0, ErrorKind::index, "select() cannot be applied to a 0-dim tensor.");

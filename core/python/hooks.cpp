@@ -64,9 +64,12 @@ void replace_all(PyObject* function, Small<Tensor, 2>& tensors, PyObject* made) 
         tensors.size(), ")");
   for (size_t i = 0; i < tensors.size(); ++i) {
     PyObject* item = PyTuple_GET_ITEM(list.get(), i);
-    if (item == Py_None) tensors[i] = Tensor();
-    else if (!tensors[i] && is_tensor(item)) tensors[i] = tensor_of(item);
-    else tensors[i] = replaced(function, tensors[i], item);
+    if (item == Py_None)
+      tensors[i] = Tensor();
+    else if (!tensors[i] && is_tensor(item))
+      tensors[i] = tensor_of(item);
+    else
+      tensors[i] = replaced(function, tensors[i], item);
   }
 }
 
@@ -179,7 +182,8 @@ void PyHooks::moved(const Tensor& t, Node&) {
   }
 }
 
-// ---- Tensor's methods --------------------------------------------------------------------------------------------------
+// ---- Tensor's methods
+// --------------------------------------------------------------------------------------------------
 
 PyObject* register_hook(PyObject* self, PyObject* function) {
   return guard([&]() -> PyObject* {
@@ -214,7 +218,8 @@ PyObject* retain_grad(PyObject* self, PyObject*) {
   });
 }
 
-// ---- Node's methods ----------------------------------------------------------------------------------------------------
+// ---- Node's methods
+// ----------------------------------------------------------------------------------------------------
 
 PyObject* node_register_hook(PyObject* self, PyObject* function) {
   return guard([&] { return add_to_table(hooks_in(node_of(self)->hooks).table_after(), function); });
@@ -223,18 +228,17 @@ PyObject* node_register_prehook(PyObject* self, PyObject* function) {
   return guard([&] { return add_to_table(hooks_in(node_of(self)->hooks).table_before(), function); });
 }
 PyObject* node_metadata(PyObject* self, void*) {
-  return guard([&]() -> PyObject* {
-    return Object::borrow(hooks_in(node_of(self)->hooks).metadata()).take();
-  });
+  return guard([&]() -> PyObject* { return Object::borrow(hooks_in(node_of(self)->hooks).metadata()).take(); });
 }
 
-// ---- saving tensors ----------------------------------------------------------------------------------------------------
+// ---- saving tensors
+// ----------------------------------------------------------------------------------------------------
 
 struct Pair {
   Object pack, unpack;
 };
-std::vector<Pair> pairs;         // pushed by saved_tensors_hooks
-Object disabled_message;         // why they may not be used now
+std::vector<Pair> pairs;  // pushed by saved_tensors_hooks
+Object disabled_message;  // why they may not be used now
 
 struct Packed {
   Object value, unpack;
@@ -252,8 +256,10 @@ void* pack(const Tensor& t) {
 Tensor unpack(void* what) {
   auto* packed = static_cast<Packed*>(what);
   Object made(must(PyObject_CallOneArg(packed->unpack.get(), packed->value.get())));
-  check(is_tensor(made.get()), ErrorKind::type, "Output of saved tensor unpack_hook expected to be a Tensor but got "
-        "result of type ", type_name(made.get()));
+  check(is_tensor(made.get()), ErrorKind::type,
+        "Output of saved tensor unpack_hook expected to be a Tensor but got "
+        "result of type ",
+        type_name(made.get()));
   Tensor t = detach(tensor_of(made.get()));
   if (packed->edge && is_differentiable(t.dtype())) set_producer(t, packed->edge.node, packed->edge.index);
   return t;
@@ -294,7 +300,8 @@ PyObject* increment_version(PyObject*, PyObject* tensors) {
     Object fast(must(PySequence_Fast(tensors, "increment_version takes tensors")));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
       PyObject* item = PySequence_Fast_GET_ITEM(fast.get(), i);
-      check(is_tensor(item), ErrorKind::type, "increment_version expects each element of the iterable input to be a "
+      check(is_tensor(item), ErrorKind::type,
+            "increment_version expects each element of the iterable input to be a "
             "tensor");
       check(!impl_of(item)->inference, "increment_version: inference tensors do not count their versions");
       impl_of(item)->bump_version();
@@ -303,7 +310,8 @@ PyObject* increment_version(PyObject*, PyObject* tensors) {
   });
 }
 
-// ---- anomaly mode ------------------------------------------------------------------------------------------------------
+// ---- anomaly mode
+// ------------------------------------------------------------------------------------------------------
 
 // Sets an attribute-like entry of a node's metadata, as PyTorch names it.
 void note_stack(Node& node) {
@@ -347,8 +355,8 @@ PyObject* set_anomaly_mode(PyObject*, PyObject* const* args, Py_ssize_t count) {
     const int on = PyObject_IsTrue(args[0]), nan = PyObject_IsTrue(args[1]);
     must(on);
     must(nan);
-    Object before(must(Py_BuildValue("(NN)", PyBool_FromLong(grad_state.anomaly),
-                                     PyBool_FromLong(grad_state.anomaly_check_nan))));
+    Object before(must(
+        Py_BuildValue("(NN)", PyBool_FromLong(grad_state.anomaly), PyBool_FromLong(grad_state.anomaly_check_nan))));
     grad_state.anomaly = on != 0;
     grad_state.anomaly_check_nan = nan != 0;
     return before.take();
@@ -384,7 +392,8 @@ PyMethodDef tensor_hook_methods[] = {
      "register_hook(hook)\n\nCalls hook(grad) whenever the gradient of self is known; what it returns, if not None, "
      "takes the gradient's place. Returns a handle whose remove() ends it."},
     {"register_post_accumulate_grad_hook", register_post_accumulate, METH_O,
-     "register_post_accumulate_grad_hook(hook)\n\nCalls hook(self) after a gradient was added to self.grad; for leaves."},
+     "register_post_accumulate_grad_hook(hook)\n\nCalls hook(self) after a gradient was added to self.grad; for "
+     "leaves."},
     {"retain_grad", retain_grad, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad after backward."},
     {}};
 PyMethodDef node_hook_methods[] = {

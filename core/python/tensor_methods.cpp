@@ -6,13 +6,15 @@ namespace bulssi::python {
 
 namespace {
 
-#define BULSSI_GET(name, expression)                                            \
-  {name, [](PyObject* self, void*) -> PyObject* {                               \
-     return guard([&]() -> PyObject* {                                          \
-       [[maybe_unused]] const Tensor t = tensor_of(self);                       \
-       return expression;                                                       \
-     });                                                                        \
-   }, nullptr, nullptr, nullptr}
+#define BULSSI_GET(name, expression)                      \
+  {name,                                                  \
+   [](PyObject* self, void*) -> PyObject* {               \
+     return guard([&]() -> PyObject* {                    \
+       [[maybe_unused]] const Tensor t = tensor_of(self); \
+       return expression;                                 \
+     });                                                  \
+   },                                                     \
+   nullptr, nullptr, nullptr}
 
 Tensor reversed(const Tensor& t) {
   Dims order;
@@ -64,7 +66,8 @@ int set_requires_grad_property(PyObject* self, PyObject* value, void*) {
 PyObject* requires_grad_(PyObject* self, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"requires_grad", nullptr};
   int value = 1;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:requires_grad_", const_cast<char**>(names), &value)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:requires_grad_", const_cast<char**>(names), &value))
+    return nullptr;
   return guard([&]() -> PyObject* {
     set_requires_grad(tensor_of(self), value != 0);
     Py_INCREF(self);
@@ -91,10 +94,12 @@ int set_data(PyObject* self, PyObject* value, void*) {
 PyObject* detach_inplace(PyObject* self, PyObject*) {
   return guard([&]() -> PyObject* {
     const Tensor t = tensor_of(self);
-    check(!(t->is_view && t->autograd && t->autograd->base), "Can't detach views in-place. Use detach() instead. If you "
-          "are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients "
-          "are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
-          "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.");
+    check(
+        !(t->is_view && t->autograd && t->autograd->base),
+        "Can't detach views in-place. Use detach() instead. If you "
+        "are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients "
+        "are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
+        "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.");
     if (t->autograd) {
       if (t->autograd->node) t->autograd->node->detached = true;
       set_producer(t, {});
@@ -160,39 +165,45 @@ PyObject* tolist_method(PyObject* self, PyObject*) {
 PyObject* is_contiguous(PyObject* self, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"memory_format", nullptr};
   PyObject* format = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:is_contiguous", const_cast<char**>(names), &format)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:is_contiguous", const_cast<char**>(names), &format))
+    return nullptr;
   return guard([&]() -> PyObject* {
     if (!format || format == Py_None) return PyBool_FromLong(impl_of(self)->contiguous);
-    check(is_memory_format(format), ErrorKind::type, "is_contiguous(): argument 'memory_format' must be "
-          "torch.memory_format, not ", type_name(format));
+    check(is_memory_format(format), ErrorKind::type,
+          "is_contiguous(): argument 'memory_format' must be "
+          "torch.memory_format, not ",
+          type_name(format));
     const MemoryFormat wanted{static_cast<MemoryFormat::Kind>(constant_value(format))};
     check(wanted.kind != MemoryFormat::preserve, "preserve memory format is unsupported by the contiguous operator");
     return PyBool_FromLong(wanted.fits(impl_of(self)->layout));
   });
 }
-#define BULSSI_METHOD(name, expression)                                          \
-  {name, [](PyObject* self, PyObject*) -> PyObject* {                            \
-     return guard([&]() -> PyObject* {                                           \
-       const Tensor t = tensor_of(self);                                         \
-       return expression;                                                        \
-     });                                                                         \
-   }, METH_NOARGS, nullptr}
+#define BULSSI_METHOD(name, expression)         \
+  {name,                                        \
+   [](PyObject* self, PyObject*) -> PyObject* { \
+     return guard([&]() -> PyObject* {          \
+       const Tensor t = tensor_of(self);        \
+       return expression;                       \
+     });                                        \
+   },                                           \
+   METH_NOARGS, nullptr}
 
 }  // namespace
 
 PyMethodDef tensor_methods[] = {
-    {"requires_grad_", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(requires_grad_)), METH_VARARGS | METH_KEYWORDS,
-     "Sets whether operations on this leaf are recorded; returns self."},
-    {"size", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(size)), METH_VARARGS | METH_KEYWORDS, "The shape, or one size of it."},
+    {"requires_grad_", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(requires_grad_)),
+     METH_VARARGS | METH_KEYWORDS, "Sets whether operations on this leaf are recorded; returns self."},
+    {"size", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(size)), METH_VARARGS | METH_KEYWORDS,
+     "The shape, or one size of it."},
     {"stride", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(stride)), METH_VARARGS | METH_KEYWORDS,
      "The strides in elements, or one of them."},
     {"item", item, METH_NOARGS, "The only element as a Python number."},
     {"tolist", tolist_method, METH_NOARGS, "The elements as nested lists (a number for a 0-d tensor)."},
     {"detach_", detach_inplace, METH_NOARGS, "Takes self out of the graph; returns self."},
-    {"_make_subclass", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(make_subclass)), METH_VARARGS | METH_KEYWORDS | METH_STATIC,
-     nullptr},
-    {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(is_contiguous)), METH_VARARGS | METH_KEYWORDS,
-     "Whether the elements lie in memory in row-major order without gaps."},
+    {"_make_subclass", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(make_subclass)),
+     METH_VARARGS | METH_KEYWORDS | METH_STATIC, nullptr},
+    {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(is_contiguous)),
+     METH_VARARGS | METH_KEYWORDS, "Whether the elements lie in memory in row-major order without gaps."},
     BULSSI_METHOD("dim", PyLong_FromLong(t.dims())),
     BULSSI_METHOD("ndimension", PyLong_FromLong(t.dims())),
     BULSSI_METHOD("numel", PyLong_FromLongLong(t.numel())),
@@ -221,11 +232,14 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("nbytes", PyLong_FromLongLong(t.numel() * itemsize(t.dtype()))),
     BULSSI_GET("T", wrap_like(self, reversed(t))),
     BULSSI_GET("mT", (check(t.dims() >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got ",
-                            t.dims(), "-D tensor."), wrap_like(self, mT(t)))),
+                            t.dims(), "-D tensor."),
+                      wrap_like(self, mT(t)))),
     BULSSI_GET("H", (check(t.dims() == 2 || t.dims() == 0, "tensor.H is only supported on matrices (2-D tensors). Got ",
-                           t.dims(), "-D tensor."), wrap_like(self, t.dims() ? mT(t) : t))),
+                           t.dims(), "-D tensor."),
+                     wrap_like(self, t.dims() ? mT(t) : t))),
     BULSSI_GET("mH", (check(t.dims() >= 2, "tensor.mH is only supported on matrices or batches of matrices. Got ",
-                            t.dims(), "-D tensor."), wrap_like(self, mT(t)))),
+                            t.dims(), "-D tensor."),
+                      wrap_like(self, mT(t)))),
     BULSSI_GET("is_leaf", PyBool_FromLong(is_leaf(t))),
     BULSSI_GET("retains_grad", PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
     BULSSI_GET("grad_fn", node_object(producer(t).get())),
@@ -238,14 +252,16 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("layout", Object::borrow(strided_object()).take()),
     BULSSI_GET("is_sparse", PyBool_FromLong(0)),
     BULSSI_GET("is_quantized", PyBool_FromLong(0)),
-    {"requires_grad", [](PyObject* self, void*) -> PyObject* {
-       return guard([&]() -> PyObject* { return PyBool_FromLong(requires_grad(tensor_of(self))); });
-     }, set_requires_grad_property, nullptr, nullptr},
+    {"requires_grad",
+     [](PyObject* self, void*)
+         -> PyObject* { return guard([&]() -> PyObject* { return PyBool_FromLong(requires_grad(tensor_of(self))); }); },
+     set_requires_grad_property, nullptr, nullptr},
     {"grad", get_grad, set_grad, "The gradient that backward() added up, or None.", nullptr},
     {"_grad", get_grad, set_grad, nullptr, nullptr},
-    {"data", [](PyObject* self, void*) -> PyObject* {
-       return guard([&]() -> PyObject* { return wrap_like(self, data_of(tensor_of(self))); });
-     }, set_data, "The same memory outside the graph, with a version counter of its own.", nullptr},
+    {"data",
+     [](PyObject* self,
+        void*) -> PyObject* { return guard([&]() -> PyObject* { return wrap_like(self, data_of(tensor_of(self))); }); },
+     set_data, "The same memory outside the graph, with a version counter of its own.", nullptr},
     {}};
 
 }  // namespace bulssi::python

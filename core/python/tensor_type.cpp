@@ -65,7 +65,8 @@ int clear(PyObject* self) {
   return 0;
 }
 
-// ---- number slots ------------------------------------------------------------------------------------------------------
+// ---- number slots
+// ------------------------------------------------------------------------------------------------------
 
 inline bool plain(PyObject* o) { return Py_TYPE(o) == tensor_type || Py_TYPE(o) == parameter_type; }
 inline bool operand(PyObject* o) { return plain(o) || PyFloat_CheckExact(o) || PyLong_CheckExact(o); }
@@ -120,9 +121,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
   if (is_array(a) || is_array(b)) return with_arrays(a, b, binary<D>);
   Py_RETURN_NOTIMPLEMENTED;
 }
-bool mixable(PyObject* a, PyObject* b) {
-  return (is_tensor(a) || is_number(a)) && (is_tensor(b) || is_number(b));
-}
+bool mixable(PyObject* a, PyObject* b) { return (is_tensor(a) || is_number(a)) && (is_tensor(b) || is_number(b)); }
 // Operators whose operation is found by name.
 template <const char* name>
 PyObject* named(PyObject* a, PyObject* b) {
@@ -152,19 +151,24 @@ PyObject* named_power_inplace(PyObject* a, PyObject* b, PyObject*) {
   return named_inplace<name>(a, b);
 }
 #define BULSSI_OPERATOR_NAME(id, text) constexpr char id[] = text;
-BULSSI_OPERATOR_NAME(n_remainder, "remainder") BULSSI_OPERATOR_NAME(n_pow, "pow")
-BULSSI_OPERATOR_NAME(n_floor_divide, "floor_divide") BULSSI_OPERATOR_NAME(n_matmul, "matmul")
-BULSSI_OPERATOR_NAME(n_and, "bitwise_and") BULSSI_OPERATOR_NAME(n_or, "bitwise_or")
-BULSSI_OPERATOR_NAME(n_xor, "bitwise_xor") BULSSI_OPERATOR_NAME(n_not, "bitwise_not")
-BULSSI_OPERATOR_NAME(n_lshift, "bitwise_left_shift") BULSSI_OPERATOR_NAME(n_rshift, "bitwise_right_shift")
-BULSSI_OPERATOR_NAME(n_neg, "neg") BULSSI_OPERATOR_NAME(n_abs, "abs") BULSSI_OPERATOR_NAME(n_add_, "add_")
-BULSSI_OPERATOR_NAME(n_sub_, "sub_") BULSSI_OPERATOR_NAME(n_mul_, "mul_") BULSSI_OPERATOR_NAME(n_div_, "div_")
-BULSSI_OPERATOR_NAME(n_remainder_, "remainder_") BULSSI_OPERATOR_NAME(n_pow_, "pow_")
-BULSSI_OPERATOR_NAME(n_floor_divide_, "floor_divide_") BULSSI_OPERATOR_NAME(n_and_, "bitwise_and_")
-BULSSI_OPERATOR_NAME(n_or_, "bitwise_or_") BULSSI_OPERATOR_NAME(n_xor_, "bitwise_xor_")
-BULSSI_OPERATOR_NAME(n_lshift_, "bitwise_left_shift_") BULSSI_OPERATOR_NAME(n_rshift_, "bitwise_right_shift_")
+BULSSI_OPERATOR_NAME(n_remainder, "remainder")
+BULSSI_OPERATOR_NAME(n_pow, "pow") BULSSI_OPERATOR_NAME(n_floor_divide, "floor_divide")
+    BULSSI_OPERATOR_NAME(n_matmul, "matmul") BULSSI_OPERATOR_NAME(n_and, "bitwise_and")
+        BULSSI_OPERATOR_NAME(n_or, "bitwise_or") BULSSI_OPERATOR_NAME(n_xor, "bitwise_xor")
+            BULSSI_OPERATOR_NAME(n_not, "bitwise_not") BULSSI_OPERATOR_NAME(n_lshift, "bitwise_left_shift")
+                BULSSI_OPERATOR_NAME(n_rshift, "bitwise_right_shift") BULSSI_OPERATOR_NAME(n_neg, "neg")
+                    BULSSI_OPERATOR_NAME(n_abs, "abs") BULSSI_OPERATOR_NAME(n_add_, "add_")
+                        BULSSI_OPERATOR_NAME(n_sub_, "sub_") BULSSI_OPERATOR_NAME(n_mul_, "mul_")
+                            BULSSI_OPERATOR_NAME(n_div_, "div_") BULSSI_OPERATOR_NAME(n_remainder_, "remainder_")
+                                BULSSI_OPERATOR_NAME(n_pow_, "pow_")
+                                    BULSSI_OPERATOR_NAME(n_floor_divide_, "floor_divide_")
+                                        BULSSI_OPERATOR_NAME(n_and_, "bitwise_and_")
+                                            BULSSI_OPERATOR_NAME(n_or_, "bitwise_or_")
+                                                BULSSI_OPERATOR_NAME(n_xor_, "bitwise_xor_")
+                                                    BULSSI_OPERATOR_NAME(n_lshift_, "bitwise_left_shift_")
+                                                        BULSSI_OPERATOR_NAME(n_rshift_, "bitwise_right_shift_")
 
-PyObject* matmul(PyObject* a, PyObject* b) {
+                                                            PyObject* matmul(PyObject* a, PyObject* b) {
   if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
   return call_by_name(n_matmul, a, b);
 }
@@ -236,8 +240,8 @@ PyObject* repr(PyObject* self) {
 }
 int contains(PyObject* self, PyObject* item) {
   if (!is_tensor(item) && !is_number(item)) {
-    PyErr_Format(PyExc_RuntimeError,
-                 "Tensor.__contains__ only supports Tensor or scalar, but you passed in a %R.", Py_TYPE(item));
+    PyErr_Format(PyExc_RuntimeError, "Tensor.__contains__ only supports Tensor or scalar, but you passed in a %R.",
+                 Py_TYPE(item));
     return -1;
   }
   Object equal(compare(self, item, Py_EQ));
@@ -261,39 +265,61 @@ PyMemberDef members[] = {{"__dictoffset__", T_PYSSIZET, offsetof(PyTensor, dict)
                          {"__weaklistoffset__", T_PYSSIZET, offsetof(PyTensor, weakrefs), READONLY, nullptr},
                          {}};
 #define BULSSI_SLOT(slot, function) {slot, reinterpret_cast<void*>(function)}
-PyType_Slot slots[] = {
-    BULSSI_SLOT(Py_tp_dealloc, dealloc), BULSSI_SLOT(Py_tp_traverse, traverse), BULSSI_SLOT(Py_tp_clear, clear),
-    BULSSI_SLOT(Py_tp_new, new_tensor), BULSSI_SLOT(Py_tp_init, init), BULSSI_SLOT(Py_tp_repr, repr),
-    BULSSI_SLOT(Py_tp_richcompare, compare), BULSSI_SLOT(Py_tp_hash, hash),
-    BULSSI_SLOT(Py_tp_methods, tensor_methods), BULSSI_SLOT(Py_tp_getset, tensor_properties),
-    BULSSI_SLOT(Py_tp_members, members),
-    BULSSI_SLOT(Py_nb_add, binary<Add>), BULSSI_SLOT(Py_nb_subtract, binary<Sub>),
-    BULSSI_SLOT(Py_nb_multiply, binary<Mul>), BULSSI_SLOT(Py_nb_true_divide, binary<Div>),
-    BULSSI_SLOT(Py_nb_remainder, named<n_remainder>), BULSSI_SLOT(Py_nb_power, named_power<n_pow>),
-    BULSSI_SLOT(Py_nb_floor_divide, named<n_floor_divide>), BULSSI_SLOT(Py_nb_matrix_multiply, matmul),
-    BULSSI_SLOT(Py_nb_and, named<n_and>), BULSSI_SLOT(Py_nb_or, named<n_or>), BULSSI_SLOT(Py_nb_xor, named<n_xor>),
-    BULSSI_SLOT(Py_nb_lshift, named<n_lshift>), BULSSI_SLOT(Py_nb_rshift, named<n_rshift>),
-    BULSSI_SLOT(Py_nb_negative, named_unary<n_neg>), BULSSI_SLOT(Py_nb_positive, positive),
-    BULSSI_SLOT(Py_nb_absolute, named_unary<n_abs>), BULSSI_SLOT(Py_nb_invert, named_unary<n_not>),
-    BULSSI_SLOT(Py_nb_inplace_add, named_inplace<n_add_>), BULSSI_SLOT(Py_nb_inplace_subtract, named_inplace<n_sub_>),
-    BULSSI_SLOT(Py_nb_inplace_multiply, named_inplace<n_mul_>),
-    BULSSI_SLOT(Py_nb_inplace_true_divide, named_inplace<n_div_>),
-    BULSSI_SLOT(Py_nb_inplace_remainder, named_inplace<n_remainder_>),
-    BULSSI_SLOT(Py_nb_inplace_power, named_power_inplace<n_pow_>),
-    BULSSI_SLOT(Py_nb_inplace_floor_divide, named_inplace<n_floor_divide_>),
-    BULSSI_SLOT(Py_nb_inplace_and, named_inplace<n_and_>), BULSSI_SLOT(Py_nb_inplace_or, named_inplace<n_or_>),
-    BULSSI_SLOT(Py_nb_inplace_xor, named_inplace<n_xor_>),
-    BULSSI_SLOT(Py_nb_inplace_lshift, named_inplace<n_lshift_>),
-    BULSSI_SLOT(Py_nb_inplace_rshift, named_inplace<n_rshift_>),
-    BULSSI_SLOT(Py_nb_bool, truth), BULSSI_SLOT(Py_nb_float, to_float), BULSSI_SLOT(Py_nb_int, to_int),
-    BULSSI_SLOT(Py_nb_index, to_index), BULSSI_SLOT(Py_mp_length, length), BULSSI_SLOT(Py_sq_length, length),
-    BULSSI_SLOT(Py_mp_subscript, get_item), BULSSI_SLOT(Py_mp_ass_subscript, set_item),
-    BULSSI_SLOT(Py_sq_contains, contains), BULSSI_SLOT(Py_bf_getbuffer, get_buffer),
-    BULSSI_SLOT(Py_bf_releasebuffer, release_buffer),
-    {Py_tp_doc, const_cast<char*>("A multi-dimensional array that records what is done to it.")},
-    {0, nullptr}};
-PyType_Spec spec = {"torch.Tensor", sizeof(PyTensor), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+PyType_Slot slots[] = {BULSSI_SLOT(Py_tp_dealloc, dealloc),
+                       BULSSI_SLOT(Py_tp_traverse, traverse),
+                       BULSSI_SLOT(Py_tp_clear, clear),
+                       BULSSI_SLOT(Py_tp_new, new_tensor),
+                       BULSSI_SLOT(Py_tp_init, init),
+                       BULSSI_SLOT(Py_tp_repr, repr),
+                       BULSSI_SLOT(Py_tp_richcompare, compare),
+                       BULSSI_SLOT(Py_tp_hash, hash),
+                       BULSSI_SLOT(Py_tp_methods, tensor_methods),
+                       BULSSI_SLOT(Py_tp_getset, tensor_properties),
+                       BULSSI_SLOT(Py_tp_members, members),
+                       BULSSI_SLOT(Py_nb_add, binary<Add>),
+                       BULSSI_SLOT(Py_nb_subtract, binary<Sub>),
+                       BULSSI_SLOT(Py_nb_multiply, binary<Mul>),
+                       BULSSI_SLOT(Py_nb_true_divide, binary<Div>),
+                       BULSSI_SLOT(Py_nb_remainder, named<n_remainder>),
+                       BULSSI_SLOT(Py_nb_power, named_power<n_pow>),
+                       BULSSI_SLOT(Py_nb_floor_divide, named<n_floor_divide>),
+                       BULSSI_SLOT(Py_nb_matrix_multiply, matmul),
+                       BULSSI_SLOT(Py_nb_and, named<n_and>),
+                       BULSSI_SLOT(Py_nb_or, named<n_or>),
+                       BULSSI_SLOT(Py_nb_xor, named<n_xor>),
+                       BULSSI_SLOT(Py_nb_lshift, named<n_lshift>),
+                       BULSSI_SLOT(Py_nb_rshift, named<n_rshift>),
+                       BULSSI_SLOT(Py_nb_negative, named_unary<n_neg>),
+                       BULSSI_SLOT(Py_nb_positive, positive),
+                       BULSSI_SLOT(Py_nb_absolute, named_unary<n_abs>),
+                       BULSSI_SLOT(Py_nb_invert, named_unary<n_not>),
+                       BULSSI_SLOT(Py_nb_inplace_add, named_inplace<n_add_>),
+                       BULSSI_SLOT(Py_nb_inplace_subtract, named_inplace<n_sub_>),
+                       BULSSI_SLOT(Py_nb_inplace_multiply, named_inplace<n_mul_>),
+                       BULSSI_SLOT(Py_nb_inplace_true_divide, named_inplace<n_div_>),
+                       BULSSI_SLOT(Py_nb_inplace_remainder, named_inplace<n_remainder_>),
+                       BULSSI_SLOT(Py_nb_inplace_power, named_power_inplace<n_pow_>),
+                       BULSSI_SLOT(Py_nb_inplace_floor_divide, named_inplace<n_floor_divide_>),
+                       BULSSI_SLOT(Py_nb_inplace_and, named_inplace<n_and_>),
+                       BULSSI_SLOT(Py_nb_inplace_or, named_inplace<n_or_>),
+                       BULSSI_SLOT(Py_nb_inplace_xor, named_inplace<n_xor_>),
+                       BULSSI_SLOT(Py_nb_inplace_lshift, named_inplace<n_lshift_>),
+                       BULSSI_SLOT(Py_nb_inplace_rshift, named_inplace<n_rshift_>),
+                       BULSSI_SLOT(Py_nb_bool, truth),
+                       BULSSI_SLOT(Py_nb_float, to_float),
+                       BULSSI_SLOT(Py_nb_int, to_int),
+                       BULSSI_SLOT(Py_nb_index, to_index),
+                       BULSSI_SLOT(Py_mp_length, length),
+                       BULSSI_SLOT(Py_sq_length, length),
+                       BULSSI_SLOT(Py_mp_subscript, get_item),
+                       BULSSI_SLOT(Py_mp_ass_subscript, set_item),
+                       BULSSI_SLOT(Py_sq_contains, contains),
+                       BULSSI_SLOT(Py_bf_getbuffer, get_buffer),
+                       BULSSI_SLOT(Py_bf_releasebuffer, release_buffer),
+                       {Py_tp_doc, const_cast<char*>("A multi-dimensional array that records what is done to it.")},
+                       {0, nullptr}};
+PyType_Spec spec = {"torch.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+                    slots};
 
 }  // namespace
 

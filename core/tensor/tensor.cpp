@@ -28,8 +28,7 @@ Ref<Storage> new_storage(int64_t bytes, Device device) {
   return Ref<Storage>::adopt(s);
 }
 
-Ref<Storage> foreign_storage(void* data, int64_t bytes, void* context,
-                             void (*free_foreign)(void*, void*, int64_t)) {
+Ref<Storage> foreign_storage(void* data, int64_t bytes, void* context, void (*free_foreign)(void*, void*, int64_t)) {
   auto* s = new (allocate(sizeof(Storage))) Storage;
   s->bytes = bytes;
   s->block = sizeof(Storage);
@@ -159,10 +158,14 @@ Tensor full(Ints shape, Scalar value, DType dtype) {
 
 Tensor wrapped_number(Scalar value) {
   Tensor out = empty({}, value.dtype());
-  if (value.kind == Scalar::Kind::boolean) *out.data<bool>() = value.i != 0;
-  else if (value.kind == Scalar::Kind::integer) *out.data<int64_t>() = value.i;
-  else if (value.kind == Scalar::Kind::floating) *out.data<double>() = value.d;
-  else *out.data<Complex128>() = {value.d, value.imag};
+  if (value.kind == Scalar::Kind::boolean)
+    *out.data<bool>() = value.i != 0;
+  else if (value.kind == Scalar::Kind::integer)
+    *out.data<int64_t>() = value.i;
+  else if (value.kind == Scalar::Kind::floating)
+    *out.data<double>() = value.d;
+  else
+    *out.data<Complex128>() = {value.d, value.imag};
   out->wrapped_number = true;
   return out;
 }
@@ -199,7 +202,8 @@ void copy_data(const Tensor& to, const Tensor& from) {
     const auto a = span_of(to), b = span_of(from);
     if (a.first < b.second && b.first < a.second) {
       Tensor apart = empty(from.shape(), from.dtype());
-      cpu::copy(apart->data(), apart.dtype(), apart.strides(), from->data(), from.dtype(), from.strides(), from.shape());
+      cpu::copy(apart->data(), apart.dtype(), apart.strides(), from->data(), from.dtype(), from.strides(),
+                from.shape());
       copy_data(to, apart);
       return;
     }
@@ -234,8 +238,7 @@ Scalar item_data(const Tensor& t) {
     case DType::f32: return Scalar(static_cast<double>(*t.data<float>()));
     case DType::f16: return Scalar(static_cast<double>(float(*t.data<Half>())));
     case DType::bf16: return Scalar(static_cast<double>(float(*t.data<BFloat16>())));
-    default:
-      return dispatch(t.dtype(), "item", [&]<class T>() { return Scalar(convert<int64_t>(*t.data<T>())); });
+    default: return dispatch(t.dtype(), "item", [&]<class T>() { return Scalar(convert<int64_t>(*t.data<T>())); });
   }
 }
 

@@ -33,9 +33,9 @@ struct TensorImpl {
   int64_t numel = 0;
   DType dtype = DType::f32;
   bool contiguous = true;
-  bool needs_grad = false;  // leaf that requires grad, or has a producer; for views see Note [Views]
-  bool is_view = false;     // has a base: `needs_grad` may be stale
-  bool inference = false;   // made in inference mode
+  bool needs_grad = false;      // leaf that requires grad, or has a producer; for views see Note [Views]
+  bool is_view = false;         // has a base: `needs_grad` may be stale
+  bool inference = false;       // made in inference mode
   bool wrapped_number = false;  // made from a Python number: takes part in promotion as one
   Autograd* autograd = nullptr;
   Ref<Version> own_version;
@@ -50,8 +50,10 @@ extern int64_t live_tensors;
 
 void destroy(TensorImpl* t);
 inline void retain(TensorImpl* t) {
-  if (t->state & 1) t->state += 2;
-  else python_hooks.retain(reinterpret_cast<void*>(t->state));
+  if (t->state & 1)
+    t->state += 2;
+  else
+    python_hooks.retain(reinterpret_cast<void*>(t->state));
 }
 inline void release(TensorImpl* t) {
   if (t->state & 1) {
