@@ -20,10 +20,11 @@ struct Options {
   int64_t groups = 1;
 };
 
+// Halves are summed in f32; integers wrap, so the widest of them serves all.
 DType compute_type(DType dtype, const char* op) {
   if (is_half(dtype)) return DType::f32;
-  check(dtype == DType::f32 || dtype == DType::f64 || dtype == DType::i64, ErrorKind::not_implemented, "\"", op,
-        "\" not implemented for '", legacy_name(dtype), "'");
+  if (is_integral(dtype)) return DType::i64;
+  check(is_floating(dtype), ErrorKind::not_implemented, "\"", op, "\" not implemented for '", legacy_name(dtype), "'");
   return dtype;
 }
 Tensor prepared(const Tensor& t, DType dtype) { return dense(t.dtype() == dtype ? t : cast_data(t, dtype)); }

@@ -293,7 +293,7 @@ Tensor tensordot(const Tensor& self, const Tensor& other, Ints dims_self, Ints d
   const int64_t x2[] = {m, inner}, y2[] = {inner, n};
   return reshape(mm(reshape(permute(a, order_a), x2), reshape(permute(b, order_b), y2)), shape);
 }
-OPERATION("tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor", tensordot,
+OPERATION("contract(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor", tensordot,
           "Sum of products over pairs of dimensions of two tensors.",
           {.kind = OpKind::composite, .method = false, .out = true, .module = "_VF"})
 

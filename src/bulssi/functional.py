@@ -89,8 +89,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
             )
         first, second = list(range(-dims, 0)), list(range(dims))
     if out is None:
-        return _core._VF.tensordot(a, b, first, second)
-    return _core._VF.tensordot(a, b, first, second, out=out)
+        return _core._VF.contract(a, b, first, second)
+    return _core._VF.contract(a, b, first, second, out=out)
 
 
 def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:

@@ -74,7 +74,7 @@ def _(draw: Draw) -> list[Any]:
     return [("ij,jk->ik", [draw(3, 4), draw(4, 5)]), ("bii->b", [draw(2, 3, 3)])]
 
 
-@recipe("tensordot")
+@recipe("contract")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), draw(4, 2), [1], [0]), (draw(3, 4), draw(3, 4), [0, 1], [0, 1])]
 
