@@ -11,7 +11,16 @@
 namespace bulssi {
 
 enum class ErrorKind : uint8_t {
-  runtime, value, type, index, not_implemented, overflow, attribute, zero_division, buffer, key,
+  runtime,
+  value,
+  type,
+  index,
+  not_implemented,
+  overflow,
+  attribute,
+  zero_division,
+  buffer,
+  key,
   assertion
 };
 

@@ -16,12 +16,13 @@ InterpreterLock interpreter_lock;
 
 namespace cpu {
 
-// ---- ISA -------------------------------------------------------------------------------------------------------------
+// ---- ISA
+// -------------------------------------------------------------------------------------------------------------
 
 // BULSSI_FOR_ISAS(X) and BULSSI_FOR_PARTS(X, isa) come from the build: one X per ISA, and per part of the formulas.
 #define BULSSI_DECLARE_PART(isa, part) extern "C" const FormulaKernels* bulssi_pointwise_##isa##_##part();
-#define BULSSI_DECLARE(isa) \
-  extern "C" const void* bulssi_convert_##isa(); \
+#define BULSSI_DECLARE(isa)                         \
+  extern "C" const void* bulssi_convert_##isa();    \
   extern "C" const void* bulssi_optimizers_##isa(); \
   BULSSI_FOR_PARTS(BULSSI_DECLARE_PART, isa)
 BULSSI_FOR_ISAS(BULSSI_DECLARE)
@@ -45,10 +46,10 @@ struct Isa {
   void (*take)();
 };
 #define BULSSI_TAKE_PART(isa, part) take_part(bulssi_pointwise_##isa##_##part());
-#define BULSSI_ENTRY(isa)                                                          \
-  {#isa, [] {                                                                      \
-     BULSSI_FOR_PARTS(BULSSI_TAKE_PART, isa)                                       \
-     convert_table = static_cast<const ConvertTable*>(bulssi_convert_##isa());     \
+#define BULSSI_ENTRY(isa)                                                             \
+  {#isa, [] {                                                                         \
+     BULSSI_FOR_PARTS(BULSSI_TAKE_PART, isa)                                          \
+     convert_table = static_cast<const ConvertTable*>(bulssi_convert_##isa());        \
      optimizer_table = static_cast<const OptimizerTable*>(bulssi_optimizers_##isa()); \
    }},
 constexpr Isa isas[] = {BULSSI_FOR_ISAS(BULSSI_ENTRY)};
@@ -84,14 +85,16 @@ void choose_isa(const char* wanted) {
     chosen = i.name;
     return;
   }
-  fail(wanted ? "BULSSI_ISA=" : "", wanted ? wanted : "", ": no such instruction set in this build, or the processor "
+  fail(wanted ? "BULSSI_ISA=" : "", wanted ? wanted : "",
+       ": no such instruction set in this build, or the processor "
        "is older than all of them (x86-64-v2 is needed)");
 }
 const FormulaKernels& formula_kernels(int index) { return kernels[index]; }
 const ConvertTable& converters() { return *convert_table; }
 const OptimizerTable& optimizer_kernels() { return *optimizer_table; }
 
-// ---- walking ---------------------------------------------------------------------------------------------------------
+// ---- walking
+// ---------------------------------------------------------------------------------------------------------
 
 Walk::Walk(Ints wanted, std::span<const int64_t* const> all, int lead) {
   const int dims = static_cast<int>(wanted.size()), n = static_cast<int>(all.size());
@@ -99,9 +102,8 @@ Walk::Walk(Ints wanted, std::span<const int64_t* const> all, int lead) {
   for (int i = 0; i < dims; ++i) {
     if (wanted[i] != 1) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-    return std::abs(all[lead][a]) > std::abs(all[lead][b]);
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return std::abs(all[lead][a]) > std::abs(all[lead][b]); });
   for (int k = 0; k < n; ++k) strides.push_back(Dims());
   for (int d : order) {
     bool merges = !shape.empty();
@@ -144,8 +146,10 @@ void move_strided(int64_t n, char* memory, int64_t stride, char* blockp) {
   T* m = reinterpret_cast<T*>(memory);
   T* b = reinterpret_cast<T*>(blockp);
   for (int64_t i = 0; i < n; ++i) {
-    if constexpr (gathering) b[i] = m[i * stride];
-    else m[i * stride] = b[i];
+    if constexpr (gathering)
+      b[i] = m[i * stride];
+    else
+      m[i * stride] = b[i];
   }
 }
 
@@ -159,8 +163,10 @@ void move_block(const Slot& slot, const Dims& shape, const Dims& strides, int64_
     const int64_t m = std::min(n, shape[last] - at.index[last]);
     char* memory = slot.data + at.offset * size;
     if (strides[last] == 1) {
-      if (gathering) std::memcpy(block, memory, m * size);
-      else std::memcpy(memory, block, m * size);
+      if (gathering)
+        std::memcpy(block, memory, m * size);
+      else
+        std::memcpy(memory, block, m * size);
     } else {
       dispatch_size(size, [&]<class T>() { move_strided<T, gathering>(m, memory, strides[last], block); });
     }
@@ -331,7 +337,8 @@ void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape) {
   parallel_for(n, grain, [&](int64_t begin, int64_t end) { e.range(begin, end); });
 }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory
+// ----------------------------------------------------------------------------------------------------------
 
 void copy_bytes(void* to, const void* from, int64_t bytes) {
   if (to == from) return;
@@ -375,7 +382,8 @@ void copy_tiles(T* to, const T* from, int64_t rows, int64_t cols, int64_t to_row
 
 }  // namespace
 
-void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType from_dtype, Ints from_strides, Ints shape) {
+void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType from_dtype, Ints from_strides,
+          Ints shape) {
   const int64_t n = numel_of(shape);
   if (n == 0) return;
   if (to_dtype != from_dtype) {
@@ -440,8 +448,10 @@ void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType fro
 void fill(char* to, DType dtype, Ints strides, Ints shape, Scalar value) {
   alignas(16) char one[16] = {};
   if (is_complex(dtype)) {
-    if (dtype == DType::c64) *reinterpret_cast<Complex64*>(one) = {float(value.as_double()), float(value.imag)};
-    else *reinterpret_cast<Complex128*>(one) = {value.as_double(), value.imag};
+    if (dtype == DType::c64)
+      *reinterpret_cast<Complex64*>(one) = {float(value.as_double()), float(value.imag)};
+    else
+      *reinterpret_cast<Complex128*>(one) = {value.as_double(), value.imag};
   } else {
     dispatch(dtype, "fill_", [&]<class T>() { *reinterpret_cast<T*>(one) = value.as<T>(); });
   }

@@ -19,7 +19,8 @@ extern InterpreterLock interpreter_lock;
 class Unlocked {
  public:
   // `work` is the number of elements (or an equivalent): short kernels keep the lock.
-  explicit Unlocked(int64_t work) : state_(work > 200000 && interpreter_lock.release ? interpreter_lock.release() : nullptr) {}
+  explicit Unlocked(int64_t work)
+      : state_(work > 200000 && interpreter_lock.release ? interpreter_lock.release() : nullptr) {}
   ~Unlocked() {
     if (state_) interpreter_lock.acquire(state_);
   }
@@ -31,16 +32,17 @@ class Unlocked {
 
 namespace cpu {
 
-// ---- ISA -------------------------------------------------------------------------------------------------------------
+// ---- ISA
+// -------------------------------------------------------------------------------------------------------------
 
 struct ConvertTable {
   // n contiguous elements of a dtype to or from a compute type.
   void (*load[dtype_count][compute_count])(int64_t n, const void* from, void* to) = {};
   void (*store[compute_count][dtype_count])(int64_t n, const void* from, void* to) = {};
 };
-const char* isa();                    // "v4", "v3", "v2"
-const char* const* isas_built();      // null-terminated, best first
-bool isa_runs(const char* name);      // on this processor
+const char* isa();                // "v4", "v3", "v2"
+const char* const* isas_built();  // null-terminated, best first
+bool isa_runs(const char* name);  // on this processor
 // BULSSI_ISA or the best that runs; called once at import.
 void choose_isa(const char* wanted);
 const FormulaKernels& formula_kernels(int index);
@@ -50,8 +52,11 @@ const OptimizerTable& optimizer_kernels();
 inline constexpr Compute compute_of(DType d) {
   switch (d) {
     case DType::f64: return Compute::f64;
-    case DType::f16: case DType::bf16: case DType::f32: return Compute::f32;
-    case DType::u8: case DType::boolean: return Compute::u8;
+    case DType::f16:
+    case DType::bf16:
+    case DType::f32: return Compute::f32;
+    case DType::u8:
+    case DType::boolean: return Compute::u8;
     default: return Compute::i64;
   }
 }
@@ -65,14 +70,15 @@ inline constexpr bool is_direct(DType d, Compute c) {
   return d == dtype_of_compute(c) || (c == Compute::u8 && d == DType::boolean);
 }
 
-// ---- programs --------------------------------------------------------------------------------------------------------
+// ---- programs
+// --------------------------------------------------------------------------------------------------------
 
 // A value that steps read or write: memory outside, a block that lives only during the run, or one number.
 struct Slot {
   enum class Kind : uint8_t { input, output, temporary, attribute };
   Kind kind = Kind::input;
   Compute compute = Compute::f32;
-  DType dtype = DType::f32;   // of the memory
+  DType dtype = DType::f32;  // of the memory
   char* data = nullptr;
   const int64_t* strides = nullptr;  // in elements, over the shape of the run; null: contiguous
 };
@@ -85,7 +91,8 @@ struct Step {
 // Runs the steps block by block over all elements of `shape`. An input may be the same memory as an output.
 void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape);
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory
+// ----------------------------------------------------------------------------------------------------------
 
 void copy_bytes(void* to, const void* from, int64_t bytes);
 void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType from_dtype, Ints from_strides, Ints shape);

@@ -47,8 +47,10 @@ BULSSI_INLINE void run(int64_t n, const void* const* in, void* out, F f) {
              Vec<T>(*static_cast<const T*>(in[N + A]))...);
   };
   auto write = [&](auto value, void* to, int64_t i) __attribute__((always_inline)) {
-    if constexpr (std::is_arithmetic_v<decltype(value)>) put_constant<T>(double(value), to, i);
-    else put(value, to, i);
+    if constexpr (std::is_arithmetic_v<decltype(value)>)
+      put_constant<T>(double(value), to, i);
+    else
+      put(value, to, i);
   };
   using Value = decltype(step(tensors, attributes, in, 0));
   constexpr int out_size = std::is_same_v<Value, Mask<T>> ? 1 : sizeof(T);
@@ -73,17 +75,19 @@ inline constexpr int condition_of = D::info.condition ? 0 : -1;
 
 template <class D, class T>
 void value(int64_t n, const void* const* in, void* out) {
-  run<T, tensor_count<D>, attribute_count<D>, condition_of<D>>(n, in, out, [](auto... x) __attribute__((always_inline)) {
-    return D::value(x...);
-  });
+  run<T, tensor_count<D>, attribute_count<D>, condition_of<D>>(
+      n, in, out, [](auto... x) __attribute__((always_inline)) { return D::value(x...); });
 }
 template <class D, class T, int K>
 void partial(int64_t n, const void* const* in, void* out) {
   constexpr int shifted = condition_of<D> < 0 ? -1 : condition_of<D> + 1;
   run<T, tensor_count<D> + 2, attribute_count<D>, shifted>(n, in, out, [](auto... x) __attribute__((always_inline)) {
-    if constexpr (K == 0) return D::dx(x...);
-    else if constexpr (K == 1) return D::dy(x...);
-    else return D::dz(x...);
+    if constexpr (K == 0)
+      return D::dx(x...);
+    else if constexpr (K == 1)
+      return D::dy(x...);
+    else
+      return D::dz(x...);
   });
 }
 
@@ -111,8 +115,10 @@ constexpr FormulaKernels entry() {
 
 template <int I>
 constexpr FormulaKernels part_entry() {
-  if constexpr (I % BULSSI_PARTS == BULSSI_PART) return entry<typename Nth<I>::type>();
-  else return {};
+  if constexpr (I % BULSSI_PARTS == BULSSI_PART)
+    return entry<typename Nth<I>::type>();
+  else
+    return {};
 }
 struct Table {
   FormulaKernels kernels[formula_count];

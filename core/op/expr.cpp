@@ -87,15 +87,24 @@ double Expr::evaluate(std::span<const double> arguments) const {
   for (int32_t i = 0; i <= entry; ++i) {
     const Entry& e = entries[i];
     auto value = [&](int k) { return values[e.arguments[k]]; };
-    if (e.function.empty()) values[i] = e.constant;
-    else if (e.function == "arg") values[i] = size_t(e.constant) < arguments.size() ? arguments[size_t(e.constant)] : 0;
-    else if (e.function == "neg") values[i] = -value(0);
-    else if (e.function == "!") values[i] = value(0) == 0;
-    else if (e.function == "select") values[i] = value(0) != 0 ? value(1) : value(2);
-    else if (e.routine.one) values[i] = e.routine.one(value(0));
-    else if (e.routine.two) values[i] = e.routine.two(value(0), value(1));
-    else if (e.routine.three) values[i] = e.routine.three(value(0), value(1), value(2));
-    else values[i] = operation(e.function, value(0), value(1));
+    if (e.function.empty())
+      values[i] = e.constant;
+    else if (e.function == "arg")
+      values[i] = size_t(e.constant) < arguments.size() ? arguments[size_t(e.constant)] : 0;
+    else if (e.function == "neg")
+      values[i] = -value(0);
+    else if (e.function == "!")
+      values[i] = value(0) == 0;
+    else if (e.function == "select")
+      values[i] = value(0) != 0 ? value(1) : value(2);
+    else if (e.routine.one)
+      values[i] = e.routine.one(value(0));
+    else if (e.routine.two)
+      values[i] = e.routine.two(value(0), value(1));
+    else if (e.routine.three)
+      values[i] = e.routine.three(value(0), value(1), value(2));
+    else
+      values[i] = operation(e.function, value(0), value(1));
   }
   return values[entry];
 }
@@ -121,8 +130,9 @@ std::string Expr::text(std::span<const std::string> names, const std::string& ty
     if (e.function.empty()) {
       char digits[40];
       std::snprintf(digits, sizeof digits, "%.17g", e.constant);
-      t = std::isinf(e.constant) ? (e.constant > 0 ? type + "(INFINITY)" : type + "(-INFINITY)")
-        : std::isnan(e.constant) ? type + "(NAN)" : type + "(" + digits + ")";
+      t = std::isinf(e.constant)   ? (e.constant > 0 ? type + "(INFINITY)" : type + "(-INFINITY)")
+          : std::isnan(e.constant) ? type + "(NAN)"
+                                   : type + "(" + digits + ")";
     } else if (e.function == "arg") {
       t = names[size_t(e.constant)];
     } else if (e.function == "neg") {

@@ -25,9 +25,12 @@ struct Expr {
   static Expr primitive(const char* function, F routine, Rest... arguments) {
     const Expr list[] = {arguments...};
     Routine r;
-    if constexpr (sizeof...(Rest) == 1) r.one = routine;
-    else if constexpr (sizeof...(Rest) == 2) r.two = routine;
-    else r.three = routine;
+    if constexpr (sizeof...(Rest) == 1)
+      r.one = routine;
+    else if constexpr (sizeof...(Rest) == 2)
+      r.two = routine;
+    else
+      r.three = routine;
     return make(function, list, r);
   }
   struct Routine {
@@ -44,14 +47,17 @@ struct Expr {
   static void forget_all();
 };
 
-#define BULSSI_EXPR(op)                                                              \
-  inline Expr operator op(Expr a, Expr b) { return Expr::call(#op, a, b); }          \
-  inline Expr operator op(Expr a, double b) { return Expr::call(#op, a, Expr(b)); }  \
+#define BULSSI_EXPR(op)                                                             \
+  inline Expr operator op(Expr a, Expr b) { return Expr::call(#op, a, b); }         \
+  inline Expr operator op(Expr a, double b) { return Expr::call(#op, a, Expr(b)); } \
   inline Expr operator op(double a, Expr b) { return Expr::call(#op, Expr(a), b); }
-BULSSI_EXPR(+) BULSSI_EXPR(-) BULSSI_EXPR(*) BULSSI_EXPR(/) BULSSI_EXPR(<) BULSSI_EXPR(>) BULSSI_EXPR(<=)
-BULSSI_EXPR(>=) BULSSI_EXPR(==) BULSSI_EXPR(!=) BULSSI_EXPR(&) BULSSI_EXPR(|)
+BULSSI_EXPR(+)
+BULSSI_EXPR(-) BULSSI_EXPR(*) BULSSI_EXPR(/) BULSSI_EXPR(<) BULSSI_EXPR(>) BULSSI_EXPR(<=) BULSSI_EXPR(>=)
+    BULSSI_EXPR(==) BULSSI_EXPR(!=) BULSSI_EXPR(&) BULSSI_EXPR(|)
 #undef BULSSI_EXPR
-inline Expr operator-(Expr a) { return Expr::call("neg", a); }
+        inline Expr operator-(Expr a) {
+  return Expr::call("neg", a);
+}
 inline Expr operator!(Expr a) { return Expr::call("!", a); }
 template <class A, class B>
   requires(std::is_convertible_v<A, Expr> && std::is_convertible_v<B, Expr>)

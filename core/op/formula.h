@@ -20,10 +20,10 @@ namespace bulssi {
 
 // Which element types a formula accepts, and how integers are treated.
 enum class Dtypes : uint8_t {
-  floating,    // integers and bool become the default floating type first
-  arithmetic,  // any; the promoted type
-  bitwise,     // integers and bool
-  integers,    // integers only
+  floating,       // integers and bool become the default floating type first
+  arithmetic,     // any; the promoted type
+  bitwise,        // integers and bool
+  integers,       // integers only
   only_floating,  // integers and bool are refused
 };
 inline constexpr Dtypes floating = Dtypes::floating, arithmetic = Dtypes::arithmetic, bitwise = Dtypes::bitwise,
@@ -40,24 +40,25 @@ struct Info {
   Dtypes dtypes = Dtypes::floating;
   struct Domain {
     double low = -3, high = 3;
-  } domain = {};                    // where tests draw arguments from
+  } domain = {};  // where tests draw arguments from
   const char* doc = "";
   const char* signature = nullptr;  // "(Tensor self, Scalar alpha=1)"; by default one Tensor per argument of `value`
   Result result = Result::same;
-  const char* node = nullptr;       // name of the backward node where it is not Camel(name) + "Backward0"
+  const char* node = nullptr;  // name of the backward node where it is not Camel(name) + "Backward0"
   Forms forms = {};
-  const char* no_bool = nullptr;    // the error for bool arguments, where they are refused
-  const char* on_bool = nullptr;    // the operation that stands in when all arguments are bool
-  const char* aliases = "";         // other names, separated by spaces
-  bool divides = false;             // argument 1 is a divisor: for integers it must not hold a zero
-  int numbers = 0;                  // Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere
-  bool condition = false;           // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
+  const char* no_bool = nullptr;  // the error for bool arguments, where they are refused
+  const char* on_bool = nullptr;  // the operation that stands in when all arguments are bool
+  const char* aliases = "";       // other names, separated by spaces
+  bool divides = false;           // argument 1 is a divisor: for integers it must not hold a zero
+  int mixed = 0;                  // integers with floating attributes: 0 truncated, 1 refused, 2 made floating
+  int numbers = 0;                // Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere
+  bool condition = false;         // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
 };
 
 // Interpretation 2: which of gradient and arguments does a formula read?
 struct Uses {
-  unsigned mask = 0;       // bit k: argument k (the result comes after the arguments)
-  bool gradient = false;   // it is the gradient itself, untouched
+  unsigned mask = 0;      // bit k: argument k (the result comes after the arguments)
+  bool gradient = false;  // it is the gradient itself, untouched
   constexpr Uses(unsigned m, bool g) : mask(m), gradient(g) {}
   constexpr Uses(double) {}
   constexpr Uses(const Uses&) = default;
@@ -66,15 +67,17 @@ struct Uses {
     return Uses((0u | ... | Uses(rest).mask), false);
   }
 };
-#define BULSSI_USES(op)                                                                      \
-  constexpr Uses operator op(Uses a, Uses b) { return Uses(a.mask | b.mask, false); }        \
-  constexpr Uses operator op(Uses a, double) { return Uses(a.mask, false); }                 \
+#define BULSSI_USES(op)                                                               \
+  constexpr Uses operator op(Uses a, Uses b) { return Uses(a.mask | b.mask, false); } \
+  constexpr Uses operator op(Uses a, double) { return Uses(a.mask, false); }          \
   constexpr Uses operator op(double, Uses a) { return Uses(a.mask, false); }
-BULSSI_USES(+) BULSSI_USES(-) BULSSI_USES(*) BULSSI_USES(/) BULSSI_USES(<) BULSSI_USES(>) BULSSI_USES(<=)
-BULSSI_USES(>=) BULSSI_USES(==) BULSSI_USES(!=) BULSSI_USES(&) BULSSI_USES(|) BULSSI_USES(^) BULSSI_USES(<<)
-BULSSI_USES(>>)
+BULSSI_USES(+)
+BULSSI_USES(-) BULSSI_USES(*) BULSSI_USES(/) BULSSI_USES(<) BULSSI_USES(>) BULSSI_USES(<=) BULSSI_USES(>=)
+    BULSSI_USES(==) BULSSI_USES(!=) BULSSI_USES(&) BULSSI_USES(|) BULSSI_USES(^) BULSSI_USES(<<) BULSSI_USES(>>)
 #undef BULSSI_USES
-constexpr Uses operator-(Uses a) { return Uses(a.mask, false); }
+        constexpr Uses operator-(Uses a) {
+  return Uses(a.mask, false);
+}
 constexpr Uses operator~(Uses a) { return Uses(a.mask, false); }
 constexpr Uses operator!(Uses a) { return Uses(a.mask, false); }
 constexpr double select(bool c, double a, double b) { return c ? a : b; }  // interpretation 5
@@ -97,20 +100,22 @@ struct Fn {
   template <class... Args>
   constexpr auto operator()(Args... args) const {
     using I = typename Interpreter<Args...>::type;
-    if constexpr (requires { I::template apply<D>(args...); }) return I::template apply<D>(args...);
-    else return D::value(args...);
+    if constexpr (requires { I::template apply<D>(args...); })
+      return I::template apply<D>(args...);
+    else
+      return D::value(args...);
   }
 };
 
 // Counting what a struct declares.
 inline constexpr Uses any_use{0u, false};
 template <class D>
-inline constexpr int formula_arity =
-    requires { D::value(any_use); } ? 1
-    : requires { D::value(any_use, any_use); } ? 2
-    : requires { D::value(any_use, any_use, any_use); } ? 3
-    : requires { D::value(any_use, any_use, any_use, any_use); } ? 4
-    : requires { D::value(any_use, any_use, any_use, any_use, any_use); } ? 5 : 0;
+inline constexpr int formula_arity = requires { D::value(any_use); }                                       ? 1
+                                     : requires { D::value(any_use, any_use); }                            ? 2
+                                     : requires { D::value(any_use, any_use, any_use); }                   ? 3
+                                     : requires { D::value(any_use, any_use, any_use, any_use); }          ? 4
+                                     : requires { D::value(any_use, any_use, any_use, any_use, any_use); } ? 5
+                                                                                                           : 0;
 
 constexpr int count_in(const char* text, const char* word) {
   int n = 0;
@@ -133,9 +138,12 @@ namespace detail {
 template <class D, int K, int... I>
 constexpr bool declares(std::integer_sequence<int, I...>) {
   constexpr auto u = [](int) { return any_use; };
-  if constexpr (K == 0) return requires { D::dx(any_use, u(I)...); };
-  else if constexpr (K == 1) return requires { D::dy(any_use, u(I)...); };
-  else return requires { D::dz(any_use, u(I)...); };
+  if constexpr (K == 0)
+    return requires { D::dx(any_use, u(I)...); };
+  else if constexpr (K == 1)
+    return requires { D::dy(any_use, u(I)...); };
+  else
+    return requires { D::dz(any_use, u(I)...); };
 }
 }  // namespace detail
 template <class D, int K>
@@ -158,18 +166,19 @@ struct Nth {
 template <class D>
 inline constexpr int index_of = -1;
 
-#define OP(Type, function)                                                                                        \
-  static_assert(Formula<Type>, #Type " needs `info` and a generic `value` of 1 to 5 arguments that matches its "  \
-                               "signature, written without branches");                                            \
-  inline constexpr Fn<Type> function{};                                                                           \
+#define OP(Type, function)                                                                  \
+  static_assert(Formula<Type>, #Type                                                        \
+                " needs `info` and a generic `value` of 1 to 5 arguments that matches its " \
+                "signature, written without branches");                                     \
+  inline constexpr Fn<Type> function{};                                                     \
   OP_INDEX(Type, __COUNTER__ - formula_base - 1)
 #define OP_INDEX(Type, index) OP_INDEX_(Type, index)
-#define OP_INDEX_(Type, index)                    \
-  template <>                                     \
-  struct Nth<(index)> {                           \
-    using type = Type;                            \
-  };                                              \
-  template <>                                     \
+#define OP_INDEX_(Type, index) \
+  template <>                  \
+  struct Nth<(index)> {        \
+    using type = Type;         \
+  };                           \
+  template <>                  \
   inline constexpr int index_of<Type> = (index);
 
 }  // namespace bulssi

@@ -321,7 +321,7 @@ Compute compute_for(const FormulaOp& op, DType common) {
   return c;
 }
 
-Plan plan(const FormulaOp& op, std::span<const Operand> args) {
+Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes) {
   Plan p;
   const int first = op.info->condition ? 1 : 0;
   const Tensor* shaped = nullptr;
@@ -354,6 +354,13 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args) {
       refuse(op, p.common);
   }
   if (op.info->dtypes == Dtypes::integers && p.common == DType::boolean) refuse(op, p.common);
+  if (op.info->mixed && !is_floating(p.common)) {
+    for (int a = 0; a < op.attributes; ++a) {
+      if (attributes[a].integral()) continue;
+      check(op.info->mixed == 2, "For integral input tensors, argument alpha must not be a floating point number.");
+      p.common = default_dtype();
+    }
+  }
   p.compute = compute_for(op, p.common);
   p.out = op.info->result == Result::boolean ? DType::boolean : p.common;
   return p;
@@ -494,7 +501,7 @@ const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {
 }
 
 Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor& into) {
-  const Plan p = plan(op, args);
+  const Plan p = plan(op, args, attributes);
   check(category(p.out) <= category(into.dtype()), "result type ", legacy_name(p.out),
         " can't be cast to the desired output type ", legacy_name(into.dtype()));
   check(!wants_recording(op, args) && !(grad_state.enabled && requires_grad(into)), op.info->name,
@@ -525,7 +532,7 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
                     const Tensor* into) {
   const FormulaOp& op = stand_in(asked, args);
   if (into) return call_out(op, args, attributes, *into);
-  const Plan p = plan(op, args);
+  const Plan p = plan(op, args, attributes);
   const bool record = wants_recording(op, args);
   Tensor out = make_result(p, args);
   execute(op, args, attributes, p, out);
@@ -543,7 +550,7 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
 Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::span<const Operand> args,
                             const Scalar* attributes) {
   const FormulaOp& op = stand_in(asked, args);
-  const Plan p = plan(op, args);
+  const Plan p = plan(op, args, attributes);
   check(category(p.out) <= category(self.dtype()), "result type ", legacy_name(p.out),
         " can't be cast to the desired output type ", legacy_name(self.dtype()));
   check(p.shape == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",

@@ -10,7 +10,18 @@
 namespace bulssi {
 
 enum class ArgType : uint8_t {
-  tensor, scalar, integer, floating, boolean, dtype, string, device, generator, layout, memory_format, dimname
+  tensor,
+  scalar,
+  integer,
+  floating,
+  boolean,
+  dtype,
+  string,
+  device,
+  generator,
+  layout,
+  memory_format,
+  dimname
 };
 
 struct Parameter {

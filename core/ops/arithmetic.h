@@ -15,6 +15,7 @@ struct AddScaled {
                              .dtypes = arithmetic,
                              .doc = "self + alpha * other.",
                              .signature = "(Tensor self, Tensor other, *, Scalar alpha)",
+                             .mixed = 1,
                              .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return x + y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
@@ -40,6 +41,7 @@ struct SubScaled {
                                  "trying to invert a mask, use the `~` "
                                  "or `logical_not()` operator instead.",
                              .aliases = "subtract",
+                             .mixed = 1,
                              .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return x - y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
@@ -73,6 +75,7 @@ struct RsubScaled {
                                  "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
                                  "trying to invert a mask, use the `~` "
                                  "or `logical_not()` operator instead.",
+                             .mixed = 1,
                              .numbers = 2};
   static constexpr auto value(auto x, auto y, auto alpha) { return y - x * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto alpha) { return -g * alpha; }
@@ -322,7 +325,8 @@ struct ClampScalars {
                              .doc = "Between two numbers.",
                              .signature = "(Tensor self, Scalar min, Scalar max)",
                              .node = "ClampBackward1",
-                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false},
+                             .mixed = 2};
   static constexpr auto value(auto x, auto low, auto high) {
     return select(x != x, x, vecmath::fmin(vecmath::fmax(x, low), high));
   }
@@ -333,8 +337,11 @@ struct ClampScalars {
 OP(ClampScalars, clamp_scalars)
 
 struct ClampMinScalar {
-  static constexpr Info info{
-      .name = "clamp_min", .dtypes = arithmetic, .doc = "At least min.", .signature = "(Tensor self, Scalar min)"};
+  static constexpr Info info{.name = "clamp_min",
+                             .dtypes = arithmetic,
+                             .doc = "At least min.",
+                             .signature = "(Tensor self, Scalar min)",
+                             .mixed = 2};
   static constexpr auto value(auto x, auto low) { return vecmath::max(x, low); }
   static constexpr auto dx(auto g, auto x, auto, auto low) { return select(x >= low, g, 0.0); }
 };
@@ -353,8 +360,11 @@ struct ClampMin {
 OP(ClampMin, clamp_min)
 
 struct ClampMaxScalar {
-  static constexpr Info info{
-      .name = "clamp_max", .dtypes = arithmetic, .doc = "At most max.", .signature = "(Tensor self, Scalar max)"};
+  static constexpr Info info{.name = "clamp_max",
+                             .dtypes = arithmetic,
+                             .doc = "At most max.",
+                             .signature = "(Tensor self, Scalar max)",
+                             .mixed = 2};
   static constexpr auto value(auto x, auto high) { return vecmath::min(x, high); }
   static constexpr auto dx(auto g, auto x, auto, auto high) { return select(x <= high, g, 0.0); }
 };

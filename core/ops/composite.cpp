@@ -10,7 +10,8 @@ namespace bulssi {
 
 namespace {
 
-// ---- powers --------------------------------------------------------------------------------------------------------------
+// ---- powers
+// --------------------------------------------------------------------------------------------------------------
 
 Tensor pow_number(const Tensor& self, Scalar p) {
   const bool whole = !is_floating(self.dtype()) && p.integral();
@@ -37,23 +38,22 @@ OPERATION("pow(Tensor self, Tensor exponent) -> Tensor",
           {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("pow(Tensor self, Scalar exponent) -> Tensor", pow_number, "self to the power of a number.",
           {.kind = OpKind::composite, .inplace = true, .out = true})
-OPERATION("pow(Scalar self, Tensor exponent) -> Tensor",
-          (+[](Scalar a, const Tensor& b) { return pow_tensors(a, b); }), "A number to the power of exponent.",
-          {.kind = OpKind::composite, .method = false, .out = true})
+OPERATION("pow(Scalar self, Tensor exponent) -> Tensor", (+[](Scalar a, const Tensor& b) { return pow_tensors(a, b); }),
+          "A number to the power of exponent.", {.kind = OpKind::composite, .method = false, .out = true})
 OPERATION("square(Tensor self) -> Tensor", (+[](const Tensor& t) { return pow_number(t, Scalar(2)); }), "self * self.",
           {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("float_power(Tensor self, Scalar exponent) -> Tensor",
           (+[](const Tensor& a, Scalar p) { return pow_number(cast(a, DType::f64), Scalar(p.as_double())); }),
           "The power in double precision.", {.kind = OpKind::composite, .inplace = true, .out = true})
-OPERATION("float_power(Tensor self, Tensor exponent) -> Tensor", (+[](const Tensor& a, const Tensor& b) {
-            return pow_tensors(cast(a, DType::f64), cast(b, DType::f64));
-          }),
+OPERATION("float_power(Tensor self, Tensor exponent) -> Tensor",
+          (+[](const Tensor& a, const Tensor& b) { return pow_tensors(cast(a, DType::f64), cast(b, DType::f64)); }),
           "The power in double precision.", {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("float_power(Scalar self, Tensor exponent) -> Tensor",
           (+[](Scalar a, const Tensor& b) { return pow_tensors(Scalar(a.as_double()), cast(b, DType::f64)); }),
           "The power in double precision.", {.kind = OpKind::composite, .method = false, .out = true})
 
-// ---- division with rounding ------------------------------------------------------------------------------------------------
+// ---- division with rounding
+// ------------------------------------------------------------------------------------------------
 
 Tensor div_mode(const Operand& a, const Operand& b, std::optional<std::string_view> mode) {
   const Operand list[] = {a, b};
@@ -63,7 +63,9 @@ Tensor div_mode(const Operand& a, const Operand& b, std::optional<std::string_vi
   fail("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", std::string(*mode), "'");
 }
 OPERATION("div(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor",
-          (+[](const Tensor& a, const Tensor& b, std::optional<std::string_view> mode) { return div_mode(a, b, mode); }),
+          (+[](const Tensor& a, const Tensor& b, std::optional<std::string_view> mode) {
+            return div_mode(a, b, mode);
+          }),
           "Quotient, rounded by 'trunc' (towards zero) or 'floor'.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "divide"})
 OPERATION("div(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor",
@@ -71,7 +73,8 @@ OPERATION("div(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor",
           "Quotient, rounded by 'trunc' (towards zero) or 'floor'.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "divide"})
 
-// ---- bounds and rounding -----------------------------------------------------------------------------------------------------
+// ---- bounds and rounding
+// -----------------------------------------------------------------------------------------------------
 
 Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optional<Scalar> high) {
   check(low || high, "torch.clamp: At least one of 'min' or 'max' must not be None");
@@ -117,27 +120,28 @@ OPERATION("round(Tensor self, *, int decimals) -> Tensor", (+[](const Tensor& t,
 OPERATION("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor",
           (+[](const Tensor& t, std::optional<double> nan, std::optional<double> high, std::optional<double> low) {
             if (!is_floating(t.dtype())) return clone(t);
-            const double most = t.dtype() == DType::f64 ? std::numeric_limits<double>::max()
-                              : t.dtype() == DType::f16 ? 65504.0
-                              : t.dtype() == DType::bf16 ? 3.3895313892515355e38
-                                                         : double(std::numeric_limits<float>::max());
+            const double most = t.dtype() == DType::f64    ? std::numeric_limits<double>::max()
+                                : t.dtype() == DType::f16  ? 65504.0
+                                : t.dtype() == DType::bf16 ? 3.3895313892515355e38
+                                                           : double(std::numeric_limits<float>::max());
             const Operand list[] = {t};
-            const Scalar values[] = {Scalar(nan.value_or(0.0)), Scalar(high.value_or(most)), Scalar(low.value_or(-most))};
+            const Scalar values[] = {Scalar(nan.value_or(0.0)), Scalar(high.value_or(most)),
+                                     Scalar(low.value_or(-most))};
             return call_formula(formulas[index_of<NanToNum>], list, values);
           }),
           "NaN, +infinity and -infinity replaced (by 0 and the largest numbers by default).",
           {.kind = OpKind::composite, .inplace = true, .out = true})
-OPERATION("ldexp(Tensor self, Tensor other) -> Tensor", (+[](const Tensor& a, const Tensor& b) {
-            return a * pow_tensors(Scalar(2.0), b);
-          }),
-          "self * 2^other.", {.kind = OpKind::composite, .inplace = true, .out = true})
+OPERATION("ldexp(Tensor self, Tensor other) -> Tensor",
+          (+[](const Tensor& a, const Tensor& b) { return a * pow_tensors(Scalar(2.0), b); }), "self * 2^other.",
+          {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("positive(Tensor self) -> Tensor", (+[](const Tensor& t) {
             check(t.dtype() != DType::boolean, "The `+` operator, on a bool tensor is not supported.");
             return t;
           }),
           "self itself.", {.kind = OpKind::composite})
 
-// ---- special -----------------------------------------------------------------------------------------------------------------
+// ---- special
+// -----------------------------------------------------------------------------------------------------------------
 
 Tensor polygamma(int64_t n, const Tensor& t) {
   check(n >= 0, "polygamma(n, x) does not support negative n.");
@@ -149,9 +153,8 @@ Tensor polygamma(int64_t n, const Tensor& t) {
 }
 OPERATION("polygamma(int n, Tensor self) -> Tensor", polygamma, "Derivative n of digamma.",
           {.kind = OpKind::composite, .method = false, .out = true, .aliases = "special.polygamma"})
-OPERATION("polygamma(Tensor self, int n) -> Tensor",
-          (+[](const Tensor& t, int64_t n) { return polygamma(n, t); }), "Derivative n of digamma.",
-          {.kind = OpKind::composite, .function = false, .inplace = true})
+OPERATION("polygamma(Tensor self, int n) -> Tensor", (+[](const Tensor& t, int64_t n) { return polygamma(n, t); }),
+          "Derivative n of digamma.", {.kind = OpKind::composite, .function = false, .inplace = true})
 OPERATION("mvlgamma(Tensor self, int p) -> Tensor", (+[](const Tensor& t, int64_t p) {
             check(p >= 1, "p has to be greater than or equal to 1");
             check(is_floating(t.dtype()) || t.dtype() != DType::boolean, ErrorKind::not_implemented,
@@ -174,7 +177,8 @@ OPERATION("logit(Tensor self, float? eps=None) -> Tensor", (+[](const Tensor& t,
           "log(x / (1 - x)), with self moved into [eps, 1 - eps] first.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "special.logit"})
 
-// ---- activations ---------------------------------------------------------------------------------------------------------------
+// ---- activations
+// ---------------------------------------------------------------------------------------------------------------
 
 OPERATION("gelu(Tensor self, *, str approximate='none') -> Tensor", (+[](const Tensor& t, std::string_view how) {
             check(how == "none" || how == "tanh", "approximate argument must be either none or tanh.");
@@ -189,8 +193,9 @@ Tensor prelu_weighted(const Tensor& t, const Tensor& weight) {
   if (weight.numel() != 1) {
     check(t.dims() > 0, "Not allow zero-dim input tensor.");
     const int64_t channels = t.dims() > 1 ? t.shape()[1] : 1;
-    check(weight.numel() == channels, "Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
-          weight.numel(), " and channel size = ", channels, ".");
+    check(weight.numel() == channels,
+          "Mismatch of parameter numbers and input channel size. Found parameter numbers = ", weight.numel(),
+          " and channel size = ", channels, ".");
   }
   check(weight.dims() <= 1, "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = ", weight.dims());
   if (weight.numel() != 1 || weight.dims() > 0) {
@@ -207,7 +212,8 @@ OPERATION("softsign(Tensor self) -> Tensor", (+[](const Tensor& t) { return t / 
 OPERATION("tanhshrink(Tensor self) -> Tensor", (+[](const Tensor& t) { return t - tanh(t); }), "self - tanh(self).",
           {.kind = OpKind::composite, .method = false, .module = "nn"})
 
-// ---- comparisons ---------------------------------------------------------------------------------------------------------------
+// ---- comparisons
+// ---------------------------------------------------------------------------------------------------------------
 
 bool all_true(const Tensor& t) {
   const Tensor d = dense(t);
@@ -244,13 +250,16 @@ OPERATION("equal(Tensor self, Tensor other) -> bool", (+[](const Tensor& a, cons
             return all_true(a == b);
           }),
           "Same shape and elements.", {.kind = OpKind::composite, .differentiable = false})
-OPERATION("isreal(Tensor self) -> Tensor", (+[](const Tensor& t) { return full(t.shape(), Scalar(true), DType::boolean); }),
-          "Has no imaginary part.", {.kind = OpKind::composite, .differentiable = false})
+OPERATION("isreal(Tensor self) -> Tensor",
+          (+[](const Tensor& t) { return full(t.shape(), Scalar(true), DType::boolean); }), "Has no imaginary part.",
+          {.kind = OpKind::composite, .differentiable = false})
 OPERATION("where(Tensor condition, Scalar self, Scalar other) -> Tensor",
           (+[](const Tensor& c, Scalar a, Scalar b) { return Tensor::apply<Where>(c, wrapped_number(a), b); }),
           "One of two numbers, by condition.", {.kind = OpKind::composite, .method = false})
 OPERATION("where(Tensor self, Tensor condition, Tensor other) -> Tensor",
-          (+[](const Tensor& self, const Tensor& c, const Tensor& other) { return Tensor::apply<Where>(c, self, other); }),
+          (+[](const Tensor& self, const Tensor& c, const Tensor& other) {
+            return Tensor::apply<Where>(c, self, other);
+          }),
           "self where condition holds, other elsewhere.", {.kind = OpKind::composite, .function = false})
 OPERATION("where(Tensor self, Tensor condition, Scalar other) -> Tensor",
           (+[](const Tensor& self, const Tensor& c, Scalar other) { return Tensor::apply<Where>(c, self, other); }),

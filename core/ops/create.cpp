@@ -20,8 +20,10 @@ Tensor new_like(const Tensor& like, std::optional<DType> dtype, MemoryFormat for
 }
 
 void check_can_require_grad(DType dtype, std::optional<bool> wanted) {
-  check(!wanted.value_or(false) || is_differentiable(dtype), "Only Tensors of floating point and complex dtype can "
-        "require gradients\nthis one would have dtype ", dtype);
+  check(!wanted.value_or(false) || is_differentiable(dtype),
+        "Only Tensors of floating point and complex dtype can "
+        "require gradients\nthis one would have dtype ",
+        dtype);
 }
 Tensor finish_new(Tensor t, std::optional<bool> requires_grad_wanted) {
   check_can_require_grad(t.dtype(), requires_grad_wanted);
@@ -57,8 +59,8 @@ OPERATION("empty(int[] size, *, " LIKE,
             check_sizes(size);
             check(format.kind != MemoryFormat::preserve, "empty(): preserve_format has nothing to preserve here");
             const DType d = dtype.value_or(default_dtype());
-            return finish_new(format.kind <= MemoryFormat::contiguous ? empty(size, d)
-                                                                      : empty_strided(format.of(size), d), grad);
+            return finish_new(
+                format.kind <= MemoryFormat::contiguous ? empty(size, d) : empty_strided(format.of(size), d), grad);
           }),
           "A tensor with unspecified contents.", {.method = false, .out = true, .differentiable = false})
 OPERATION("zeros(int[] size, *, " OPTIONS, constant<0>, "A tensor of zeros.",
@@ -101,7 +103,8 @@ template <int value>
 Tensor constant_new(const Tensor& t, Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
   check_device(device);
   check_sizes(size);
-  Tensor out = value < 0 ? empty(size, dtype.value_or(t.dtype())) : full(size, Scalar(value), dtype.value_or(t.dtype()));
+  Tensor out =
+      value < 0 ? empty(size, dtype.value_or(t.dtype())) : full(size, Scalar(value), dtype.value_or(t.dtype()));
   return finish_new(out, grad);
 }
 OPERATION("new_empty(Tensor self, int[] size, *, " OPTIONS, constant_new<-1>, "A tensor of self's dtype.",
@@ -122,7 +125,8 @@ Tensor strided(Ints size, Ints stride, DType dtype) {
   check_sizes(size);
   check(size.size() == stride.size(), "empty_strided: size and stride must have the same number of entries, got ", size,
         " and ", stride);
-  for (int64_t s : stride) check(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", stride);
+  for (int64_t s : stride)
+    check(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", stride);
   return empty_strided(Layout{Dims(size), Dims(stride), 0}, dtype);
 }
 OPERATION("empty_strided(int[] size, int[] stride, *, " OPTIONS,
@@ -137,10 +141,10 @@ OPERATION("new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS
             check_device(device);
             return finish_new(strided(size, stride, dtype.value_or(t.dtype())), grad);
           }),
-          "Unspecified contents with the given strides and self's dtype.",
-          {.function = false, .differentiable = false})
+          "Unspecified contents with the given strides and self's dtype.", {.function = false, .differentiable = false})
 
-// ---- ranges ------------------------------------------------------------------------------------------------------------
+// ---- ranges
+// ------------------------------------------------------------------------------------------------------------
 
 // Element i from both ends towards the middle, as PyTorch rounds.
 template <class F>
@@ -175,7 +179,8 @@ Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryForma
   Tensor out = empty(Dims{n}, d);
   fill_by_index(out, "arange", [&]<class T>(int64_t i) {
     if constexpr (std::is_integral_v<T>) {
-      return convert<T>(static_cast<int64_t>(static_cast<uint64_t>(start.as_int()) + static_cast<uint64_t>(step.as_int()) * uint64_t(i)));
+      return convert<T>(static_cast<int64_t>(static_cast<uint64_t>(start.as_int()) +
+                                             static_cast<uint64_t>(step.as_int()) * uint64_t(i)));
     } else {
       using A = std::conditional_t<std::is_same_v<T, double>, double, double>;
       return convert<T>(static_cast<A>(a) + static_cast<A>(s) * static_cast<A>(i));
@@ -195,7 +200,8 @@ OPERATION("range(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS,
           (+[](Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
             check_device(device);
-            warn("UserWarning", "torch.range is deprecated and will be removed in a future release because its behavior "
+            warn("UserWarning",
+                 "torch.range is deprecated and will be removed in a future release because its behavior "
                  "is inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
                  "[start, end).");
             const double a = start.as_double(), s = step.as_double();
@@ -238,9 +244,7 @@ OPERATION("linspace(Scalar start, Scalar end, int steps, *, " OPTIONS,
           {.method = false, .out = true, .differentiable = false})
 OPERATION("logspace(Scalar start, Scalar end, int steps, float base=10.0, *, " OPTIONS,
           (+[](Scalar a, Scalar b, int64_t n, double base, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
-               OptBool grad) {
-            return spaced<true>(a.as_double(), b.as_double(), n, base, dtype, device, grad);
-          }),
+               OptBool grad) { return spaced<true>(a.as_double(), b.as_double(), n, base, dtype, device, grad); }),
           "base to the power of evenly spaced exponents.", {.method = false, .out = true, .differentiable = false})
 
 Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device, OptBool grad) {
@@ -268,7 +272,8 @@ OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
           }),
           "A 0-d tensor.", {.method = false, .differentiable = false})
 
-// ---- dtype and device ----------------------------------------------------------------------------------------------------
+// ---- dtype and device
+// ----------------------------------------------------------------------------------------------------
 
 Tensor to(const Tensor& t, OptDevice device, OptDType dtype, bool copy, MemoryFormat format) {
   check_device(device);
@@ -277,22 +282,25 @@ Tensor to(const Tensor& t, OptDevice device, OptDType dtype, bool copy, MemoryFo
   if (d == t.dtype()) return copy ? clone(t) : t;
   return cast(t, d);
 }
-OPERATION("to(Tensor self, ScalarType dtype, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
-          "memory_format=None) -> Tensor",
-          (+[](const Tensor& t, DType d, bool, bool copy, MemoryFormat m) { return to(t, std::nullopt, d, copy, m); }),
-          "self as another dtype; self itself if nothing changes and copy is False.", {.function = false})
-OPERATION("to(Tensor self, Device? device=None, ScalarType? dtype=None, bool non_blocking=False, bool copy=False, *, "
-          "MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor& t, OptDevice device, OptDType d, bool, bool copy, MemoryFormat m) {
-            return to(t, device, d, copy, m);
-          }),
-          "self on a device and as a dtype.", {.function = false})
-OPERATION("to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
-          "memory_format=None) -> Tensor",
-          (+[](const Tensor& t, const Tensor& other, bool, bool copy, MemoryFormat m) {
-            return to(t, other.device(), other.dtype(), copy, m);
-          }),
-          "self with other's dtype and device.", {.function = false})
+OPERATION(
+    "to(Tensor self, ScalarType dtype, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
+    "memory_format=None) -> Tensor",
+    (+[](const Tensor& t, DType d, bool, bool copy, MemoryFormat m) { return to(t, std::nullopt, d, copy, m); }),
+    "self as another dtype; self itself if nothing changes and copy is False.", {.function = false})
+OPERATION(
+    "to(Tensor self, Device? device=None, ScalarType? dtype=None, bool non_blocking=False, bool copy=False, *, "
+    "MemoryFormat? memory_format=None) -> Tensor",
+    (+[](const Tensor& t, OptDevice device, OptDType d, bool, bool copy, MemoryFormat m) {
+      return to(t, device, d, copy, m);
+    }),
+    "self on a device and as a dtype.", {.function = false})
+OPERATION(
+    "to(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, MemoryFormat? "
+    "memory_format=None) -> Tensor",
+    (+[](const Tensor& t, const Tensor& other, bool, bool copy, MemoryFormat m) {
+      return to(t, other.device(), other.dtype(), copy, m);
+    }),
+    "self with other's dtype and device.", {.function = false})
 OPERATION("type_as(Tensor self, Tensor other) -> Tensor",
           (+[](const Tensor& t, const Tensor& other) { return cast(t, other.dtype()); }), "self as other's dtype.",
           {.function = false})
@@ -300,39 +308,44 @@ template <DType d>
 Tensor as_type(const Tensor& t, MemoryFormat) {
   return cast(t, d);
 }
-#define BULSSI_CAST(name, tag)                                                                                   \
-  OPERATION(name "(Tensor self, MemoryFormat? memory_format=None) -> Tensor", as_type<DType::tag>,               \
+#define BULSSI_CAST(name, tag)                                                                     \
+  OPERATION(name "(Tensor self, MemoryFormat? memory_format=None) -> Tensor", as_type<DType::tag>, \
             "self as another dtype; self itself if it has it already.", {.function = false})
-BULSSI_CAST("float", f32) BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16)
-BULSSI_CAST("int", i32) BULSSI_CAST("long", i64) BULSSI_CAST("short", i16) BULSSI_CAST("char", i8)
-BULSSI_CAST("byte", u8) BULSSI_CAST("bool", boolean)
-OPERATION("cpu(Tensor self, MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor& t, MemoryFormat) { return t; }), "self in CPU memory: self itself.", {.function = false})
-OPERATION("cuda(Tensor self, Device? device=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor&, OptDevice, bool, MemoryFormat) -> Tensor {
-            fail(ErrorKind::assertion, "Torch not compiled with CUDA enabled");
-          }),
-          "self in GPU memory.", {.function = false})
-OPERATION("alias(Tensor self) -> Tensor", (+[](const Tensor& t) {
-            return make_view("AliasBackward0", t, t.layout(), [](const Tensor& g) { return g; });
-          }),
-          "A view of all of self.", {.kind = OpKind::view, .function = false})
-OPERATION("resize_(Tensor self, int[] size, *, MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor& t, Ints size, MemoryFormat) {
-            check(!(grad_state.enabled && requires_grad(t)), "cannot resize variables that require grad");
-            check_sizes(size);
-            resize(t, size);
-            return t;
-          }),
-          "Changes the shape of self in place, keeping elements as far as they fit in memory order.",
-          {.function = false, .differentiable = false})
-OPERATION("resize_as_(Tensor self, Tensor the_template, *, MemoryFormat? memory_format=None) -> Tensor",
-          (+[](const Tensor& t, const Tensor& like, MemoryFormat) {
-            check(!(grad_state.enabled && requires_grad(t)), "cannot resize variables that require grad");
-            resize(t, like.shape());
-            return t;
-          }),
-          "resize_ to the shape of another tensor.", {.differentiable = false})
+BULSSI_CAST("float", f32)
+BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16) BULSSI_CAST("int", i32) BULSSI_CAST(
+    "long", i64) BULSSI_CAST("short", i16) BULSSI_CAST("char", i8) BULSSI_CAST("byte", u8) BULSSI_CAST("bool", boolean)
+    OPERATION("cpu(Tensor self, MemoryFormat? memory_format=None) -> Tensor",
+              (+[](const Tensor& t, MemoryFormat) { return t; }), "self in CPU memory: self itself.",
+              {.function = false})
+        OPERATION(
+            "cuda(Tensor self, Device? device=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> "
+            "Tensor",
+            (+[](const Tensor&, OptDevice, bool, MemoryFormat) -> Tensor {
+              fail(ErrorKind::assertion, "Torch not compiled with CUDA enabled");
+            }),
+            "self in GPU memory.",
+            {.function = false}) OPERATION("alias(Tensor self) -> Tensor", (+[](const Tensor& t) {
+                                             return make_view("AliasBackward0", t, t.layout(),
+                                                              [](const Tensor& g) { return g; });
+                                           }),
+                                           "A view of all of self.", {.kind = OpKind::view, .function = false})
+            OPERATION("resize_(Tensor self, int[] size, *, MemoryFormat? memory_format=None) -> Tensor",
+                      (+[](const Tensor& t, Ints size, MemoryFormat) {
+                        check(!(grad_state.enabled && requires_grad(t)), "cannot resize variables that require grad");
+                        check_sizes(size);
+                        resize(t, size);
+                        return t;
+                      }),
+                      "Changes the shape of self in place, keeping elements as far as they fit in memory order.",
+                      {.function = false, .differentiable = false})
+                OPERATION("resize_as_(Tensor self, Tensor the_template, *, MemoryFormat? memory_format=None) -> Tensor",
+                          (+[](const Tensor& t, const Tensor& like, MemoryFormat) {
+                            check(!(grad_state.enabled && requires_grad(t)),
+                                  "cannot resize variables that require grad");
+                            resize(t, like.shape());
+                            return t;
+                          }),
+                          "resize_ to the shape of another tensor.", {.differentiable = false})
 
 }  // namespace
 }  // namespace bulssi

@@ -6,11 +6,11 @@
 #include "core/tensor/tensor.h"
 
 // The tail that factory functions share in their schemas.
-#define OPTIONS                                                                                              \
-  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? "         \
+#define OPTIONS                                                                                     \
+  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? " \
   "requires_grad=None) -> Tensor"
-#define LIKE                                                                                                  \
-  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? "          \
+#define LIKE                                                                                        \
+  "ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool? " \
   "requires_grad=None, MemoryFormat? memory_format=None) -> Tensor"
 
 namespace bulssi {

@@ -63,8 +63,8 @@ struct Log10 {
 OP(Log10, log10)
 
 struct Log1p {
-  static constexpr Info info{.name = "log1p", .domain = {-0.5, 3}, .doc = "log(1 + self), accurate near 0.",
-                             .aliases = "special.log1p"};
+  static constexpr Info info{
+      .name = "log1p", .domain = {-0.5, 3}, .doc = "log(1 + self), accurate near 0.", .aliases = "special.log1p"};
   static constexpr auto value(auto x) { return vecmath::log1p(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g / (x + 1.0); }
 };
@@ -92,16 +92,16 @@ struct Tan {
 OP(Tan, tan)
 
 struct Asin {
-  static constexpr Info info{.name = "asin", .domain = {-0.9, 0.9}, .doc = "Inverse sine, in radians.",
-                             .aliases = "arcsin"};
+  static constexpr Info info{
+      .name = "asin", .domain = {-0.9, 0.9}, .doc = "Inverse sine, in radians.", .aliases = "arcsin"};
   static constexpr auto value(auto x) { return vecmath::asin(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * rsqrt(1.0 - x * x); }
 };
 OP(Asin, asin)
 
 struct Acos {
-  static constexpr Info info{.name = "acos", .domain = {-0.9, 0.9}, .doc = "Inverse cosine, in radians.",
-                             .aliases = "arccos"};
+  static constexpr Info info{
+      .name = "acos", .domain = {-0.9, 0.9}, .doc = "Inverse cosine, in radians.", .aliases = "arccos"};
   static constexpr auto value(auto x) { return vecmath::acos(x); }
   static constexpr auto dx(auto g, auto x, auto) { return -g * rsqrt(1.0 - x * x); }
 };
@@ -115,8 +115,8 @@ struct Atan {
 OP(Atan, atan)
 
 struct Atan2 {
-  static constexpr Info info{.name = "atan2", .doc = "Angle of the point (other, self), in radians.",
-                             .aliases = "arctan2"};
+  static constexpr Info info{
+      .name = "atan2", .doc = "Angle of the point (other, self), in radians.", .aliases = "arctan2"};
   static constexpr auto value(auto x, auto y) { return vecmath::atan2(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g * (y / (x * x + y * y)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * (x / (x * x + y * y)); }
@@ -153,16 +153,16 @@ struct Asinh {
 OP(Asinh, asinh)
 
 struct Acosh {
-  static constexpr Info info{.name = "acosh", .domain = {1.1, 4}, .doc = "Inverse hyperbolic cosine.",
-                             .aliases = "arccosh"};
+  static constexpr Info info{
+      .name = "acosh", .domain = {1.1, 4}, .doc = "Inverse hyperbolic cosine.", .aliases = "arccosh"};
   static constexpr auto value(auto x) { return vecmath::acosh(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * (rsqrt(x - 1.0) * rsqrt(x + 1.0)); }
 };
 OP(Acosh, acosh)
 
 struct Atanh {
-  static constexpr Info info{.name = "atanh", .domain = {-0.9, 0.9}, .doc = "Inverse hyperbolic tangent.",
-                             .aliases = "arctanh"};
+  static constexpr Info info{
+      .name = "atanh", .domain = {-0.9, 0.9}, .doc = "Inverse hyperbolic tangent.", .aliases = "arctanh"};
   static constexpr auto value(auto x) { return vecmath::atanh(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g / (1.0 - x * x); }
 };
@@ -183,8 +183,10 @@ struct Rad2deg {
 OP(Rad2deg, rad2deg)
 
 struct Logaddexp {
-  static constexpr Info info{.name = "logaddexp", .dtypes = only_floating,
-                             .doc = "log(exp(self) + exp(other)) without overflow.", .aliases = "special.logaddexp"};
+  static constexpr Info info{.name = "logaddexp",
+                             .dtypes = only_floating,
+                             .doc = "log(exp(self) + exp(other)) without overflow.",
+                             .aliases = "special.logaddexp"};
   static constexpr auto value(auto x, auto y) { return vecmath::logaddexp(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g / (exp(y - x) + 1.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g / (exp(x - y) + 1.0); }
@@ -192,8 +194,8 @@ struct Logaddexp {
 OP(Logaddexp, logaddexp)
 
 struct Logaddexp2 {
-  static constexpr Info info{.name = "logaddexp2", .dtypes = only_floating,
-                             .doc = "log2(2^self + 2^other) without overflow."};
+  static constexpr Info info{
+      .name = "logaddexp2", .dtypes = only_floating, .doc = "log2(2^self + 2^other) without overflow."};
   static constexpr auto value(auto x, auto y) { return vecmath::logaddexp2(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g / (exp2(y - x) + 1.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g / (exp2(x - y) + 1.0); }
@@ -201,8 +203,11 @@ struct Logaddexp2 {
 OP(Logaddexp2, logaddexp2)
 
 struct Xlogy {
-  static constexpr Info info{.name = "xlogy", .domain = {0.1, 4}, .doc = "self * log(other), 0 where self is 0.",
-                             .aliases = "special.xlogy", .numbers = 2};
+  static constexpr Info info{.name = "xlogy",
+                             .domain = {0.1, 4},
+                             .doc = "self * log(other), 0 where self is 0.",
+                             .aliases = "special.xlogy",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::xlogy(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g * select((x == 0.0) & (y <= 0.0), 0.0, log(y)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g * (x / y); }

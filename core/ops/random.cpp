@@ -45,7 +45,8 @@ using OptDType = std::optional<DType>;
 using OptDevice = std::optional<Device>;
 using OptBool = std::optional<bool>;
 
-// ---- order of memory ---------------------------------------------------------------------------------------------------
+// ---- order of memory
+// ---------------------------------------------------------------------------------------------------
 
 // t with its dimensions in the order in which PyTorch visits them, the fastest one last.
 Layout in_visiting_order(const Layout& l, Small<int, 6>* fastest_first) {
@@ -74,7 +75,8 @@ void draw(const Tensor& t, F fill) {
   copy_data(alias(t, visited), numbers);
 }
 
-// ---- x.f_(…) -----------------------------------------------------------------------------------------------------------
+// ---- x.f_(…)
+// -----------------------------------------------------------------------------------------------------------
 
 // Overwrites self in place; gradients stop there.
 template <class F>
@@ -95,9 +97,8 @@ Tensor overwrite(const Tensor& self, const char* op, const char* node_name, F fi
 Tensor uniform_(const Tensor& self, double from, double to, Generator* g) {
   const ElementType type = element_type(self.dtype(), "uniform_");
   raise(rng::check_uniform(type, from, to));
-  return overwrite(self, "uniform", "UniformBackward0", [&](void* p, int64_t n, bool) {
-    rng::fill_uniform(or_default(g), type, p, n, from, to);
-  });
+  return overwrite(self, "uniform", "UniformBackward0",
+                   [&](void* p, int64_t n, bool) { rng::fill_uniform(or_default(g), type, p, n, from, to); });
 }
 OPERATION("uniform_(Tensor self, float from=0, float to=1, *, Generator? generator=None) -> Tensor", uniform_,
           "Fills self with numbers uniform in [from, to).", INPLACE)
@@ -121,9 +122,8 @@ rng::IntegerRange checked_range(ElementType type, int64_t from, std::optional<in
 Tensor random_between_(const Tensor& self, int64_t from, std::optional<int64_t> to, Generator* g, const char* node) {
   const ElementType type = element_type(self.dtype(), "random_");
   const rng::IntegerRange range = checked_range(type, from, to);
-  return overwrite(self, "random", node, [&](void* p, int64_t n, bool) {
-    rng::fill_integers(or_default(g), type, p, n, range);
-  });
+  return overwrite(self, "random", node,
+                   [&](void* p, int64_t n, bool) { rng::fill_integers(or_default(g), type, p, n, range); });
 }
 OPERATION("random_(Tensor self, int from, int? to, *, Generator? generator=None) -> Tensor",
           (+[](const Tensor& self, int64_t from, std::optional<int64_t> to, Generator* g) {
@@ -135,33 +135,29 @@ OPERATION("random_(Tensor self, int to, *, Generator? generator=None) -> Tensor"
             return random_between_(self, 0, to, g, "RandomBackward1");
           }),
           "Fills self with integers 0, …, to - 1.", INPLACE)
-OPERATION("random_(Tensor self, *, Generator? generator=None) -> Tensor",
-          (+[](const Tensor& self, Generator* g) {
+OPERATION("random_(Tensor self, *, Generator? generator=None) -> Tensor", (+[](const Tensor& self, Generator* g) {
             const ElementType type = element_type(self.dtype(), "random_");
-            return overwrite(self, "random", "RandomBackward2", [&](void* p, int64_t n, bool) {
-              rng::fill_random(or_default(g), type, p, n);
-            });
+            return overwrite(self, "random", "RandomBackward2",
+                             [&](void* p, int64_t n, bool) { rng::fill_random(or_default(g), type, p, n); });
           }),
           "Fills self with integers from 0 to the dtype's greatest (2^24 for float32, 2^53 for float64).", INPLACE)
 
 // One parameter, or two, after a check.
-#define BULSSI_ONE(name, node, defaults, doc)                                                                     \
-  Tensor name##_(const Tensor& self, double a, Generator* g) {                                                    \
-    const ElementType type = element_type(self.dtype(), #name "_");                                               \
-    raise(rng::check_##name(type, a));                                                                            \
-    return overwrite(self, #name, node, [&](void* p, int64_t n, bool) {                                       \
-      rng::fill_##name(or_default(g), type, p, n, a);                                                             \
-    });                                                                                                           \
-  }                                                                                                               \
+#define BULSSI_ONE(name, node, defaults, doc)                                                            \
+  Tensor name##_(const Tensor& self, double a, Generator* g) {                                           \
+    const ElementType type = element_type(self.dtype(), #name "_");                                      \
+    raise(rng::check_##name(type, a));                                                                   \
+    return overwrite(self, #name, node,                                                                  \
+                     [&](void* p, int64_t n, bool) { rng::fill_##name(or_default(g), type, p, n, a); }); \
+  }                                                                                                      \
   OPERATION(#name "_(Tensor self, " defaults ", *, Generator? generator=None) -> Tensor", name##_, doc, INPLACE)
-#define BULSSI_TWO(name, node, defaults, doc)                                                                     \
-  Tensor name##_(const Tensor& self, double a, double b, Generator* g) {                                          \
-    const ElementType type = element_type(self.dtype(), #name "_");                                               \
-    raise(rng::check_##name(type, b));                                                                            \
-    return overwrite(self, #name, node, [&](void* p, int64_t n, bool) {                                       \
-      rng::fill_##name(or_default(g), type, p, n, a, b);                                                          \
-    });                                                                                                           \
-  }                                                                                                               \
+#define BULSSI_TWO(name, node, defaults, doc)                                                               \
+  Tensor name##_(const Tensor& self, double a, double b, Generator* g) {                                    \
+    const ElementType type = element_type(self.dtype(), #name "_");                                         \
+    raise(rng::check_##name(type, b));                                                                      \
+    return overwrite(self, #name, node,                                                                     \
+                     [&](void* p, int64_t n, bool) { rng::fill_##name(or_default(g), type, p, n, a, b); }); \
+  }                                                                                                         \
   OPERATION(#name "_(Tensor self, " defaults ", *, Generator? generator=None) -> Tensor", name##_, doc, INPLACE)
 BULSSI_ONE(exponential, "ExponentialBackward0", "float lambd=1", "Fills self with exponential numbers of rate lambd.")
 BULSSI_ONE(geometric, "GeometricBackward0", "float p",
@@ -170,7 +166,8 @@ BULSSI_TWO(cauchy, "CauchyBackward0", "float median=0, float sigma=1", "Fills se
 BULSSI_TWO(log_normal, "LogNormalBackward0", "float mean=1, float std=2",
            "Fills self with exponentials of normal numbers.")
 
-// ---- Bernoulli -----------------------------------------------------------------------------------------------------------
+// ---- Bernoulli
+// -----------------------------------------------------------------------------------------------------------
 
 void draw_bernoulli(const Tensor& t, double p, Generator* g) {
   raise(rng::check_bernoulli(p));
@@ -191,8 +188,8 @@ void draw_bernoulli_each(const Tensor& self, const Tensor& p, Generator* g) {
   const Tensor probabilities = dense(alias(p, p.layout().permuted(slowest_first)));
   const Tensor target = alias(self, visited);
   const Tensor numbers = target.contiguous() ? target : empty(visited.shape, self.dtype());
-  raise(rng::fill_bernoulli_each(or_default(g), element_type(self.dtype(), "bernoulli"), numbers->data(),
-                                 self.numel(), element_type(p.dtype(), "bernoulli"), probabilities->data()));
+  raise(rng::fill_bernoulli_each(or_default(g), element_type(self.dtype(), "bernoulli"), numbers->data(), self.numel(),
+                                 element_type(p.dtype(), "bernoulli"), probabilities->data()));
   if (!numbers.same(target)) copy_data(target, numbers);
 }
 
@@ -211,8 +208,8 @@ OPERATION("bernoulli_(Tensor self, Tensor p, *, Generator? generator=None) -> Te
               });
             }
             const Dims both = broadcast_shapes(self.shape(), p.shape());
-            check(both == self.shape(), "output with shape ", Ints(self.shape()),
-                  " doesn't match the broadcast shape ", Ints(both));
+            check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
+                  Ints(both));
             draw_bernoulli_each(self, alias(p, p.layout().broadcast(self.shape())), g);
             changed_inplace(self, std::move(node), "bernoulli");
             return self;
@@ -222,9 +219,8 @@ OPERATION("bernoulli_(Tensor self, float p=0.5, *, Generator? generator=None) ->
           (+[](const Tensor& self, double p, Generator* g) {
             raise(rng::check_bernoulli(p));
             const ElementType type = element_type(self.dtype(), "bernoulli_");
-            return overwrite(self, "bernoulli", "BernoulliBackward2", [&](void* out, int64_t n, bool) {
-              rng::fill_bernoulli(or_default(g), type, out, n, p);
-            });
+            return overwrite(self, "bernoulli", "BernoulliBackward2",
+                             [&](void* out, int64_t n, bool) { rng::fill_bernoulli(or_default(g), type, out, n, p); });
           }),
           "Every element becomes 1 with probability p, else 0.", INPLACE)
 
@@ -235,7 +231,8 @@ Tensor target(const Tensor& out, Ints shape, OptDType dtype, DType otherwise, co
   if (!out) return empty(shape, dtype.value_or(otherwise));
   check(!dtype || *dtype == out.dtype(), "dtype ", legacy_name(dtype.value_or(otherwise)),
         " does not match dtype of out parameter (", legacy_name(out.dtype()), ")");
-  check(!recording(out), op, "(): functions with out=... arguments don't support automatic differentiation, but one of "
+  check(!recording(out), op,
+        "(): functions with out=... arguments don't support automatic differentiation, but one of "
         "the arguments requires grad.");
   resize_output(out, shape);
   check_no_internal_overlap(out);
@@ -267,7 +264,8 @@ OPERATION("bernoulli(Tensor self, float p, *, Generator? generator=None) -> Tens
           }),
           "1 with probability p, else 0; as self in shape and dtype.")
 
-// ---- new tensors -----------------------------------------------------------------------------------------------------------
+// ---- new tensors
+// -----------------------------------------------------------------------------------------------------------
 
 Tensor uniform_into(const Tensor& t, Generator* g) {
   const ElementType type = element_type(t.dtype(), "rand");
@@ -316,9 +314,8 @@ Tensor randint(int64_t low, int64_t high, Ints size, Generator* g, const Tensor&
 }
 OPERATION("randint(int high, int[] size, *, " RANDOM,
           (+[](int64_t high, Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat m,
-               OptDevice device, OptBool pin, OptBool grad) {
-            return randint(0, high, size, g, out, dtype, m, device, pin, grad);
-          }),
+               OptDevice device, OptBool pin,
+               OptBool grad) { return randint(0, high, size, g, out, dtype, m, device, pin, grad); }),
           "Integers 0, …, high - 1, uniform.", NEW)
 OPERATION("randint(int low, int high, int[] size, *, " RANDOM, randint, "Integers low, …, high - 1, uniform.", NEW)
 OPERATION("randperm(int n, *, " RANDOM,
@@ -361,14 +358,14 @@ Tensor randint_like(const Tensor& like, int64_t low, int64_t high, Generator* g,
 }
 OPERATION("randint_like(Tensor self, int high, *, " RANDOM_LIKE,
           (+[](const Tensor& like, int64_t high, Generator* g, OptDType dtype, MemoryFormat m, OptDevice device,
-               OptBool pin, OptBool grad, MemoryFormat format) {
-            return randint_like(like, 0, high, g, dtype, m, device, pin, grad, format);
-          }),
+               OptBool pin, OptBool grad,
+               MemoryFormat format) { return randint_like(like, 0, high, g, dtype, m, device, pin, grad, format); }),
           "As self, with integers 0, …, high - 1.", NEW)
 OPERATION("randint_like(Tensor self, int low, int high, *, " RANDOM_LIKE, randint_like,
           "As self, with integers low, …, high - 1.", NEW)
 
-// ---- normal(mean, std) -----------------------------------------------------------------------------------------------------
+// ---- normal(mean, std)
+// -----------------------------------------------------------------------------------------------------
 
 void check_each_std(const Tensor& std) {
   bool negative = false;
@@ -391,8 +388,8 @@ void shift(const Tensor& t, const Mean& mean) {
 OPERATION("normal(Tensor mean, Tensor std, *, Generator? generator=None, Tensor? out=None) -> Tensor",
           (+[](const Tensor& mean, const Tensor& std, Generator* g, const Tensor& out) {
             check_each_std(std);
-            const Tensor t = target(out, broadcast_shapes(mean.shape(), std.shape()), std::nullopt, mean.dtype(),
-                                    "normal");
+            const Tensor t =
+                target(out, broadcast_shapes(mean.shape(), std.shape()), std::nullopt, mean.dtype(), "normal");
             normal_into(t, g);
             scale(t, std);
             shift(t, mean);
@@ -400,7 +397,8 @@ OPERATION("normal(Tensor mean, Tensor std, *, Generator? generator=None, Tensor?
                                   [m = mean.shape(), s = std.shape()](BackwardCall& c) {
                                     if (c.needs(0)) c.set(0, zeros(m, c.grad().dtype()));
                                     if (c.needs(1)) c.set(1, zeros(s, c.grad().dtype()));
-                                  }), out);
+                                  }),
+                           out);
           }),
           "Normal numbers with the mean and standard deviation of each element.", {.method = false})
 OPERATION("normal(Tensor mean, float std=1, *, Generator? generator=None, Tensor? out=None) -> Tensor",
@@ -430,19 +428,22 @@ OPERATION("normal(float mean, float std, int[] size, *, " RANDOM,
           }),
           "Normal numbers of the given mean and standard deviation.", NEW)
 
-// ---- distributions with tensor parameters ------------------------------------------------------------------------------------
+// ---- distributions with tensor parameters
+// ------------------------------------------------------------------------------------
 
 OPERATION("multinomial(Tensor self, int num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor",
           (+[](const Tensor& p, int64_t n, bool replacement, Generator* g) {
             check(p.dims() == 1 || p.dims() == 2, "prob_dist must be 1 or 2 dim\nmultinomial: the weights have shape ",
                   Ints(p.shape()));
-            check(is_floating(p.dtype()), "multinomial only supports floating-point dtypes for input, got: ",
-                  legacy_name(p.dtype()));
+            check(is_floating(p.dtype()),
+                  "multinomial only supports floating-point dtypes for input, got: ", legacy_name(p.dtype()));
             const bool rows = p.dims() == 2;
             const int64_t columns = p.size(-1);
             check(n > 0, "cannot sample n_sample <= 0 samples\nmultinomial: num_samples = ", n);
-            check(replacement || n <= columns, "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
-                  "\nmultinomial: num_samples = ", n, ", categories = ", columns);
+            check(replacement || n <= columns,
+                  "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+                  "\nmultinomial: num_samples = ",
+                  n, ", categories = ", columns);
             const Tensor out = rows ? empty(Dims{p.size(0), n}, DType::i64) : empty(Dims{n}, DType::i64);
             raise(rng::sample_multinomial(or_default(g), element_type(p.dtype(), "multinomial"), p->data(),
                                           rows ? p.size(0) : 1, columns, rows ? p.strides()[0] : columns,
@@ -451,8 +452,7 @@ OPERATION("multinomial(Tensor self, int num_samples, bool replacement=False, *, 
           }),
           "Indices drawn from the (unnormalised) weights of each row.", {.out = true, .differentiable = false})
 
-OPERATION("poisson(Tensor self, Generator? generator=None) -> Tensor",
-          (+[](const Tensor& rate, Generator* g) {
+OPERATION("poisson(Tensor self, Generator? generator=None) -> Tensor", (+[](const Tensor& rate, Generator* g) {
             check(is_floating(rate.dtype()), ErrorKind::not_implemented, "\"poisson_cpu\" not implemented for '",
                   legacy_name(rate.dtype()), "'");
             const Tensor out = empty(rate.shape(), rate.dtype());
@@ -469,8 +469,8 @@ void check_distribution_dtype(const Tensor& t, const char* kernel) {
 OPERATION("binomial(Tensor count, Tensor prob, Generator? generator=None) -> Tensor",
           (+[](const Tensor& count, const Tensor& prob, Generator* g) {
             for (const auto& [t, name] : {std::pair{&count, "count"}, std::pair{&prob, "prob"}}) {
-              check(is_floating(t->dtype()), ErrorKind::value,
-                    "binomial only supports floating-point dtypes for ", name, ", got: ", legacy_name(t->dtype()));
+              check(is_floating(t->dtype()), ErrorKind::value, "binomial only supports floating-point dtypes for ",
+                    name, ", got: ", legacy_name(t->dtype()));
             }
             check(count.dtype() == prob.dtype(), "Found dtype ", legacy_name(prob.dtype()), " but expected ",
                   legacy_name(count.dtype()));
@@ -483,8 +483,7 @@ OPERATION("binomial(Tensor count, Tensor prob, Generator? generator=None) -> Ten
             return out;
           }),
           "Successes in `count` trials of probability `prob`.", {.method = false, .differentiable = false})
-OPERATION("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor",
-          (+[](const Tensor& alpha, Generator* g) {
+OPERATION("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", (+[](const Tensor& alpha, Generator* g) {
             check_distribution_dtype(alpha, "gamma_cpu");
             const Tensor out = empty(alpha.shape(), alpha.dtype());
             rng::fill_gamma(or_default(g), element_type(alpha.dtype(), "gamma"), out->data(), out.numel(),
@@ -506,7 +505,8 @@ OPERATION("_sample_dirichlet(Tensor self, Generator? generator=None) -> Tensor",
           }),
           "Dirichlet vectors along the last dimension.", {.method = false, .differentiable = false})
 
-// ---- dropout -------------------------------------------------------------------------------------------------------------------
+// ---- dropout
+// -------------------------------------------------------------------------------------------------------------------
 
 // -(the value that SELU tends to at minus infinity)
 constexpr double selu_saturation = 1.7580993408473766;
@@ -529,8 +529,8 @@ Noise dropout_noise(const Tensor& x, double p, bool features, bool alpha) {
   } else {
     mask = empty_like(x);
   }
-  check(is_floating(x.dtype()), "result type Float can't be cast to the desired output type ",
-        legacy_name(x.dtype()), "\ndropout: the input must have a floating-point dtype");
+  check(is_floating(x.dtype()), "result type Float can't be cast to the desired output type ", legacy_name(x.dtype()),
+        "\ndropout: the input must have a floating-point dtype");
   draw_bernoulli(mask, 1 - p, nullptr);
   if (!alpha) return {mask / (1 - p), {}};
   const double a = 1 / std::sqrt((selu_saturation * selu_saturation * p + 1) * (1 - p));
@@ -559,10 +559,10 @@ Tensor dropout_(const Tensor& x, double p, bool train) {
   }
   return x;
 }
-#define BULSSI_DROPOUT(name, features, alpha, doc)                                                                    \
-  OPERATION(name "(Tensor self, float p, bool train) -> Tensor", (dropout<features, alpha>), doc,                     \
-            {.kind = OpKind::composite, .method = false})                                                             \
-  OPERATION(name "_(Tensor self, float p, bool train) -> Tensor", (dropout_<features, alpha>), doc " In place.",      \
+#define BULSSI_DROPOUT(name, features, alpha, doc)                                                               \
+  OPERATION(name "(Tensor self, float p, bool train) -> Tensor", (dropout<features, alpha>), doc,                \
+            {.kind = OpKind::composite, .method = false})                                                        \
+  OPERATION(name "_(Tensor self, float p, bool train) -> Tensor", (dropout_<features, alpha>), doc " In place.", \
             {.kind = OpKind::composite, .method = false})
 BULSSI_DROPOUT("dropout", false, false,
                "In training, each element becomes 0 with probability p; the others are divided by 1 - p "
@@ -592,7 +592,8 @@ OPERATION("native_dropout(Tensor self, float p, bool? train) -> (Tensor, Tensor)
           }),
           "dropout together with the mask of what was kept.", {.method = false})
 
-// ---- rrelu ---------------------------------------------------------------------------------------------------------------------
+// ---- rrelu
+// ---------------------------------------------------------------------------------------------------------------------
 
 Tensor rrelu(const Tensor& x, Scalar lower, Scalar upper, bool training, Generator* g) {
   const double low = lower.as_double(), high = upper.as_double();
@@ -613,10 +614,11 @@ Tensor rrelu(const Tensor& x, Scalar lower, Scalar upper, bool training, Generat
   return record("RreluWithNoiseBackward0", x, out, [](BackwardCall& c) { c.set(0, c.grad() * c.saved(0)); },
                 {keep(noise)});
 }
-OPERATION("rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, Generator? "
-          "generator=None) -> Tensor", rrelu,
-          "max(x, a x) with a uniform in [lower, upper) in training, and in the middle otherwise (Xu et al. 2015).",
-          {.method = false, .inplace = true})
+OPERATION(
+    "rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, Generator? "
+    "generator=None) -> Tensor",
+    rrelu, "max(x, a x) with a uniform in [lower, upper) in training, and in the middle otherwise (Xu et al. 2015).",
+    {.method = false, .inplace = true})
 
 }  // namespace
 }  // namespace bulssi

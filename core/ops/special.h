@@ -15,24 +15,24 @@ struct Erf {
 OP(Erf, erf)
 
 struct Erfc {
-  static constexpr Info info{.name = "erfc", .doc = "1 - erf(self), accurate for large self.",
-                             .aliases = "special.erfc"};
+  static constexpr Info info{
+      .name = "erfc", .doc = "1 - erf(self), accurate for large self.", .aliases = "special.erfc"};
   static constexpr auto value(auto x) { return vecmath::erfc(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * exp(-x * x) * -1.1283791670955126; }
 };
 OP(Erfc, erfc)
 
 struct Erfinv {
-  static constexpr Info info{.name = "erfinv", .domain = {-0.9, 0.9}, .doc = "Inverse of erf.",
-                             .aliases = "special.erfinv"};
+  static constexpr Info info{
+      .name = "erfinv", .domain = {-0.9, 0.9}, .doc = "Inverse of erf.", .aliases = "special.erfinv"};
   static constexpr auto value(auto x) { return vecmath::erfinv(x); }
   static constexpr auto dx(auto g, auto, auto r) { return g * exp(r * r) * 0.88622692545275801; }
 };
 OP(Erfinv, erfinv)
 
 struct Erfcx {
-  static constexpr Info info{.name = "erfcx", .doc = "exp(x^2) * erfc(x).",
-                             .forms = {.method = false, .inplace = false, .module = "special"}};
+  static constexpr Info info{
+      .name = "erfcx", .doc = "exp(x^2) * erfc(x).", .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::erfcx(x); }
   static constexpr auto dx(auto g, auto x, auto r) { return g * (x * r * 2.0 - 1.1283791670955126); }
 };
@@ -41,7 +41,8 @@ OP(Erfcx, erfcx)
 struct Digamma;
 struct Polygamma;
 struct Lgamma {
-  static constexpr Info info{.name = "lgamma", .domain = {0.1, 4},
+  static constexpr Info info{.name = "lgamma",
+                             .domain = {0.1, 4},
                              .doc = "Logarithm of the absolute value of the gamma function.",
                              .aliases = "special.gammaln"};
   static constexpr auto value(auto x) { return vecmath::lgamma(x); }
@@ -50,16 +51,19 @@ struct Lgamma {
 OP(Lgamma, lgamma)
 
 struct Digamma {
-  static constexpr Info info{.name = "digamma", .domain = {0.1, 4}, .doc = "Derivative of lgamma.",
-                             .aliases = "special.digamma special.psi"};
+  static constexpr Info info{
+      .name = "digamma", .domain = {0.1, 4}, .doc = "Derivative of lgamma.", .aliases = "special.digamma special.psi"};
   static constexpr auto value(auto x) { return vecmath::digamma(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * Fn<Polygamma>{}(x, 1.0); }
 };
 OP(Digamma, digamma)
 
 struct Polygamma {
-  static constexpr Info info{.name = "polygamma_", .domain = {0.1, 4}, .doc = "Derivative n of digamma.",
-                             .signature = "(Tensor self, Scalar n)", .node = "PolygammaBackward0",
+  static constexpr Info info{.name = "polygamma_",
+                             .domain = {0.1, 4},
+                             .doc = "Derivative n of digamma.",
+                             .signature = "(Tensor self, Scalar n)",
+                             .node = "PolygammaBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto n) { return vecmath::polygamma(n, x); }
   static constexpr auto dx(auto g, auto x, auto, auto n) { return g * Fn<Polygamma>{}(x, n + 1.0); }
@@ -67,24 +71,33 @@ struct Polygamma {
 OP(Polygamma, polygamma_)
 
 struct Zeta {
-  static constexpr Info info{.name = "zeta", .domain = {1.1, 4}, .doc = "Hurwitz zeta function.",
-                             .forms = {.method = false, .inplace = false, .module = "special"}, .numbers = 2};
+  static constexpr Info info{.name = "zeta",
+                             .domain = {1.1, 4},
+                             .doc = "Hurwitz zeta function.",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::zeta(x, y); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g * (-x * Fn<Zeta>{}(x + 1.0, y)); }
 };
 OP(Zeta, zeta)
 
 struct Igamma {
-  static constexpr Info info{.name = "igamma", .dtypes = only_floating, .domain = {0.5, 4},
-                             .doc = "Regularised lower incomplete gamma function.", .aliases = "special.gammainc"};
+  static constexpr Info info{.name = "igamma",
+                             .dtypes = only_floating,
+                             .domain = {0.5, 4},
+                             .doc = "Regularised lower incomplete gamma function.",
+                             .aliases = "special.gammainc"};
   static constexpr auto value(auto x, auto y) { return vecmath::igamma(x, y); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g * exp((x - 1.0) * log(y) - y - lgamma(x)); }
 };
 OP(Igamma, igamma)
 
 struct Igammac {
-  static constexpr Info info{.name = "igammac", .dtypes = only_floating, .domain = {0.5, 4},
-                             .doc = "Regularised upper incomplete gamma function.", .aliases = "special.gammaincc"};
+  static constexpr Info info{.name = "igammac",
+                             .dtypes = only_floating,
+                             .domain = {0.5, 4},
+                             .doc = "Regularised upper incomplete gamma function.",
+                             .aliases = "special.gammaincc"};
   static constexpr auto value(auto x, auto y) { return vecmath::igammac(x, y); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * exp((x - 1.0) * log(y) - y - lgamma(x)); }
 };
@@ -93,23 +106,24 @@ OP(Igammac, igammac)
 struct I1;
 struct I1e;
 struct I0 {
-  static constexpr Info info{.name = "i0", .doc = "Modified Bessel function of the first kind, order 0.",
-                             .aliases = "special.i0"};
+  static constexpr Info info{
+      .name = "i0", .doc = "Modified Bessel function of the first kind, order 0.", .aliases = "special.i0"};
   static constexpr auto value(auto x) { return vecmath::i0(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * Fn<I1>{}(x); }
 };
 OP(I0, i0)
 
 struct I0e {
-  static constexpr Info info{.name = "i0e", .doc = "exp(-|x|) * i0(x).",
-                             .forms = {.method = false, .inplace = false, .module = "special"}};
+  static constexpr Info info{
+      .name = "i0e", .doc = "exp(-|x|) * i0(x).", .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::i0e(x); }
-  static constexpr auto dx(auto g, auto x, auto r) { return g * (Fn<I1e>{}(x) - sgn(x) * r); }
+  static constexpr auto dx(auto g, auto x, auto r) { return g * (Fn<I1e>{}(x)-sgn(x) * r); }
 };
 OP(I0e, i0e)
 
 struct I1 {
-  static constexpr Info info{.name = "i1", .doc = "Modified Bessel function of the first kind, order 1.",
+  static constexpr Info info{.name = "i1",
+                             .doc = "Modified Bessel function of the first kind, order 1.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::i1(x); }
   static constexpr auto dx(auto g, auto x, auto r) {
@@ -119,8 +133,8 @@ struct I1 {
 OP(I1, i1)
 
 struct I1e {
-  static constexpr Info info{.name = "i1e", .doc = "exp(-|x|) * i1(x).",
-                             .forms = {.method = false, .inplace = false, .module = "special"}};
+  static constexpr Info info{
+      .name = "i1e", .doc = "exp(-|x|) * i1(x).", .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::i1e(x); }
   static constexpr auto dx(auto g, auto x, auto r) {
     return g * select(x == 0.0, 0.5, i0e(x) - r * (sgn(x) + 1.0 / select(x == 0.0, 1.0, x)));
@@ -129,21 +143,24 @@ struct I1e {
 OP(I1e, i1e)
 
 struct BesselJ0 {
-  static constexpr Info info{.name = "bessel_j0", .doc = "Bessel function of the first kind, order 0.",
+  static constexpr Info info{.name = "bessel_j0",
+                             .doc = "Bessel function of the first kind, order 0.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::j0(x); }
 };
 OP(BesselJ0, bessel_j0)
 
 struct BesselJ1 {
-  static constexpr Info info{.name = "bessel_j1", .doc = "Bessel function of the first kind, order 1.",
+  static constexpr Info info{.name = "bessel_j1",
+                             .doc = "Bessel function of the first kind, order 1.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::j1(x); }
 };
 OP(BesselJ1, bessel_j1)
 
 struct BesselY0 {
-  static constexpr Info info{.name = "bessel_y0", .domain = {0.1, 4},
+  static constexpr Info info{.name = "bessel_y0",
+                             .domain = {0.1, 4},
                              .doc = "Bessel function of the second kind, order 0.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::y0(x); }
@@ -151,7 +168,8 @@ struct BesselY0 {
 OP(BesselY0, bessel_y0)
 
 struct BesselY1 {
-  static constexpr Info info{.name = "bessel_y1", .domain = {0.1, 4},
+  static constexpr Info info{.name = "bessel_y1",
+                             .domain = {0.1, 4},
                              .doc = "Bessel function of the second kind, order 1.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::y1(x); }
@@ -175,7 +193,8 @@ struct ModifiedI1 {
 OP(ModifiedI1, modified_bessel_i1)
 
 struct ModifiedK0 {
-  static constexpr Info info{.name = "modified_bessel_k0", .domain = {0.1, 4},
+  static constexpr Info info{.name = "modified_bessel_k0",
+                             .domain = {0.1, 4},
                              .doc = "Modified Bessel function of the second kind, order 0.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::k0(x); }
@@ -183,7 +202,8 @@ struct ModifiedK0 {
 OP(ModifiedK0, modified_bessel_k0)
 
 struct ModifiedK1 {
-  static constexpr Info info{.name = "modified_bessel_k1", .domain = {0.1, 4},
+  static constexpr Info info{.name = "modified_bessel_k1",
+                             .domain = {0.1, 4},
                              .doc = "Modified Bessel function of the second kind, order 1.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::k1(x); }
@@ -191,7 +211,8 @@ struct ModifiedK1 {
 OP(ModifiedK1, modified_bessel_k1)
 
 struct ScaledK0 {
-  static constexpr Info info{.name = "scaled_modified_bessel_k0", .domain = {0.1, 4},
+  static constexpr Info info{.name = "scaled_modified_bessel_k0",
+                             .domain = {0.1, 4},
                              .doc = "exp(x) * modified_bessel_k0(x).",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::k0e(x); }
@@ -199,7 +220,8 @@ struct ScaledK0 {
 OP(ScaledK0, scaled_modified_bessel_k0)
 
 struct ScaledK1 {
-  static constexpr Info info{.name = "scaled_modified_bessel_k1", .domain = {0.1, 4},
+  static constexpr Info info{.name = "scaled_modified_bessel_k1",
+                             .domain = {0.1, 4},
                              .doc = "exp(x) * modified_bessel_k1(x).",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::k1e(x); }
@@ -207,7 +229,9 @@ struct ScaledK1 {
 OP(ScaledK1, scaled_modified_bessel_k1)
 
 struct Entr {
-  static constexpr Info info{.name = "entr", .domain = {0.1, 4}, .doc = "-x * log(x).",
+  static constexpr Info info{.name = "entr",
+                             .domain = {0.1, 4},
+                             .doc = "-x * log(x).",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::entr(x); }
   static constexpr auto dx(auto g, auto x, auto) {
@@ -217,7 +241,8 @@ struct Entr {
 OP(Entr, entr)
 
 struct Ndtr {
-  static constexpr Info info{.name = "ndtr", .doc = "Standard normal distribution function.",
+  static constexpr Info info{.name = "ndtr",
+                             .doc = "Standard normal distribution function.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::ndtr(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * exp(x * x * -0.5) * 0.3989422804014327; }
@@ -225,7 +250,9 @@ struct Ndtr {
 OP(Ndtr, ndtr)
 
 struct Ndtri {
-  static constexpr Info info{.name = "ndtri", .domain = {0.05, 0.95}, .doc = "Inverse of ndtr.",
+  static constexpr Info info{.name = "ndtri",
+                             .domain = {0.05, 0.95},
+                             .doc = "Inverse of ndtr.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::ndtri(x); }
   static constexpr auto dx(auto g, auto, auto r) { return g * exp(r * r * 0.5) * 2.5066282746310005; }
@@ -233,7 +260,8 @@ struct Ndtri {
 OP(Ndtri, ndtri)
 
 struct LogNdtr {
-  static constexpr Info info{.name = "log_ndtr", .doc = "Logarithm of ndtr.",
+  static constexpr Info info{.name = "log_ndtr",
+                             .doc = "Logarithm of ndtr.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::log_ndtr(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * 0.79788456080286536 / erfcx(x * -0.70710678118654752); }
@@ -250,8 +278,11 @@ struct Sinc {
 OP(Sinc, sinc)
 
 struct Xlog1py {
-  static constexpr Info info{.name = "xlog1py", .domain = {0.1, 4}, .doc = "self * log1p(other), 0 where self is 0.",
-                             .forms = {.method = false, .inplace = false, .module = "special"}, .numbers = 2};
+  static constexpr Info info{.name = "xlog1py",
+                             .domain = {0.1, 4},
+                             .doc = "self * log1p(other), 0 where self is 0.",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::xlog1py(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g * select((x == 0.0) & (y <= -1.0), 0.0, log1p(y)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g * (x / (y + 1.0)); }
@@ -259,7 +290,9 @@ struct Xlog1py {
 OP(Xlog1py, xlog1py)
 
 struct Logit {
-  static constexpr Info info{.name = "logit_", .domain = {0.1, 0.9}, .doc = "log(x / (1 - x)).",
+  static constexpr Info info{.name = "logit_",
+                             .domain = {0.1, 0.9},
+                             .doc = "log(x / (1 - x)).",
                              .node = "LogitBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) { return vecmath::log(x / (1.0 - x)); }
@@ -270,12 +303,15 @@ struct Logit {
 OP(Logit, logit_)
 
 struct LogitEps {
-  static constexpr Info info{.name = "logit_eps", .domain = {0.1, 0.9},
+  static constexpr Info info{.name = "logit_eps",
+                             .domain = {0.1, 0.9},
                              .doc = "logit of self moved into [eps, 1 - eps].",
-                             .signature = "(Tensor self, Scalar eps)", .node = "LogitBackward0",
+                             .signature = "(Tensor self, Scalar eps)",
+                             .node = "LogitBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto eps) {
-    return vecmath::log(vecmath::fmin(vecmath::fmax(x, eps), 1.0 - eps) / (1.0 - vecmath::fmin(vecmath::fmax(x, eps), 1.0 - eps)));
+    return vecmath::log(vecmath::fmin(vecmath::fmax(x, eps), 1.0 - eps) /
+                        (1.0 - vecmath::fmin(vecmath::fmax(x, eps), 1.0 - eps)));
   }
   static constexpr auto dx(auto g, auto x, auto, auto eps) {
     return select((x < eps) | (x > 1.0 - eps), 0.0, g / (x * (1.0 - x)));

@@ -87,8 +87,9 @@ namespace {
 
 const char* type_text(const Parameter& p) {
   if (p.list) {
-    return p.type == ArgType::tensor ? "tuple of Tensors" : p.type == ArgType::integer ? "tuple of ints"
-                                                          : "tuple of floats";
+    return p.type == ArgType::tensor    ? "tuple of Tensors"
+           : p.type == ArgType::integer ? "tuple of ints"
+                                        : "tuple of floats";
   }
   switch (p.type) {
     case ArgType::tensor: return "Tensor";
@@ -212,9 +213,7 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
       if (!is_device(o) && !PyUnicode_Check(o) && !(PyLong_Check(o) && !PyBool_Check(o))) return false;
       v.device = device_value(o);
       return true;
-    case ArgType::generator:
-      v.generator = generator_value(o);
-      return v.generator != nullptr;
+    case ArgType::generator: v.generator = generator_value(o); return v.generator != nullptr;
     case ArgType::layout:
       if (!is_layout(o)) return false;
       check(constant_value(o) == 0, ErrorKind::not_implemented, "only strided tensors are supported, not layout=",
@@ -247,10 +246,14 @@ void take_default(const Parameter& p, Value& v) {
   }
   switch (p.type) {
     case ArgType::scalar: {
-      if (t == "True" || t == "False") v.number = Scalar(t == "True");
-      else if (t == "inf") v.number = Scalar(std::numeric_limits<double>::infinity());
-      else if (t.find_first_of(".e") != std::string::npos) v.number = Scalar(std::stod(t));
-      else v.number = Scalar(static_cast<int64_t>(std::stoll(t)));
+      if (t == "True" || t == "False")
+        v.number = Scalar(t == "True");
+      else if (t == "inf")
+        v.number = Scalar(std::numeric_limits<double>::infinity());
+      else if (t.find_first_of(".e") != std::string::npos)
+        v.number = Scalar(std::stod(t));
+      else
+        v.number = Scalar(static_cast<int64_t>(std::stoll(t)));
       return;
     }
     case ArgType::integer: v.i = t == "Mean" ? 1 : t == "Sum" ? 2 : std::stoll(t); return;

@@ -27,11 +27,16 @@ struct Inferred {
 };
 void infer_element(PyObject* o, Inferred& into) {
   DType d;
-  if (PyFloat_Check(o)) d = default_dtype();
-  else if (PyBool_Check(o)) d = DType::boolean;
-  else if (PyLong_Check(o)) d = DType::i64;
-  else if (PyComplex_Check(o)) d = default_dtype() == DType::f64 ? DType::c128 : DType::c64;
-  else if (is_tensor(o)) d = impl_of(o)->dtype;
+  if (PyFloat_Check(o))
+    d = default_dtype();
+  else if (PyBool_Check(o))
+    d = DType::boolean;
+  else if (PyLong_Check(o))
+    d = DType::i64;
+  else if (PyComplex_Check(o))
+    d = default_dtype() == DType::f64 ? DType::c128 : DType::c64;
+  else if (is_tensor(o))
+    d = impl_of(o)->dtype;
   else if (is_number(o)) {
     Object dtype(PyObject_GetAttrString(o, "dtype"));
     PyErr_Clear();
@@ -95,8 +100,7 @@ void fill_from(PyObject* o, const Dims& shape, size_t depth, T*& to) {
     int64_t expected = 1;
     for (size_t d = depth; d < shape.size(); ++d) expected *= shape[d];
     check(t.numel() == expected && t.dims() == int(shape.size() - depth), ErrorKind::value,
-          "expected sequence of length ", shape[depth], " at dim ", depth, " (got ",
-          t.dims() ? t.shape()[0] : 0, ")");
+          "expected sequence of length ", shape[depth], " at dim ", depth, " (got ", t.dims() ? t.shape()[0] : 0, ")");
     std::memcpy(to, t.data<T>(), sizeof(T) * t.numel());
     to += t.numel();
     return;
@@ -115,9 +119,12 @@ void fill_from(PyObject* o, const Dims& shape, size_t depth, T*& to) {
 template <class T>
 PyObject* list_from(const T* data, const Layout& l, int dim) {
   if (dim == l.dims()) {
-    if constexpr (std::is_same_v<T, bool>) return PyBool_FromLong(*data);
-    else if constexpr (std::is_integral_v<T>) return PyLong_FromLongLong(*data);
-    else return PyFloat_FromDouble(static_cast<double>(*data));
+    if constexpr (std::is_same_v<T, bool>)
+      return PyBool_FromLong(*data);
+    else if constexpr (std::is_integral_v<T>)
+      return PyLong_FromLongLong(*data);
+    else
+      return PyFloat_FromDouble(static_cast<double>(*data));
   }
   PyObject* list = PyList_New(l.shape[dim]);
   if (!list) throw PendingError();
@@ -137,7 +144,8 @@ Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy) {
       Tensor out = empty_like(t);
       copy_data(out, t);
       return out;
-    }() : detach(t);
+    }()
+                                           : detach(t);
   }
   if (PyObject_CheckBuffer(data) && !PyBytes_Check(data) && !PyByteArray_Check(data)) {
     if (Tensor shared = tensor_on_buffer(data)) {
@@ -209,7 +217,8 @@ PyObject* py_tensor(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject
   return guard([&]() -> PyObject* {
     const Options o = options_of(args, count, names, 1, "tensor");
     if (is_tensor(args[0])) {
-      warn("UserWarning", "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+      warn("UserWarning",
+           "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).");
     }
     Tensor t = tensor_from(args[0], o.dtype, true);

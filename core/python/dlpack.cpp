@@ -55,7 +55,8 @@ DType dtype_of(DlType type) {
        " bits, ", int(type.lanes), " lanes)");
 }
 
-// ---- out -----------------------------------------------------------------------------------------------------------------
+// ---- out
+// -----------------------------------------------------------------------------------------------------------------
 
 // What an exported capsule owns: the tensor, and room for its shape and strides.
 template <class M>
@@ -84,8 +85,8 @@ PyObject* export_capsule(const Tensor& t, const char* name, bool copied) {
   made->strides = t.strides();
   made->managed.context = made;
   made->managed.deleter = drop_export<M>;
-  made->managed.tensor = {t->data(), {on_cpu, 0}, t.dims(), dl_type(t.dtype()), made->shape.data(),
-                          made->strides.data(), 0};
+  made->managed.tensor = {t->data(),          {on_cpu, 0},          t.dims(), dl_type(t.dtype()),
+                          made->shape.data(), made->strides.data(), 0};
   if constexpr (std::is_same_v<M, Versioned>) {
     made->managed.major = 1;
     made->managed.flags = (t->storage->read_only ? flag_read_only : 0) | (copied ? flag_copied : 0);
@@ -119,15 +120,18 @@ PyObject* to_dlpack(PyObject*, PyObject* args) {
   });
 }
 
-// ---- in ------------------------------------------------------------------------------------------------------------------
+// ---- in
+// ------------------------------------------------------------------------------------------------------------------
 
 template <class M>
 Tensor import_capsule(PyObject* capsule, const char* name, const char* used_name) {
   auto* managed = static_cast<M*>(PyCapsule_GetPointer(capsule, name));
   if (!managed) throw PendingError();
   const DlTensor& source = managed->tensor;
-  check(source.device.type == on_cpu, ErrorKind::buffer, "from_dlpack: only memory of the CPU is supported, this is on "
-        "device type ", source.device.type);
+  check(source.device.type == on_cpu, ErrorKind::buffer,
+        "from_dlpack: only memory of the CPU is supported, this is on "
+        "device type ",
+        source.device.type);
   if constexpr (std::is_same_v<M, Versioned>) {
     check(managed->major == 1, ErrorKind::buffer, "from_dlpack: DLPack version ", managed->major,
           " is not supported, only 1");
@@ -135,8 +139,8 @@ Tensor import_capsule(PyObject* capsule, const char* name, const char* used_name
   const DType dtype = dtype_of(source.type);
   Layout layout{Dims(Ints(source.shape, static_cast<size_t>(source.dims))), {}, 0};
   for (int64_t s : layout.shape) check(s >= 0, ErrorKind::buffer, "from_dlpack: negative size ", s);
-  layout.strides = source.strides ? Dims(Ints(source.strides, static_cast<size_t>(source.dims)))
-                                  : contiguous_strides(layout.shape);
+  layout.strides =
+      source.strides ? Dims(Ints(source.strides, static_cast<size_t>(source.dims))) : contiguous_strides(layout.shape);
   const auto [low, high] = layout.extent();
   layout.offset = -low;
   const int size = itemsize(dtype);
@@ -155,15 +159,15 @@ PyObject* from_capsule(PyObject*, PyObject* capsule) {
     if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
       return wrap(import_capsule<Versioned>(capsule, "dltensor_versioned", "used_dltensor_versioned"));
     }
-    check(PyCapsule_IsValid(capsule, "dltensor"), "from_dlpack received an invalid capsule. Note that DLTensor capsules "
+    check(PyCapsule_IsValid(capsule, "dltensor"),
+          "from_dlpack received an invalid capsule. Note that DLTensor capsules "
           "can be consumed only once, so you might have already constructed a tensor from it once.");
     return wrap(import_capsule<Managed>(capsule, "dltensor", "used_dltensor"));
   });
 }
 
-PyMethodDef functions[] = {{"_to_dlpack", to_dlpack, METH_VARARGS, nullptr},
-                           {"_from_dlpack", from_capsule, METH_O, nullptr},
-                           {}};
+PyMethodDef functions[] = {
+    {"_to_dlpack", to_dlpack, METH_VARARGS, nullptr}, {"_from_dlpack", from_capsule, METH_O, nullptr}, {}};
 
 }  // namespace
 

@@ -25,7 +25,8 @@ void walk_frames(F&& f) {
   for (; frame; frame = frame->previous) {
     PyCodeObject* code = frame->f_code;
     if (!code) continue;
-    const int offset = static_cast<int>(frame->prev_instr - _PyCode_CODE(code)) * static_cast<int>(sizeof(_Py_CODEUNIT));
+    const int offset =
+        static_cast<int>(frame->prev_instr - _PyCode_CODE(code)) * static_cast<int>(sizeof(_Py_CODEUNIT));
     if (f(code, offset)) return;
   }
 #else

@@ -20,7 +20,9 @@ class FunctionNode final : public Node {
     if (auto* o = static_cast<PyNode*>(python)) o->node = nullptr;
     Py_XDECREF(owned_);
   }
-  std::string name() const override { return python ? short_name(Py_TYPE(static_cast<PyObject*>(python))) : "Function"; }
+  std::string name() const override {
+    return python ? short_name(Py_TYPE(static_cast<PyObject*>(python))) : "Function";
+  }
   void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override;
   void own(PyObject* self) {
     Py_INCREF(self);
@@ -148,7 +150,8 @@ PyObject* commit(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       node->saved.push_back(is_tensor(item) ? Saved(tensor_of(item), own >= 0, own < 0 ? 0 : uint32_t(own)) : Saved());
     }
     node->own(self);
-    release(static_cast<Node*>(node));  // the outputs hold it now; without any it goes, and takes the object's node away
+    release(
+        static_cast<Node*>(node));  // the outputs hold it now; without any it goes, and takes the object's node away
     Py_RETURN_NONE;
   });
 }

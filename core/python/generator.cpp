@@ -11,8 +11,7 @@ namespace {
 PyTypeObject* generator_type;
 
 struct PyGenerator {
-  PyObject_HEAD
-  Generator* generator;
+  PyObject_HEAD Generator* generator;
   bool owned;  // false for the default one
 };
 Generator& value(PyObject* self) { return *reinterpret_cast<PyGenerator*>(self)->generator; }
@@ -104,10 +103,9 @@ PyMethodDef methods[] = {
     {"clone_state", clone_state, METH_NOARGS, "Another generator that will give the same numbers."},
     {"__reduce__", reduce, METH_NOARGS, nullptr},
     {}};
-PyGetSetDef properties[] = {
-    {"device", [](PyObject*, void*) -> PyObject* { return device_object({}); }, nullptr, "Where it draws: the CPU.",
-     nullptr},
-    {}};
+PyGetSetDef properties[] = {{"device", [](PyObject*, void*) -> PyObject* { return device_object({}); }, nullptr,
+                             "Where it draws: the CPU.", nullptr},
+                            {}};
 PyType_Slot slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(generator_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(generator_dealloc)},

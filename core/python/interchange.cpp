@@ -38,8 +38,12 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t size) {
     case 'e': return DType::f16;
     case 'f': return DType::f32;
     case 'd': return DType::f64;
-    case 'b': case 'h': case 'i': case 'l': case 'q': case 'n':
-      return size == 1 ? DType::i8 : size == 2 ? DType::i16 : size == 4 ? DType::i32 : DType::i64;
+    case 'b':
+    case 'h':
+    case 'i':
+    case 'l':
+    case 'q':
+    case 'n': return size == 1 ? DType::i8 : size == 2 ? DType::i16 : size == 4 ? DType::i32 : DType::i64;
     case 'B': return DType::u8;
     default: return std::nullopt;
   }
@@ -71,8 +75,8 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     view->ndim = (flags & PyBUF_ND) ? t.dims() : 1;
     static_assert(sizeof(Py_ssize_t) == sizeof(int64_t));
     view->shape = (flags & PyBUF_ND) ? reinterpret_cast<Py_ssize_t*>(exported->shape.data()) : nullptr;
-    view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? reinterpret_cast<Py_ssize_t*>(exported->strides.data())
-                                                             : nullptr;
+    view->strides =
+        (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? reinterpret_cast<Py_ssize_t*>(exported->strides.data()) : nullptr;
     view->suboffsets = nullptr;
     view->internal = exported;
     return 0;
@@ -128,8 +132,10 @@ PyObject* frombuffer(PyObject*, PyObject* args) {
   if (!PyArg_ParseTuple(args, "OOLL", &source, &dtype_given, &count, &offset)) return nullptr;
   return guard([&]() -> PyObject* {
     const DType dtype = dtype_value(dtype_given);
-    check(PyObject_CheckBuffer(source), ErrorKind::value, "object does not implement Python buffer protocol.\n"
-          "frombuffer(): got ", type_name(source));
+    check(PyObject_CheckBuffer(source), ErrorKind::value,
+          "object does not implement Python buffer protocol.\n"
+          "frombuffer(): got ",
+          type_name(source));
     auto* view = new Py_buffer;
     if (PyObject_GetBuffer(source, view, PyBUF_WRITABLE) < 0) {
       PyErr_Clear();
@@ -152,7 +158,8 @@ PyObject* frombuffer(PyObject*, PyObject* args) {
       count = (bytes - offset) / size;
     }
     check(count <= (bytes - offset) / size, ErrorKind::value, "requested buffer length (", count, " * ", size,
-          " bytes) after offset (", offset, " bytes) must not be greater than actual buffer length (", bytes, " bytes)");
+          " bytes) after offset (", offset, " bytes) must not be greater than actual buffer length (", bytes,
+          " bytes)");
     storage->data += offset;
     storage->bytes -= offset;
     return wrap(tensor_on_storage(storage, Layout::of(Dims{count}), dtype));
@@ -164,7 +171,8 @@ PyObject* from_array(PyObject*, PyObject* array) {
   return guard([&]() -> PyObject* { return wrap(tensor_on_buffer(array)); });
 }
 PyObject* is_read_only(PyObject*, PyObject* tensor) {
-  return guard([&]() -> PyObject* { return PyBool_FromLong(is_tensor(tensor) && impl_of(tensor)->storage->read_only); });
+  return guard(
+      [&]() -> PyObject* { return PyBool_FromLong(is_tensor(tensor) && impl_of(tensor)->storage->read_only); });
 }
 PyMethodDef functions[] = {{"_frombuffer", frombuffer, METH_VARARGS, nullptr},
                            {"_from_array", from_array, METH_O, nullptr},

@@ -127,25 +127,34 @@ NB_MODULE(_core, m) {
     return d;
   });
   auto dtype = [](DType d) { return nb::borrow(dtype_object(d)); };
-  m.def("promote_types", [dtype](nb::handle a, nb::handle b) {
-    return dtype(promote(dtype_value(a.ptr()), dtype_value(b.ptr())));
-  }, nb::arg("type1"), nb::arg("type2"), "The smallest dtype that holds the values of both.");
-  m.def("can_cast", [](nb::handle from, nb::handle to) {
-    return category(dtype_value(from.ptr())) <= category(dtype_value(to.ptr()));
-  }, nb::arg("from_"), nb::arg("to"), "Whether type promotion would allow the change of dtype.");
-  m.def("result_type", [dtype](nb::handle a, nb::handle b) {
-    const nb::handle given[] = {a, b};
-    Tensor tensors[2];
-    Operand operands[2];
-    for (int i = 0; i < 2; ++i) {
-      PyObject* o = given[i].ptr();
-      check(is_tensor(o) || is_number(o), ErrorKind::type, "result_type(): argument ", i + 1,
-            " must be a Tensor or a number, not ", type_name(o));
-      if (is_tensor(o)) operands[i] = Operand(tensors[i] = tensor_of(o));
-      else operands[i] = Operand(number_value(o));
-    }
-    return dtype(promoted_type(operands));
-  }, nb::arg("tensor1"), nb::arg("tensor2"), "The dtype in which an operation on both would be done.");
+  m.def(
+      "promote_types",
+      [dtype](nb::handle a, nb::handle b) { return dtype(promote(dtype_value(a.ptr()), dtype_value(b.ptr()))); },
+      nb::arg("type1"), nb::arg("type2"), "The smallest dtype that holds the values of both.");
+  m.def(
+      "can_cast",
+      [](nb::handle from, nb::handle to) {
+        return category(dtype_value(from.ptr())) <= category(dtype_value(to.ptr()));
+      },
+      nb::arg("from_"), nb::arg("to"), "Whether type promotion would allow the change of dtype.");
+  m.def(
+      "result_type",
+      [dtype](nb::handle a, nb::handle b) {
+        const nb::handle given[] = {a, b};
+        Tensor tensors[2];
+        Operand operands[2];
+        for (int i = 0; i < 2; ++i) {
+          PyObject* o = given[i].ptr();
+          check(is_tensor(o) || is_number(o), ErrorKind::type, "result_type(): argument ", i + 1,
+                " must be a Tensor or a number, not ", type_name(o));
+          if (is_tensor(o))
+            operands[i] = Operand(tensors[i] = tensor_of(o));
+          else
+            operands[i] = Operand(number_value(o));
+        }
+        return dtype(promoted_type(operands));
+      },
+      nb::arg("tensor1"), nb::arg("tensor2"), "The dtype in which an operation on both would be done.");
   m.def("get_default_dtype", [] { return nb::borrow(dtype_object(default_dtype())); });
   m.def("_set_default_dtype", [](nb::handle d) { set_default_dtype(dtype_value(d.ptr())); });
 }

@@ -83,10 +83,11 @@ PyType_Slot function_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(function_re
                                 {Py_tp_methods, function_methods},
                                 {Py_tp_doc, const_cast<char*>("Context and node of a user's autograd.Function.")},
                                 {0, nullptr}};
-PyType_Spec function_spec = {"bulssi._core.FunctionNode", sizeof(PyNode), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, function_slots};
+PyType_Spec function_spec = {"bulssi._core.FunctionNode", sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+                             function_slots};
 
-// ---- the user's source line --------------------------------------------------------------------------------------------
+// ---- the user's source line
+// --------------------------------------------------------------------------------------------
 
 // Code objects of the library itself are passed over. The answer for a code object is remembered by its address.
 std::string* library_folder = nullptr;
@@ -147,7 +148,8 @@ std::string describe_source(const Source& s) {
   return text;
 }
 
-// ---- functions -----------------------------------------------------------------------------------------------------------
+// ---- functions
+// -----------------------------------------------------------------------------------------------------------
 
 PyObject* set_grad_mode(PyObject*, PyObject* value) {
   const int on = PyObject_IsTrue(value);
@@ -247,7 +249,8 @@ PyObject* py_backward(PyObject* self, PyObject* const* args, Py_ssize_t count, P
   // Positional: gradient, retain_graph, create_graph, inputs. autograd.backward has grad_variables between.
   Object inputs_name;
   if (count > 3) {
-    PyErr_SetString(PyExc_TypeError, "backward() takes gradient, retain_graph and create_graph by position; give inputs by name");
+    PyErr_SetString(PyExc_TypeError,
+                    "backward() takes gradient, retain_graph and create_graph by position; give inputs by name");
     return nullptr;
   }
   return PyObject_Vectorcall(function.get(), all.data(), static_cast<size_t>(count + 1), renamed.get());

@@ -22,8 +22,7 @@ struct Family {
 };
 
 struct PyOperation {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   const Family* family;
   Form form;
 };
@@ -56,8 +55,10 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
     for (int a = 0; a < f.attributes; ++a) {
       const Parameter& p = op.signature.parameters[f.tensors + a];
       const Value& value = v[f.tensors + a];
-      attributes[a] = p.type == ArgType::floating ? Scalar(value.d) : p.type == ArgType::integer ? Scalar(value.i)
-                    : p.type == ArgType::boolean ? Scalar(value.b) : value.number;
+      attributes[a] = p.type == ArgType::floating  ? Scalar(value.d)
+                      : p.type == ArgType::integer ? Scalar(value.i)
+                      : p.type == ArgType::boolean ? Scalar(value.b)
+                                                   : value.number;
     }
     const std::span<const Operand> list(args, size_t(f.tensors));
     if (form == Form::inplace) return outcome(call_formula_inplace(f, v[0].tensor, list, attributes));
@@ -200,9 +201,9 @@ PyObject* method_get(PyObject* self, PyObject* object, PyObject*) {
 
 PyObject* operation_repr(PyObject* self) {
   auto* o = reinterpret_cast<PyOperation*>(self);
-  return PyUnicode_FromFormat(o->form == Form::function ? "<built-in function %s>"
-                                                        : "<method '%s' of 'torch._C.TensorBase' objects>",
-                              o->family->name.c_str());
+  return PyUnicode_FromFormat(
+      o->form == Form::function ? "<built-in function %s>" : "<method '%s' of 'torch._C.TensorBase' objects>",
+      o->family->name.c_str());
 }
 PyObject* operation_name(PyObject* self, void*) {
   return PyUnicode_FromString(reinterpret_cast<PyOperation*>(self)->family->name.c_str());

@@ -17,24 +17,22 @@
 
 namespace bulssi::python {
 
-// ---- objects -----------------------------------------------------------------------------------------------------------
+// ---- objects
+// -----------------------------------------------------------------------------------------------------------
 
 struct PyTensor {
-  PyObject_HEAD
-  TensorImpl* impl;
+  PyObject_HEAD TensorImpl* impl;
   PyObject* dict;
   PyObject* weakrefs;
 };
 extern PyTypeObject* tensor_type;
 extern PyTypeObject* parameter_type;  // nn.Parameter once it exists: its results are plain tensors
 
-inline bool is_tensor(PyObject* o) {
-  return Py_TYPE(o) == tensor_type || PyObject_TypeCheck(o, tensor_type);
-}
+inline bool is_tensor(PyObject* o) { return Py_TYPE(o) == tensor_type || PyObject_TypeCheck(o, tensor_type); }
 inline TensorImpl* impl_of(PyObject* o) { return reinterpret_cast<PyTensor*>(o)->impl; }
 // A C++ owner of what a Python tensor shows.
 inline Tensor tensor_of(PyObject* o) { return Tensor(impl_of(o)); }
-PyObject* wrap(Tensor t);                       // new reference; None when undefined
+PyObject* wrap(Tensor t);                         // new reference; None when undefined
 PyObject* wrap_as(PyTypeObject* type, Tensor t);  // an object of a subclass; t must not be wrapped yet
 
 // An owned reference.
@@ -77,12 +75,15 @@ auto guard(F&& f) -> decltype(f()) {
     return f();
   } catch (...) {
     set_python_error();
-    if constexpr (std::is_pointer_v<decltype(f())>) return nullptr;
-    else return static_cast<decltype(f())>(-1);
+    if constexpr (std::is_pointer_v<decltype(f())>)
+      return nullptr;
+    else
+      return static_cast<decltype(f())>(-1);
   }
 }
 
-// ---- small types ---------------------------------------------------------------------------------------------------------
+// ---- small types
+// ---------------------------------------------------------------------------------------------------------
 
 extern PyTypeObject *dtype_type, *device_type, *size_type;
 PyObject* dtype_object(DType d);  // borrowed
@@ -91,16 +92,17 @@ DType dtype_value(PyObject* o);
 PyObject* device_object(Device d);  // new
 bool is_device(PyObject* o);
 Device device_value(PyObject* o);  // from a device, a string or an index; throws
-PyObject* strided_object();  // torch.strided, borrowed
+PyObject* strided_object();        // torch.strided, borrowed
 bool is_layout(PyObject* o);
 bool is_memory_format(PyObject* o);
-int constant_value(PyObject* o);  // of a layout (strided is 0) or memory format
-PyObject* size_object(Ints shape);  // new
-PyObject* scalar_object(Scalar s);  // new
+int constant_value(PyObject* o);     // of a layout (strided is 0) or memory format
+PyObject* size_object(Ints shape);   // new
+PyObject* scalar_object(Scalar s);   // new
 PyObject* ints_object(Ints values);  // a tuple
 void add_small_types(PyObject* module);
 
-// ---- arguments ------------------------------------------------------------------------------------------------------------
+// ---- arguments
+// ------------------------------------------------------------------------------------------------------------
 
 bool is_number(PyObject* o);  // bool, int, float (exact or subclass), and NumPy scalars
 Scalar number_value(PyObject* o);
@@ -118,13 +120,15 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
 
 PyObject* outcome_object(const Operation& op, Outcome&& o);
 
-// ---- operations as Python callables (op_type.cpp) ---------------------------------------------------------------------------
+// ---- operations as Python callables (op_type.cpp)
+// ---------------------------------------------------------------------------
 
 void add_operations(PyObject* module, PyTypeObject* tensor);
 // Calls the operation of that name (all overloads) with ready arguments.
 PyObject* call_operation(const char* name, PyObject* const* args, Py_ssize_t count, PyObject* names);
 
-// ---- subclasses (torch_function.cpp) ----------------------------------------------------------------------------------------
+// ---- subclasses (torch_function.cpp)
+// ----------------------------------------------------------------------------------------
 
 bool has_torch_function(PyObject* o);
 // Lets arguments that have a __torch_function__ make the call; `handled` says whether one wanted to.
@@ -133,11 +137,11 @@ PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_
 PyObject* wrap_like(PyObject* self, Tensor t);  // of the class of self, where that is the rule for it
 void add_torch_function(PyObject* module);
 
-// ---- nodes (node_type.cpp) ----------------------------------------------------------------------------------------------------
+// ---- nodes (node_type.cpp)
+// ----------------------------------------------------------------------------------------------------
 
 struct PyNode {
-  PyObject_HEAD
-  Node* node;  // null: a FunctionNode whose graph is gone, or that has none
+  PyObject_HEAD Node* node;  // null: a FunctionNode whose graph is gone, or that has none
 };
 extern PyTypeObject* node_type;
 extern PyMethodDef function_methods[];  // of FunctionNode (function_type.cpp)
@@ -147,18 +151,21 @@ bool is_node(PyObject* o);
 void add_node_types(PyObject* module);
 void install_source_hooks();
 
-// ---- hooks, and how tensors are saved (hooks.cpp) ----------------------------------------------------------------------------
+// ---- hooks, and how tensors are saved (hooks.cpp)
+// ----------------------------------------------------------------------------
 
 void add_hook_functions(PyObject* module);
 int traverse_hooks(const TensorImpl* t, visitproc visit, void* arg);
 void clear_hooks(const TensorImpl* t);
 
-// ---- generators (generator.cpp) ---------------------------------------------------------------------------------------------------
+// ---- generators (generator.cpp)
+// ---------------------------------------------------------------------------------------------------
 
 Generator* generator_value(PyObject* o);  // of a Generator object; null for anything else
 void add_generator_type(PyObject* module);
 
-// ---- tensors from Python data (data.cpp) ----------------------------------------------------------------------------------------
+// ---- tensors from Python data (data.cpp)
+// ----------------------------------------------------------------------------------------
 
 // torch.tensor(data, dtype): nested sequences, numbers, tensors, arrays.
 Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy);
@@ -169,14 +176,16 @@ void release_buffer(PyObject* self, Py_buffer* view);
 void add_interchange_functions(PyObject* module);
 void add_dlpack_functions(PyObject* module);   // dlpack.cpp
 void add_storage_functions(PyObject* module);  // storage.cpp
-Tensor tensor_on_buffer(PyObject* object);  // undefined when the object offers no buffer of a known dtype
+Tensor tensor_on_buffer(PyObject* object);     // undefined when the object offers no buffer of a known dtype
 void add_data_functions(PyObject* module);
 
-// ---- optimizers (optimizers.cpp) ---------------------------------------------------------------------------------------------
+// ---- optimizers (optimizers.cpp)
+// ---------------------------------------------------------------------------------------------
 
 void add_optimizers(PyObject* module);
 
-// ---- indexing (index.cpp) -----------------------------------------------------------------------------------------------------------
+// ---- indexing (index.cpp)
+// -----------------------------------------------------------------------------------------------------------
 
 PyObject* get_item(PyObject* self, PyObject* index);
 int set_item(PyObject* self, PyObject* index, PyObject* value);

@@ -10,10 +10,10 @@ void set_python_error() {
     throw;
   } catch (const PendingError&) {
   } catch (const Error& e) {
-    static PyObject* const kinds[] = {PyExc_RuntimeError,  PyExc_ValueError,     PyExc_TypeError,
-                                      PyExc_IndexError,    PyExc_NotImplementedError, PyExc_OverflowError,
-                                      PyExc_AttributeError, PyExc_ZeroDivisionError, PyExc_BufferError, PyExc_KeyError,
-                                      PyExc_AssertionError};
+    static PyObject* const kinds[] = {PyExc_RuntimeError,   PyExc_ValueError,          PyExc_TypeError,
+                                      PyExc_IndexError,     PyExc_NotImplementedError, PyExc_OverflowError,
+                                      PyExc_AttributeError, PyExc_ZeroDivisionError,   PyExc_BufferError,
+                                      PyExc_KeyError,       PyExc_AssertionError};
     PyErr_SetString(kinds[static_cast<int>(e.kind())], e.what());
   } catch (const OutOfMemory& e) {
     PyErr_SetString(PyExc_RuntimeError, e.what());
@@ -26,13 +26,13 @@ void set_python_error() {
   }
 }
 
-// ---- dtype ---------------------------------------------------------------------------------------------------------------
+// ---- dtype
+// ---------------------------------------------------------------------------------------------------------------
 
 namespace {
 
 struct PyDType {
-  PyObject_HEAD
-  DType value;
+  PyObject_HEAD DType value;
 };
 PyObject* dtypes[dtype_count];
 
@@ -54,11 +54,13 @@ PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr
                                {"__copy__", dtype_copy, METH_NOARGS, nullptr},
                                {"__deepcopy__", dtype_copy, METH_O, nullptr},
                                {}};
-#define BULSSI_FLAG(name, expression)                                                     \
-  {name, [](PyObject* self, void*) -> PyObject* {                                         \
-     const DType d = reinterpret_cast<PyDType*>(self)->value;                             \
-     return expression;                                                                   \
-   }, nullptr, nullptr, nullptr}
+#define BULSSI_FLAG(name, expression)                         \
+  {name,                                                      \
+   [](PyObject* self, void*) -> PyObject* {                   \
+     const DType d = reinterpret_cast<PyDType*>(self)->value; \
+     return expression;                                       \
+   },                                                         \
+   nullptr, nullptr, nullptr}
 PyGetSetDef dtype_properties[] = {BULSSI_FLAG("is_floating_point", PyBool_FromLong(is_floating(d))),
                                   BULSSI_FLAG("is_complex", PyBool_FromLong(is_complex(d))),
                                   BULSSI_FLAG("is_signed", PyBool_FromLong(is_signed(d))),
@@ -86,23 +88,28 @@ PyObject* make_dtype(PyObject*, PyObject* name) {
   return PyErr_Format(PyExc_ValueError, "no dtype is called %s", text);
 }
 
-// ---- device --------------------------------------------------------------------------------------------------------------
+// ---- device
+// --------------------------------------------------------------------------------------------------------------
 
 struct PyDevice {
-  PyObject_HEAD
-  Device value;
+  PyObject_HEAD Device value;
 };
 
 Device parse_device(std::string_view text) {
   const size_t colon = text.find(':');
   const std::string_view kind = text.substr(0, colon);
   Device d;
-  if (kind == "cpu") d.kind = DeviceKind::cpu;
-  else if (kind == "cuda") d.kind = DeviceKind::cuda;
-  else if (kind == "meta") d.kind = DeviceKind::meta;
+  if (kind == "cpu")
+    d.kind = DeviceKind::cpu;
+  else if (kind == "cuda")
+    d.kind = DeviceKind::cuda;
+  else if (kind == "meta")
+    d.kind = DeviceKind::meta;
   else
-    fail("Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, "
-         "mps, meta, hpu, mtia, privateuseone device type at start of device string: ", std::string(kind));
+    fail(
+        "Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, "
+        "mps, meta, hpu, mtia, privateuseone device type at start of device string: ",
+        std::string(kind));
   if (colon != std::string_view::npos) {
     const std::string_view number = text.substr(colon + 1);
     bool digits = !number.empty() && number.size() < 4;
@@ -120,7 +127,8 @@ Device parse_device(std::string_view text) {
 PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"type", "index", nullptr};
   PyObject *type = nullptr, *index = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &type, &index)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &type, &index))
+    return nullptr;
   return guard([&]() -> PyObject* {
     Device d = device_value(type);
     if (index && index != Py_None) {
@@ -156,14 +164,18 @@ PyObject* device_reduce(PyObject* self, PyObject*) {
 }
 PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr}, {}};
 PyGetSetDef device_properties[] = {
-    {"type", [](PyObject* self, void*) -> PyObject* {
+    {"type",
+     [](PyObject* self, void*) -> PyObject* {
        return PyUnicode_FromString(device_kind_name(reinterpret_cast<PyDevice*>(self)->value.kind));
-     }, nullptr, nullptr, nullptr},
-    {"index", [](PyObject* self, void*) -> PyObject* {
+     },
+     nullptr, nullptr, nullptr},
+    {"index",
+     [](PyObject* self, void*) -> PyObject* {
        const int i = reinterpret_cast<PyDevice*>(self)->value.index;
        if (i < 0) Py_RETURN_NONE;
        return PyLong_FromLong(i);
-     }, nullptr, nullptr, nullptr},
+     },
+     nullptr, nullptr, nullptr},
     {}};
 PyType_Slot device_slots[] = {{Py_tp_new, reinterpret_cast<void*>(device_new)},
                               {Py_tp_repr, reinterpret_cast<void*>(device_repr)},
@@ -176,7 +188,8 @@ PyType_Slot device_slots[] = {{Py_tp_new, reinterpret_cast<void*>(device_new)},
                               {0, nullptr}};
 PyType_Spec device_spec = {"bulssi.device", sizeof(PyDevice), 0, Py_TPFLAGS_DEFAULT, device_slots};
 
-// ---- Size ----------------------------------------------------------------------------------------------------------------
+// ---- Size
+// ----------------------------------------------------------------------------------------------------------------
 
 PyObject* as_size(PyObject* tuple) {  // steals
   if (!tuple || Py_TYPE(tuple) == size_type || !PyTuple_Check(tuple)) return tuple;
@@ -241,9 +254,8 @@ PyObject* size_reduce(PyObject* self, PyObject*) {
   Object tuple(PyList_AsTuple(plain.get()));
   return Py_BuildValue("O(O)", reinterpret_cast<PyObject*>(size_type), tuple.get());
 }
-PyMethodDef size_methods[] = {{"numel", size_numel, METH_NOARGS, "Product of the sizes."},
-                              {"__reduce__", size_reduce, METH_NOARGS, nullptr},
-                              {}};
+PyMethodDef size_methods[] = {
+    {"numel", size_numel, METH_NOARGS, "Product of the sizes."}, {"__reduce__", size_reduce, METH_NOARGS, nullptr}, {}};
 PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
                             {Py_tp_new, reinterpret_cast<void*>(size_new)},
                             {Py_tp_repr, reinterpret_cast<void*>(size_repr)},
@@ -256,11 +268,11 @@ PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
                             {0, nullptr}};
 PyType_Spec size_spec = {"bulssi.Size", 0, 0, Py_TPFLAGS_DEFAULT, size_slots};
 
-// ---- layout and memory_format: constants with a name ----------------------------------------------------------------------
+// ---- layout and memory_format: constants with a name
+// ----------------------------------------------------------------------
 
 struct PyConstant {
-  PyObject_HEAD
-  const char* name;
+  PyObject_HEAD const char* name;
   int value;
 };
 PyObject* constant_repr(PyObject* self) {
@@ -274,9 +286,8 @@ PyObject* constant_reduce(PyObject* self, PyObject*) {
   return Py_BuildValue("O(s)", maker.get(), reinterpret_cast<PyConstant*>(self)->name);
 }
 PyMethodDef constant_methods[] = {{"__reduce__", constant_reduce, METH_NOARGS, nullptr}, {}};
-PyType_Slot constant_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(constant_repr)},
-                                {Py_tp_methods, constant_methods},
-                                {0, nullptr}};
+PyType_Slot constant_slots[] = {
+    {Py_tp_repr, reinterpret_cast<void*>(constant_repr)}, {Py_tp_methods, constant_methods}, {0, nullptr}};
 constexpr unsigned long constant_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION;
 PyType_Spec layout_spec = {"torch.layout", sizeof(PyConstant), 0, constant_flags, constant_slots};
 PyType_Spec memory_format_spec = {"torch.memory_format", sizeof(PyConstant), 0, constant_flags, constant_slots};
@@ -391,8 +402,8 @@ void add_small_types(PyObject* module) {
     must(PyObject_SetAttrString(module, dtype_name(d->value), dtypes[i]));
   }
   static const std::pair<const char*, DType> aliases[] = {
-      {"float", DType::f32}, {"double", DType::f64}, {"half", DType::f16},   {"short", DType::i16}, {"int", DType::i32},
-      {"long", DType::i64},  {"cfloat", DType::c64}, {"cdouble", DType::c128}};
+      {"float", DType::f32}, {"double", DType::f64}, {"half", DType::f16},   {"short", DType::i16},
+      {"int", DType::i32},   {"long", DType::i64},   {"cfloat", DType::c64}, {"cdouble", DType::c128}};
   for (const auto& [name, d] : aliases) must(PyObject_SetAttrString(module, name, dtype_object(d)));
   device_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&device_spec)));
   size_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&size_spec)));

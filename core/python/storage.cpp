@@ -98,7 +98,8 @@ PyObject* is_set_to(PyObject*, PyObject* args) {
   });
 }
 
-// ---- memory that forked processes share ----------------------------------------------------------------------------------
+// ---- memory that forked processes share
+// ----------------------------------------------------------------------------------
 
 void unmap(void*, void* data, int64_t bytes) { munmap(data, static_cast<size_t>(bytes)); }
 
@@ -108,7 +109,8 @@ PyObject* share(PyObject*, PyObject* o) {
     Storage& s = *t->storage.get();
     if (s.free_foreign == unmap || s.bytes == 0) Py_RETURN_NONE;
     check(s.resizable, "share_memory_(): the memory of this tensor belongs to another library; clone() it first");
-    void* shared = mmap(nullptr, static_cast<size_t>(s.bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* shared =
+        mmap(nullptr, static_cast<size_t>(s.bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     check(shared != MAP_FAILED, "share_memory_(): cannot have ", s.bytes, " bytes of shared memory");
     std::memcpy(shared, s.data, static_cast<size_t>(s.bytes));
     if (s.free_foreign) s.free_foreign(s.context, s.data, s.bytes);
@@ -119,7 +121,8 @@ PyObject* share(PyObject*, PyObject* o) {
   });
 }
 PyObject* is_shared(PyObject*, PyObject* o) {
-  return guard([&]() -> PyObject* { return PyBool_FromLong(argument(o, "is_shared")->storage->free_foreign == unmap); });
+  return guard(
+      [&]() -> PyObject* { return PyBool_FromLong(argument(o, "is_shared")->storage->free_foreign == unmap); });
 }
 
 PyMethodDef functions[] = {{"_storage_view", storage_view, METH_O, nullptr},

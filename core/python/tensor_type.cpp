@@ -152,23 +152,23 @@ PyObject* named_power_inplace(PyObject* a, PyObject* b, PyObject*) {
 }
 #define BULSSI_OPERATOR_NAME(id, text) constexpr char id[] = text;
 BULSSI_OPERATOR_NAME(n_remainder, "remainder")
-BULSSI_OPERATOR_NAME(n_pow, "pow") BULSSI_OPERATOR_NAME(n_floor_divide, "floor_divide")
-    BULSSI_OPERATOR_NAME(n_matmul, "matmul") BULSSI_OPERATOR_NAME(n_and, "bitwise_and")
-        BULSSI_OPERATOR_NAME(n_or, "bitwise_or") BULSSI_OPERATOR_NAME(n_xor, "bitwise_xor")
-            BULSSI_OPERATOR_NAME(n_not, "bitwise_not") BULSSI_OPERATOR_NAME(n_lshift, "bitwise_left_shift")
-                BULSSI_OPERATOR_NAME(n_rshift, "bitwise_right_shift") BULSSI_OPERATOR_NAME(n_neg, "neg")
-                    BULSSI_OPERATOR_NAME(n_abs, "abs") BULSSI_OPERATOR_NAME(n_add_, "add_")
-                        BULSSI_OPERATOR_NAME(n_sub_, "sub_") BULSSI_OPERATOR_NAME(n_mul_, "mul_")
-                            BULSSI_OPERATOR_NAME(n_div_, "div_") BULSSI_OPERATOR_NAME(n_remainder_, "remainder_")
-                                BULSSI_OPERATOR_NAME(n_pow_, "pow_")
-                                    BULSSI_OPERATOR_NAME(n_floor_divide_, "floor_divide_")
-                                        BULSSI_OPERATOR_NAME(n_and_, "bitwise_and_")
-                                            BULSSI_OPERATOR_NAME(n_or_, "bitwise_or_")
-                                                BULSSI_OPERATOR_NAME(n_xor_, "bitwise_xor_")
-                                                    BULSSI_OPERATOR_NAME(n_lshift_, "bitwise_left_shift_")
-                                                        BULSSI_OPERATOR_NAME(n_rshift_, "bitwise_right_shift_")
+BULSSI_OPERATOR_NAME(n_pow, "pow")
+BULSSI_OPERATOR_NAME(n_floor_divide, "floor_divide") BULSSI_OPERATOR_NAME(n_matmul, "matmul")
+    BULSSI_OPERATOR_NAME(n_and, "bitwise_and") BULSSI_OPERATOR_NAME(n_or, "bitwise_or")
+        BULSSI_OPERATOR_NAME(n_xor, "bitwise_xor") BULSSI_OPERATOR_NAME(n_not, "bitwise_not")
+            BULSSI_OPERATOR_NAME(n_lshift, "bitwise_left_shift") BULSSI_OPERATOR_NAME(n_rshift, "bitwise_right_shift")
+                BULSSI_OPERATOR_NAME(n_neg, "neg") BULSSI_OPERATOR_NAME(n_abs, "abs")
+                    BULSSI_OPERATOR_NAME(n_add_, "add_") BULSSI_OPERATOR_NAME(n_sub_, "sub_")
+                        BULSSI_OPERATOR_NAME(n_mul_, "mul_") BULSSI_OPERATOR_NAME(n_div_, "div_")
+                            BULSSI_OPERATOR_NAME(n_remainder_, "remainder_") BULSSI_OPERATOR_NAME(n_pow_, "pow_")
+                                BULSSI_OPERATOR_NAME(n_floor_divide_, "floor_divide_")
+                                    BULSSI_OPERATOR_NAME(n_and_, "bitwise_and_")
+                                        BULSSI_OPERATOR_NAME(n_or_, "bitwise_or_")
+                                            BULSSI_OPERATOR_NAME(n_xor_, "bitwise_xor_")
+                                                BULSSI_OPERATOR_NAME(n_lshift_, "bitwise_left_shift_")
+                                                    BULSSI_OPERATOR_NAME(n_rshift_, "bitwise_right_shift_")
 
-                                                            PyObject* matmul(PyObject* a, PyObject* b) {
+                                                        PyObject* matmul(PyObject* a, PyObject* b) {
   if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
   return call_by_name(n_matmul, a, b);
 }

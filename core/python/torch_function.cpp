@@ -79,7 +79,8 @@ PyObject* call_disabled(PyObject* function, PyObject* args, PyObject* kwargs) {
   }
   if (!PyTuple_Check(args)) return PyErr_Format(PyExc_TypeError, "__torch_function__: args must be a tuple");
   if (kwargs == Py_None) kwargs = nullptr;
-  if (kwargs && !PyDict_Check(kwargs)) return PyErr_Format(PyExc_TypeError, "__torch_function__: kwargs must be a dict");
+  if (kwargs && !PyDict_Check(kwargs))
+    return PyErr_Format(PyExc_TypeError, "__torch_function__: kwargs must be a dict");
   return PyObject_Call(function, args, kwargs);
 }
 bool parse_call(PyObject* args, PyObject* kwargs, PyObject*& function, PyObject*& types, PyObject*& positional,
@@ -116,9 +117,10 @@ PyObject* fail_no_implementation(PyObject* callable, PyObject* types) {
   Object name(PyObject_GetAttrString(callable, "__name__"));
   PyErr_Clear();
   Object list(PySequence_List(types));
-  return PyErr_Format(PyExc_TypeError, "no implementation found for '%S.%S' on types that implement "
-                      "__torch_function__: %R", module ? module.get() : Py_None, name ? name.get() : callable,
-                      list.get());
+  return PyErr_Format(PyExc_TypeError,
+                      "no implementation found for '%S.%S' on types that implement "
+                      "__torch_function__: %R",
+                      module ? module.get() : Py_None, name ? name.get() : callable, list.get());
 }
 
 }  // namespace
@@ -165,8 +167,8 @@ PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_
     }
     for (PyObject* o : found) {
       Object method(must(PyObject_GetAttr(o, attribute_name)));
-      Object result(must(PyObject_CallFunctionObjArgs(method.get(), callable, types.get(), positional.get(),
-                                                      named.get(), nullptr)));
+      Object result(must(
+          PyObject_CallFunctionObjArgs(method.get(), callable, types.get(), positional.get(), named.get(), nullptr)));
       if (result.get() != Py_NotImplemented) return result.take();
     }
     return fail_no_implementation(callable, types.get());
@@ -175,21 +177,21 @@ PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_
 
 void add_torch_function(PyObject* module) {
   attribute_name = must(PyUnicode_InternFromString("__torch_function__"));
-  static PyMethodDef standard = {"__torch_function__",
-                                 reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(default_implementation)),
-                                 METH_CLASS | METH_VARARGS | METH_KEYWORDS,
-                                 "Calls func; new tensors among the results become of this class."};
+  static PyMethodDef standard = {
+      "__torch_function__", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(default_implementation)),
+      METH_CLASS | METH_VARARGS | METH_KEYWORDS, "Calls func; new tensors among the results become of this class."};
   default_method = must(PyDescr_NewClassMethod(tensor_type, &standard));
   must(PyObject_SetAttr(reinterpret_cast<PyObject*>(tensor_type), attribute_name, default_method));
   static PyMethodDef functions[] = {
-      {"_disabled_torch_function_impl",
-       reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(disabled_implementation)), METH_VARARGS | METH_KEYWORDS,
-       "For a class that sets __torch_function__ to it, results are plain tensors."},
-      {"_disable_torch_function", [](PyObject*, PyObject* value) -> PyObject* {
+      {"_disabled_torch_function_impl", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(disabled_implementation)),
+       METH_VARARGS | METH_KEYWORDS, "For a class that sets __torch_function__ to it, results are plain tensors."},
+      {"_disable_torch_function",
+       [](PyObject*, PyObject* value) -> PyObject* {
          const int truth = PyObject_IsTrue(value);
          if (truth < 0) return nullptr;
          return PyBool_FromLong(std::exchange(subclasses_disabled, truth != 0));
-       }, METH_O, "Switches __torch_function__ of subclasses off or on; returns whether it was off."},
+       },
+       METH_O, "Switches __torch_function__ of subclasses off or on; returns whether it was off."},
       {}};
   must(PyModule_AddFunctions(module, functions));
   disabled_function = must(PyObject_GetAttrString(module, "_disabled_torch_function_impl"));

@@ -65,17 +65,18 @@ struct Complex128 {
 
 template <DType>
 struct CType;
-#define BULSSI_DTYPES(X)                                                                                       \
-  X(u8, uint8_t, "uint8", "Byte") X(i8, int8_t, "int8", "Char") X(i16, int16_t, "int16", "Short")              \
-  X(i32, int32_t, "int32", "Int") X(i64, int64_t, "int64", "Long") X(f16, Half, "float16", "Half")             \
-  X(bf16, BFloat16, "bfloat16", "BFloat16") X(f32, float, "float32", "Float") X(f64, double, "float64", "Double") \
-  X(c64, Complex64, "complex64", "ComplexFloat") X(c128, Complex128, "complex128", "ComplexDouble")            \
-  X(boolean, bool, "bool", "Bool")
-#define BULSSI_CTYPE(tag, type, name, legacy)  \
-  template <>                                  \
-  struct CType<DType::tag> {                   \
-    using type_ = type;                        \
-  };                                           \
+#define BULSSI_DTYPES(X)                                                                                         \
+  X(u8, uint8_t, "uint8", "Byte")                                                                                \
+  X(i8, int8_t, "int8", "Char") X(i16, int16_t, "int16", "Short") X(i32, int32_t, "int32", "Int")                \
+      X(i64, int64_t, "int64", "Long") X(f16, Half, "float16", "Half") X(bf16, BFloat16, "bfloat16", "BFloat16") \
+          X(f32, float, "float32", "Float") X(f64, double, "float64", "Double")                                  \
+              X(c64, Complex64, "complex64", "ComplexFloat") X(c128, Complex128, "complex128", "ComplexDouble")  \
+                  X(boolean, bool, "bool", "Bool")
+#define BULSSI_CTYPE(tag, type, name, legacy) \
+  template <>                                 \
+  struct CType<DType::tag> {                  \
+    using type_ = type;                       \
+  };                                          \
   constexpr DType dtype_tag(const type*) { return DType::tag; }
 BULSSI_DTYPES(BULSSI_CTYPE)
 #undef BULSSI_CTYPE
@@ -111,9 +112,7 @@ inline constexpr bool is_differentiable(DType d) { return is_floating(d) || is_c
 inline constexpr bool is_signed(DType d) { return d != DType::u8 && d != DType::boolean; }
 
 // 0 bool, 1 integer, 2 floating, 3 complex: promotion never leaves the highest category present.
-inline constexpr int category(DType d) {
-  return d == DType::boolean ? 0 : is_integral(d) ? 1 : is_floating(d) ? 2 : 3;
-}
+inline constexpr int category(DType d) { return d == DType::boolean ? 0 : is_integral(d) ? 1 : is_floating(d) ? 2 : 3; }
 // The smallest type that holds both (PyTorch's lattice).
 inline constexpr DType promote(DType a, DType b) {
   if (a == b) return a;
@@ -169,8 +168,10 @@ using Accumulate = std::conditional_t<std::is_same_v<T, Half> || std::is_same_v<
 template <class To, class From>
 inline To convert(From value) {
   if constexpr (std::is_same_v<To, bool>) {
-    if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) return float(value) != 0;
-    else return value != From(0);
+    if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>)
+      return float(value) != 0;
+    else
+      return value != From(0);
   } else if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) {
     return convert<To>(static_cast<float>(value));
   } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
@@ -207,14 +208,19 @@ struct Scalar {
     return integral() ? convert<T>(i) : convert<T>(d);
   }
   DType dtype() const {
-    return kind == Kind::boolean ? DType::boolean : kind == Kind::integer ? DType::i64
-         : kind == Kind::floating ? DType::f64 : DType::c128;
+    return kind == Kind::boolean    ? DType::boolean
+           : kind == Kind::integer  ? DType::i64
+           : kind == Kind::floating ? DType::f64
+                                    : DType::c128;
   }
 };
 inline void append(std::string& text, const Scalar& s) {
-  if (s.kind == Scalar::Kind::boolean) append(text, s.i != 0);
-  else if (s.kind == Scalar::Kind::integer) append(text, s.i);
-  else append(text, s.d);
+  if (s.kind == Scalar::Kind::boolean)
+    append(text, s.i != 0);
+  else if (s.kind == Scalar::Kind::integer)
+    append(text, s.i);
+  else
+    append(text, s.d);
 }
 
 }  // namespace bulssi

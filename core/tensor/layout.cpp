@@ -40,7 +40,8 @@ Dims broadcast_shapes(Ints a, Ints b) {
     const int64_t y = i < b.size() ? b[b.size() - 1 - i] : 1;
     if (x != y && x != 1 && y != 1) {
       fail("The size of tensor a (", x, ") must match the size of tensor b (", y, ") at non-singleton dimension ",
-           n - 1 - i, "\nThe shapes ", a, " and ", b, " cannot be broadcast: counted from the last dimension, sizes "
+           n - 1 - i, "\nThe shapes ", a, " and ", b,
+           " cannot be broadcast: counted from the last dimension, sizes "
            "must be equal or 1.");
     }
     out[n - 1 - i] = x == 1 ? y : x;

@@ -18,8 +18,10 @@ inline int64_t numel_of(Ints shape) {
   bool overflow = false;
   bool empty = false;
   for (int64_t s : shape) {
-    if (s == 0) empty = true;
-    else overflow |= __builtin_mul_overflow(n, s, &n);
+    if (s == 0)
+      empty = true;
+    else
+      overflow |= __builtin_mul_overflow(n, s, &n);
   }
   if (empty) return 0;
   check(!overflow, "numel: integer multiplication overflow: the shape ", shape, " has more than 2^63 elements");
@@ -84,9 +86,8 @@ struct Layout {
   Small<int, 6> order() const {
     Small<int, 6> dims_;
     for (int i = 0; i < dims(); ++i) dims_.push_back(i);
-    std::stable_sort(dims_.begin(), dims_.end(), [&](int a, int b) {
-      return std::abs(strides[a]) > std::abs(strides[b]);
-    });
+    std::stable_sort(dims_.begin(), dims_.end(),
+                     [&](int a, int b) { return std::abs(strides[a]) > std::abs(strides[b]); });
     return dims_;
   }
   // No two indices meet, and the elements fill their extent.

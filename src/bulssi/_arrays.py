@@ -68,15 +68,11 @@ def from_numpy(ndarray: Any) -> Tensor:
             f"can't convert np.ndarray of type {kind}. The only supported types are: float64, float32, float16, "
             "int64, int32, int16, int8, uint8, and bool."
         )
-    _warn_read_only(
-        out, "NumPy array", "This means writing to this tensor will result in undefined behavior."
-    )
+    _warn_read_only(out, "NumPy array", "This means writing to this tensor will result in undefined behavior.")
     return out
 
 
-def frombuffer(
-    buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False
-) -> Tensor:
+def frombuffer(buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A 1-d tensor on the memory of an object that has the buffer protocol: bytes, bytearray, mmap, array.
 
     Args:

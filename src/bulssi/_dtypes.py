@@ -112,9 +112,7 @@ class iinfo:
 
 # ---- tensors by element type --------------------------------------------------------------------------------------
 
-DTYPE_OF_TYPED = {
-    f"{kind._legacy_name}Tensor": kind for kind in vars(_core).values() if isinstance(kind, _core.dtype)
-}
+DTYPE_OF_TYPED = {f"{kind._legacy_name}Tensor": kind for kind in vars(_core).values() if isinstance(kind, _core.dtype)}
 
 
 class _TypedTensor(type):
@@ -142,8 +140,15 @@ def typed_tensor(name: str) -> Any:
     if name not in DTYPE_OF_TYPED:
         raise AttributeError(f"module 'torch' has no attribute {name!r}")
     if name not in _typed:
-        made = _TypedTensor(name, (), {"__module__": "torch", "__doc__": f"{name}(sizes or data): the former way to "
-                            "make a tensor of this dtype; prefer tensor(data, dtype=...)."})
+        made = _TypedTensor(
+            name,
+            (),
+            {
+                "__module__": "torch",
+                "__doc__": f"{name}(sizes or data): the former way to "
+                "make a tensor of this dtype; prefer tensor(data, dtype=...).",
+            },
+        )
         made.dtype = DTYPE_OF_TYPED[name]
         _typed[name] = made
     return _typed[name]

@@ -74,9 +74,7 @@ def _new_tensor(
     pin_memory: bool = False,
 ) -> Tensor:
     """`tensor(data)` with self's dtype unless another is given."""
-    return _core.tensor(
-        data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
-    )
+    return _core.tensor(data, dtype=self.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -113,9 +111,7 @@ def _storage(self: Tensor) -> TypedStorage:
     return TypedStorage(wrap_storage=_untyped_storage(self), dtype=self.dtype)
 
 
-def _set(
-    self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None
-) -> Tensor:
+def _set(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
     """Let self show the memory of `source`, a tensor or a storage, in place; without one, nothing."""
     if source is None:
         return _core._set_storage(self, _core.empty(0, dtype=self.dtype), 0, (0,), (1,))

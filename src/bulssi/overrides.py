@@ -47,9 +47,7 @@ def handle_torch_function(
         if result is not NotImplemented:
             return result
     name = f"{getattr(public_api, '__module__', None)}.{getattr(public_api, '__name__', public_api)}"
-    raise TypeError(
-        f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}"
-    )
+    raise TypeError(f"no implementation found for '{name}' on types that implement __torch_function__: {list(types)}")
 
 
 def is_tensor_like(inp: Any) -> bool:

@@ -153,7 +153,7 @@ def test_dropout(dtype: str) -> None:
             for f in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"):
 
                 def call(t: Any, g: Any, f: str = f, p: float = p, shape: Any = shape) -> Any:
-                    x = (t.arange(60 if len(shape) < 4 else 120, dtype=t.float32)[: t.empty(shape).numel()] / 7 - 2)
+                    x = t.arange(60 if len(shape) < 4 else 120, dtype=t.float32)[: t.empty(shape).numel()] / 7 - 2
                     return getattr(t, f)(x.reshape(shape).to(getattr(t, dtype)), p, True)
 
                 same(call, (3,))

@@ -92,8 +92,9 @@ def test_values_and_derivatives(name: str, data: list[list[float]]) -> None:
     ours, mine = derivatives(bulssi, function, data)
     theirs, expected = derivatives(torch, function, data)
     for left, right in zip(mine, expected, strict=True):
-        torch.testing.assert_close(torch.tensor(left).double(), torch.tensor(right).double(), rtol=1e-5, atol=1e-7,
-                                   equal_nan=True)
+        torch.testing.assert_close(
+            torch.tensor(left).double(), torch.tensor(right).double(), rtol=1e-5, atol=1e-7, equal_nan=True
+        )
     if name in SAME_NAME:
         assert type(theirs.grad_fn).__name__ == ours.grad_fn.name()
 
@@ -119,8 +120,9 @@ def test_every_dimension_of_every_shape(shape: tuple[int, ...]) -> None:
         for dims in choices:
             dims = tuple(dict.fromkeys(dims))
             mine = torch.tensor(getattr(bulssi, name)(ours, dim=dims).tolist())
-            torch.testing.assert_close(mine, getattr(torch, name)(theirs.double(), dim=dims).float(), rtol=1e-5,
-                                       atol=1e-5, equal_nan=True)
+            torch.testing.assert_close(
+                mine, getattr(torch, name)(theirs.double(), dim=dims).float(), rtol=1e-5, atol=1e-5, equal_nan=True
+            )
     along = ("cumsum", "softmax", "log_softmax", "argmax", "argmin", "max", "min", "cummax", "logcumsumexp", "median")
     for name in along:
         for d in range(len(shape)):

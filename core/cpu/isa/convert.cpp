@@ -62,25 +62,49 @@ inline F16 narrow(float v, F16) {
 #endif
 }
 
-template <class T> struct is_half { static constexpr bool value = false; };
-template <> struct is_half<F16> { static constexpr bool value = true; };
-template <> struct is_half<BF16> { static constexpr bool value = true; };
-template <class A, class B> struct same { static constexpr bool value = false; };
-template <class A> struct same<A, A> { static constexpr bool value = true; };
-template <class T> struct floats { static constexpr bool value = same<T, float>::value || same<T, double>::value; };
+template <class T>
+struct is_half {
+  static constexpr bool value = false;
+};
+template <>
+struct is_half<F16> {
+  static constexpr bool value = true;
+};
+template <>
+struct is_half<BF16> {
+  static constexpr bool value = true;
+};
+template <class A, class B>
+struct same {
+  static constexpr bool value = false;
+};
+template <class A>
+struct same<A, A> {
+  static constexpr bool value = true;
+};
+template <class T>
+struct floats {
+  static constexpr bool value = same<T, float>::value || same<T, double>::value;
+};
 
 template <class To, class From>
 inline To convert_one(From v) {
-  if constexpr (same<From, To>::value) return v;
-  else if constexpr (same<From, Bool>::value) return convert_one<To>(uint8_t(v.value != 0));
-  else if constexpr (is_half<From>::value) return convert_one<To>(widen(v));
-  else if constexpr (same<To, Bool>::value) return {uint8_t(v != From(0))};
-  else if constexpr (is_half<To>::value) return narrow(float(v), To{});
+  if constexpr (same<From, To>::value)
+    return v;
+  else if constexpr (same<From, Bool>::value)
+    return convert_one<To>(uint8_t(v.value != 0));
+  else if constexpr (is_half<From>::value)
+    return convert_one<To>(widen(v));
+  else if constexpr (same<To, Bool>::value)
+    return {uint8_t(v != From(0))};
+  else if constexpr (is_half<To>::value)
+    return narrow(float(v), To{});
   else if constexpr (floats<From>::value && !floats<To>::value) {
     // Outside int64 the conversion is undefined in C++; x86 gives the smallest int64.
     const bool fits = v >= From(-9223372036854775808.0) && v < From(9223372036854775808.0);
     return To(fits ? int64_t(v) : INT64_MIN);
-  } else return To(v);
+  } else
+    return To(v);
 }
 
 template <class From, class To>
