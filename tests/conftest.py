@@ -10,6 +10,7 @@ import gc
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,22 @@ def compares_with_pytorch(item: pytest.Function) -> bool:
     return "importorskip" in code.co_names and bool(required)
 
 
+def known_gaps() -> dict[str, str]:
+    """Beginnings of the names of tests that are known to fail, with the reason: tests/known_gaps.txt."""
+    gaps = {}
+    for line in (Path(__file__).parent / "known_gaps.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, _, reason = line.partition("  # ")
+            gaps[name.strip()] = reason.strip()
+    return gaps
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    gaps = known_gaps()
     for item in items:
+        for name, reason in gaps.items():
+            if item.nodeid.startswith(name):
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
         if isinstance(item, pytest.Function) and compares_with_pytorch(item):
             item.add_marker("parity")
 

@@ -240,6 +240,8 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
   for (int a = 0; a < op_.attributes; ++a) attributes[a] = attributes_[a].as_double();
   for (int k = 0; k < op_.tensors; ++k) {
     if (!needs(k)) continue;
+    check(op_.partial[k].exists, ErrorKind::not_implemented, "the derivative for '", k == 0 ? "self" : "other", "' of ",
+          op_.info->name, " is not implemented.");
     Tensor d;
     if (op_.partial[k].identity)
       d = g;
@@ -263,7 +265,7 @@ Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const
   init_node(*node);
   for (int a = 0; a < op.attributes; ++a) node->attributes_[a] = attributes[a];
   for (int k = 0; k < op.tensors; ++k) {
-    node->edges.push_back(args[k].tensor && op.partial[k].exists ? edge_to(*args[k].tensor) : Edge{});
+    node->edges.push_back(args[k].tensor && op.takes_gradient(k) ? edge_to(*args[k].tensor) : Edge{});
   }
   return owned;
 }
@@ -460,7 +462,7 @@ void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* a
 bool wants_recording(const FormulaOp& op, std::span<const Operand> args) {
   if (!grad_state.enabled) return false;
   for (int k = 0; k < op.tensors; ++k) {
-    if (args[k].tensor && op.partial[k].exists && requires_grad(*args[k].tensor)) return true;
+    if (args[k].tensor && op.takes_gradient(k) && requires_grad(*args[k].tensor)) return true;
   }
   return false;
 }

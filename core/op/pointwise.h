@@ -42,6 +42,8 @@ struct FormulaOp {
   std::string (*source)() = nullptr;
 
   int arity() const { return tensors + attributes; }
+  // Whether argument k is recorded; where only some partials are known, backward through the others is an error.
+  bool takes_gradient(int k) const { return partial[k].exists || (differentiable() && !(info->condition && k == 0)); }
   bool differentiable() const { return partial[0].exists || partial[1].exists || partial[2].exists; }
 };
 

@@ -24,7 +24,8 @@ struct Relu6 {
                              .dtypes = arithmetic,
                              .doc = "min(max(self, 0), 6).",
                              .node = "HardtanhBackward0",
-                             .forms = {.method = false, .out = false, .module = "nn"}};
+                             .forms = {.method = false, .out = false, .module = "nn"},
+                             .no_bool = "Bool inputs not supported for hardtanh"};
   static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, select(x >= 6.0, 6.0, x)); }
   static constexpr auto dx(auto g, auto, auto r) { return select((r > 0.0) & (r < 6.0), g, 0.0); }
 };
@@ -174,7 +175,8 @@ struct Hardtanh {
                              .dtypes = arithmetic,
                              .doc = "self kept between min_val and max_val.",
                              .signature = "(Tensor self, Scalar min_val=-1, Scalar max_val=1)",
-                             .forms = {.method = false, .out = false, .module = "nn"}};
+                             .forms = {.method = false, .out = false, .module = "nn"},
+                             .no_bool = "Bool inputs not supported for hardtanh"};
   static constexpr auto value(auto x, auto low, auto high) {
     return select(x != x, x, vecmath::fmin(vecmath::fmax(x, low), high));
   }

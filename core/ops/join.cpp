@@ -6,6 +6,7 @@
 #include "core/op/pointwise.h"
 #include "core/op/registry.h"
 #include "core/ops/basics.h"
+#include "core/ops/index.h"
 
 namespace bulssi {
 
@@ -187,6 +188,48 @@ Tensor repeat(const Tensor& t, Ints repeats) {
 }
 OPERATION("repeat(Tensor self, int[] repeats) -> Tensor", repeat, "self repeated along its dimensions, copied.",
           {.function = false})
+Tensor repeat_interleave(const Tensor& t, const Tensor& repeats, std::optional<int64_t> dim) {
+  check(repeats.dims() <= 1, "repeat_interleave only accept 0D or 1D vector as repeat");
+  check(repeats.dtype() == DType::i64 || repeats.dtype() == DType::i32, "repeats has to be Long or Int tensor");
+  const Tensor in = dim ? t : reshape(t, Dims{-1});
+  const int d = wrap_dim(dim.value_or(0), in.dims());
+  const int64_t n = in.dims() ? in.shape()[d] : 1;
+  const Tensor counts = dense(cast_data(repeats, DType::i64));
+  const int64_t* count = counts.data<int64_t>();
+  check(repeats.numel() == 1 || repeats.numel() == n,
+        "repeats must have the same size as input along dim, but got "
+        "repeats.size(0) = ",
+        repeats.numel(), " and input.size(", d, ") = ", n);
+  int64_t total = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t c = count[repeats.numel() == 1 ? 0 : i];
+    check(c >= 0, "repeats can not be negative");
+    total += c;
+  }
+  Tensor index = empty(Dims{total}, DType::i64);
+  int64_t* to = index.data<int64_t>();
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t k = count[repeats.numel() == 1 ? 0 : i]; k > 0; --k) *to++ = i;
+  }
+  return index_select(in, d, index);
+}
+OPERATION("repeat_interleave(Tensor self, Tensor repeats, int? dim=None, *, int? output_size=None) -> Tensor",
+          (+[](const Tensor& t, const Tensor& repeats, std::optional<int64_t> dim, std::optional<int64_t>) {
+            return repeat_interleave(t, repeats, dim);
+          }),
+          "Every element along dim repeated as often as `repeats` says.", {.kind = OpKind::composite})
+OPERATION("repeat_interleave(Tensor self, int repeats, int? dim=None, *, int? output_size=None) -> Tensor",
+          (+[](const Tensor& t, int64_t repeats, std::optional<int64_t> dim, std::optional<int64_t>) {
+            return repeat_interleave(t, full({}, Scalar(repeats), DType::i64), dim);
+          }),
+          "Every element along dim repeated.", {.kind = OpKind::composite})
+OPERATION("repeat_interleave(Tensor repeats, *, int? output_size=None) -> Tensor",
+          (+[](const Tensor& repeats, std::optional<int64_t>) {
+            Tensor places = empty(Dims{repeats.numel()}, DType::i64);
+            for (int64_t i = 0; i < repeats.numel(); ++i) places.data<int64_t>()[i] = i;
+            return repeat_interleave(places, repeats, 0);
+          }),
+          "The index of every element of repeats, repeated so often.", {.kind = OpKind::composite, .method = false})
 OPERATION("tile(Tensor self, int[] dims) -> Tensor", (+[](const Tensor& t, Ints dims) {
             Dims all(dims);
             while (all.dims() < t.dims()) all.insert(0, 1);

@@ -16,6 +16,7 @@ std::string type_name(PyObject* o) {
 
 bool is_int(PyObject* o) {
   if (PyLong_CheckExact(o)) return true;
+  if (PyBool_Check(o)) return false;  // a flag, not a dimension
   if (PyLong_Check(o)) return true;
   if (is_tensor(o)) {
     const TensorImpl* t = impl_of(o);

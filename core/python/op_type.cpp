@@ -249,7 +249,14 @@ PyObject* operation_reduce(PyObject* self, PyObject*) {
                        o->form == Form::function ? module.get() : reinterpret_cast<PyObject*>(tensor_type),
                        o->family->name.c_str());
 }
-PyMethodDef operation_methods[] = {{"__reduce__", operation_reduce, METH_NOARGS, nullptr}, {}};
+PyObject* operation_copy(PyObject* self, PyObject*) {
+  Py_INCREF(self);
+  return self;
+}
+PyMethodDef operation_methods[] = {{"__reduce__", operation_reduce, METH_NOARGS, nullptr},
+                                   {"__copy__", operation_copy, METH_NOARGS, nullptr},
+                                   {"__deepcopy__", operation_copy, METH_O, nullptr},
+                                   {}};
 PyGetSetDef operation_properties[] = {{"__name__", operation_name, nullptr, nullptr, nullptr},
                                       {"__qualname__", operation_name, nullptr, nullptr, nullptr},
                                       {"__doc__", operation_doc, nullptr, nullptr, nullptr},

@@ -85,6 +85,8 @@ class Runner:
 def first_sentence(message: str) -> str:
     """The part of a message that users search for: the first sentence of its first line."""
     line = message.split("\n")[0].replace("torch::autograd::", "") if message else ""
+    # PyTorch names the node that made the tensor last; that is a detail of its graph, not the kind of error.
+    line = re.sub(r", which is output \d+ of \w+,", "", line)
     line = re.split(r"(?<=[a-z\])])\. |(?<=instead)\.|; ?(?=expected)", line)[0]
     return line.rstrip(".")
 
