@@ -6,6 +6,7 @@
 #include <string>
 #include <type_traits>
 
+// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
 struct Expr {

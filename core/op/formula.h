@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <utility>
 
+// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
 // Which element types a formula accepts, and how integers are treated.

@@ -9,6 +9,7 @@
 #include "core/cpu/vec.h"
 #include "core/cpu/vecmath.h"
 #include "core/cpu/vecmath_int.h"
+// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi::BULSSI_ISA::primitives {
 using namespace bulssi::BULSSI_ISA;
 using namespace bulssi::BULSSI_ISA::vecmath;

@@ -3,6 +3,7 @@
 #include "core/op/formulas.h"
 #include "core/op/pointwise.h"
 
+// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
 #define BULSSI_TENSOR(op, fn)                                                                     \

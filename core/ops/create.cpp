@@ -6,6 +6,7 @@
 #include "core/ops/basics.h"
 #include "core/ops/create.h"
 
+// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
 void check_device(const std::optional<Device>& device) {

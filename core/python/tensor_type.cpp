@@ -5,6 +5,7 @@
 #include "core/ops/basics.h"
 #include "core/python/python.h"
 
+// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi::python {
 
 PyTypeObject* tensor_type;

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 
+// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
 enum class DType : uint8_t { u8, i8, i16, i32, i64, f16, bf16, f32, f64, c64, c128, boolean };

@@ -139,7 +139,7 @@ def asarray(
         out = from_dlpack(obj)
     elif isinstance(obj, (bytes, bytearray, memoryview)) or _is_buffer(obj):
         dtype = _core.get_default_dtype() if dtype is None else dtype
-        out = frombuffer(obj, dtype=dtype)
+        out = frombuffer(obj, dtype=dtype)  # pyright: ignore[reportArgumentType]
     else:
         if copy is False:
             raise ValueError("can't alias arbitrary sequence into a tensor.")

@@ -291,7 +291,7 @@ class _Loader:
             make: Any = cls.__new__
             return make(cls, *args, **kwargs)
         if isinstance(cls, type) and issubclass(cls, bulssi.nn.Module) and not args and not kwargs:
-            return cls.__new__(cls)
+            return cls.__new__(cls)  # pyright: ignore[reportCallIssue]
         if isinstance(cls, type) and cls is bulssi.nn.Parameter:
             return self.call(cls, args)
         raise UnpicklingError(

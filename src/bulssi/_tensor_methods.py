@@ -49,7 +49,7 @@ def constructed(args: tuple[Any, ...], dtype: dtype, device: Any) -> Tensor:
         raise TypeError(f"new(): data must be a sequence (got {type(first).__name__})\nuse tensor(data) for a number")
     storage = getattr(first, "_untyped_storage", first)
     if hasattr(storage, "_bytes"):  # of module storage
-        return _core._on_storage(storage._bytes, dtype, 0, (storage.nbytes() // dtype.itemsize,), (1,))
+        return _core._on_storage(storage._bytes, dtype, 0, (storage.nbytes() // dtype.itemsize,), (1,))  # pyright: ignore[reportAttributeAccessIssue]
     return _core.tensor(first, dtype=dtype, device=device)
 
 

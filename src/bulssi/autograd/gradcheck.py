@@ -251,7 +251,7 @@ def _check_zero_gradients(outputs: list[Tensor], tensors: tuple[Tensor, ...]) ->
     for output in outputs:
         if output.requires_grad:
             for gradient in grad(output, tensors, zeros_like(output), retain_graph=True, allow_unused=True):
-                if gradient is not None and bool((gradient != 0).any()):
+                if gradient is not None and bool((gradient != 0).any()):  # pyright: ignore[reportAttributeAccessIssue]
                     raise GradcheckError("backward not multiplied by grad_output")
 
 
@@ -263,7 +263,7 @@ class _NoGradient(Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Any) -> None:
+    def backward(ctx: Any, grad: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         return None
 
 
@@ -284,7 +284,7 @@ def _check_undefined_gradients(func: Any, inputs: tuple[Any, ...]) -> None:
                 "Expected backward function to handle undefined output grads.\n"
                 f"With None as the gradient of output(s) {sorted(missing)} it raised: {error}"
             ) from error
-        if any(gradient is not None and bool((gradient != 0).any()) for gradient in found):
+        if any(gradient is not None and bool((gradient != 0).any()) for gradient in found):  # pyright: ignore[reportAttributeAccessIssue]
             raise GradcheckError(
                 "Expected all input grads to be undefined or zero when all output grads are undefined or zero."
             )
@@ -424,7 +424,7 @@ def gradgradcheck(
         arguments = tuple(a.view_as(a) if isinstance(a, _core.Tensor) and a.requires_grad else a for a in arguments)
         outputs = _differentiable(_as_tuple(func(*arguments)))
         found = grad(outputs, _differentiable(arguments), gradients, create_graph=True, allow_unused=True)
-        return tuple(g for g in found if g is not None)
+        return tuple(g for g in found if g is not None)  # pyright: ignore[reportReturnType]
 
     return gradcheck(
         first_derivatives,

@@ -24,7 +24,7 @@ class History(NamedTuple):
     accuracy: list[float]
 
 
-def make_model() -> nn.Module:
+def make_model() -> nn.Module:  # pyright: ignore[reportInvalidTypeForm]
     """8 x 8 images of one channel to the scores of ten digits."""
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
@@ -43,7 +43,7 @@ def load_data(seed: int) -> tuple[Any, Any]:
     return train, test
 
 
-def evaluate(model: nn.Module, data: Any) -> tuple[float, float, Any]:
+def evaluate(model: nn.Module, data: Any) -> tuple[float, float, Any]:  # pyright: ignore[reportInvalidTypeForm]
     """Mean loss, accuracy, and the 10 x 10 counts of (true digit, predicted digit)."""
     model.eval()
     confusion = bulssi.zeros(10, 10, dtype=bulssi.int64)
@@ -57,7 +57,7 @@ def evaluate(model: nn.Module, data: Any) -> tuple[float, float, Any]:
     return total / len(data), confusion.diagonal().sum().item() / len(data), confusion
 
 
-def train(model: nn.Module, train_data: Any, test_data: Any, epochs: int, show: Any) -> tuple[History, Any]:
+def train(model: nn.Module, train_data: Any, test_data: Any, epochs: int, show: Any) -> tuple[History, Any]:  # pyright: ignore[reportInvalidTypeForm]
     """Trains; calls `show(epoch, done, batches, loss, history)` after every batch. Returns history and optimizer."""
     loader = DataLoader(train_data, batch_size=32, shuffle=True)
     optimizer = bulssi.optim.Adam(model.parameters(), lr=2e-3)

@@ -84,7 +84,7 @@ def rnn_layer(
     if reverse:
         times.reverse()
     if batch_sizes is not None and reverse:
-        h, c = _rows(h, 0, len(times[0])), _rows(c, 0, len(times[0]))
+        h, c = _rows(h, 0, len(times[0])), _rows(c, 0, len(times[0]))  # pyright: ignore[reportAssignmentType]
     for gate in times:
         if batch_sizes is not None and len(gate) != len(h):
             now, had = len(gate), len(h)
@@ -146,7 +146,7 @@ def _run(
             out, *state = rnn_layer(mode, x, batch_sizes, h, c, w_ih, w_hh, b_ih, b_hh, w_hr, direction == 1)
             outputs.append(out)
             for kept, final in zip(states, state, strict=False):
-                kept.append(final)
+                kept.append(final)  # pyright: ignore[reportArgumentType]
         x = outputs[0] if directions == 1 else bulssi.cat(outputs, -1)
         if dropout and train and layer < num_layers - 1:
             x = _dropout(x, dropout, True)

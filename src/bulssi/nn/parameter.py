@@ -63,7 +63,7 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
-    def __reduce_ex__(self, protocol: Any, /) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any, /) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return _rebuild_parameter, (
             type(self),
             self.data,
@@ -134,7 +134,7 @@ class UninitializedTensorMixin:
         return memo[id(self)]
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A parameter whose shape a lazy module learns from its first input."""
 
     cls_to_become = Parameter
@@ -143,7 +143,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         return Tensor._make_subclass(cls, bulssi.empty(0, device=device, dtype=dtype), requires_grad)
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A buffer whose shape a lazy module learns from its first input."""
 
     cls_to_become = Tensor

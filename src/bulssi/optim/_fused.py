@@ -40,7 +40,7 @@ def step(
     if scalars.get("capturable"):
         _refuse_capturable(kind)
     plain = not scalars.get("differentiable") and not any(isinstance(v, bulssi.Tensor) for v in scalars.values())
-    if plain and _core_step is not None and _core_step(kind, params, grads, states, scalars):
+    if plain and _core_step is not None and _core_step(kind, params, grads, states, scalars):  # pyright: ignore[reportArgumentType]
         return
     formula = FORMULAS[kind]
     for param, grad, state in zip(params, grads, states, strict=True):

@@ -213,7 +213,7 @@ class RNNBase(Module):
         state: Any = states if is_lstm else states[0]
         if packed:
             output, *states = _FUNCTIONS[self.mode](x, batch_sizes, state, *options)
-            output = type(input)(output, batch_sizes, sorted_indices, unsorted_indices)
+            output = type(input)(output, batch_sizes, sorted_indices, unsorted_indices)  # pyright: ignore[reportCallIssue]
             if unsorted_indices is not None:
                 states = [state.index_select(1, unsorted_indices) for state in states]
         else:

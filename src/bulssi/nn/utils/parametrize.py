@@ -103,9 +103,9 @@ class ParametrizationList(ModuleList):
         self.is_tensor = isinstance(new, Tensor)
         self.ntensors = 1 if self.is_tensor else len(new)
         if self.is_tensor:
-            self._set_single(original, new)
+            self._set_single(original, new)  # pyright: ignore[reportArgumentType]
         else:
-            self._set_several(original, new)
+            self._set_several(original, new)  # pyright: ignore[reportArgumentType]
         if not unsafe:
             self._check_result(shape, dtype)
 

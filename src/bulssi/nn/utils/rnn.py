@@ -60,7 +60,7 @@ class PackedSequence(_PackedFields):
             data, batch_sizes = pair
         elif batch_sizes.device.type != "cpu":
             raise ValueError("batch_sizes should always be on CPU. Make a PackedSequence by pack_padded_sequence.")
-        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
+        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)  # pyright: ignore[reportArgumentType]
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """The same with the data converted and all but the batch sizes moved, or itself if nothing changes."""

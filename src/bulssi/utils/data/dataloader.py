@@ -169,7 +169,7 @@ class DataLoader(Generic[_T_co]):
                         f"multiprocessing_context={context!r}"
                     )
                 context = multiprocessing.get_context(context)
-            if not isinstance(context, multiprocessing.context.BaseContext):
+            if not isinstance(context, multiprocessing.context.BaseContext):  # pyright: ignore[reportAttributeAccessIssue]
                 raise TypeError(
                     "multiprocessing_context option should be a valid context object or a string specifying the start "
                     f"method, but got multiprocessing_context={context}"
