@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from compile_core import compile_kernels, compile_object, isas, link, runnable_isas
+
+from tests.build.compile_core import compile_kernels, compile_object, isas, link, runnable_isas
 
 np = pytest.importorskip("numpy")
 
