@@ -160,7 +160,10 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   } restore{before};
   try {
     if (node.hooks) node.hooks->before(grads);
+    const int64_t start = node_clock.started ? node_clock.started() : 0;
     node.backward(grads, inputs);
+    if (node_clock.ended) [[unlikely]]
+      node_clock.ended(node, start);
     if (node.hooks) node.hooks->after(inputs, grads);
     if (grad_state.anomaly && grad_state.anomaly_check_nan) check_nan(node, inputs);
   } catch (...) {

@@ -9,6 +9,7 @@ namespace bulssi {
 
 thread_local constinit GradState grad_state;
 AnomalyHooks anomaly_hooks;
+NodeClock node_clock;
 SourceHooks source_hooks;
 SavedHooks saved_hooks;
 void (*check_interrupt)() = [] {};

@@ -116,6 +116,12 @@ struct AnomalyHooks {
   void (*failed)(Node& node) = nullptr;
 };
 extern AnomalyHooks anomaly_hooks;
+// Set while somebody measures how long nodes run.
+struct NodeClock {
+  int64_t (*started)() = nullptr;
+  void (*ended)(const Node& node, int64_t start) = nullptr;
+};
+extern NodeClock node_clock;
 
 class Node {
  public:

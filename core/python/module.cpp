@@ -8,6 +8,7 @@
 #include "core/cpu/cpu.h"
 #include "core/op/pointwise.h"
 #include "core/ops/basics.h"
+#include "core/python/modes.h"
 #include "core/python/python.h"
 
 namespace nb = nanobind;
@@ -89,6 +90,9 @@ NB_MODULE(_core, m) {
   add_small_types(m.ptr());
   add_tensor_type(m.ptr());
   add_torch_function(m.ptr());
+  add_modes(m.ptr());
+  add_autocast(m.ptr());
+  add_overridable(m.ptr());
   add_operations(m.ptr(), tensor_type);
   add_node_types(m.ptr());
   add_hook_functions(m.ptr());

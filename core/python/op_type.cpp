@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/op/pointwise.h"
+#include "core/python/modes.h"
 #include "core/python/python.h"
 
 namespace bulssi::python {
@@ -19,6 +20,7 @@ struct Family {
   const FormulaOp* simple = nullptr;  // the only overload, or the first, takes just tensors
   bool out = false;
   bool own_out = false;  // `out` is a parameter of the schema: the operation writes into it itself
+  Autocast autocast = Autocast::composite;
 };
 
 struct PyOperation {
@@ -172,9 +174,8 @@ PyObject* call(const Family& family, Form form, PyObject* self, PyObject* const*
   });
 }
 
-PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t flags, PyObject* names) {
+PyObject* plain_call(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   auto* o = reinterpret_cast<PyOperation*>(callable);
-  Py_ssize_t count = PyVectorcall_NARGS(flags);
   bool handled = false;
   PyObject* other = dispatch_torch_function(callable, args, count, names, &handled);
   if (handled) return other;
@@ -189,6 +190,23 @@ PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t flags, Py
     return nullptr;
   }
   return call(*o->family, o->form, args[0], args + 1, count - 1, names);
+}
+
+// Autocast leaves alone what writes into a given tensor.
+Autocast policy_of(const PyOperation* o, Py_ssize_t count, PyObject* const* args, PyObject* names) {
+  for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); ++i) {
+    const bool out = PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), "out") == 0;
+    if (out && args[count + i] != Py_None) return Autocast::as_is;
+  }
+  return o->form == Form::inplace ? Autocast::composite : o->family->autocast;
+}
+PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t flags, PyObject* names) {
+  const Py_ssize_t count = PyVectorcall_NARGS(flags);
+  if (active_modes) [[unlikely]] {
+    const Autocast policy = policy_of(reinterpret_cast<PyOperation*>(callable), count, args, names);
+    return through_modes(callable, plain_call, policy, args, count, names);
+  }
+  return plain_call(callable, args, count, names);
 }
 
 PyObject* method_get(PyObject* self, PyObject* object, PyObject*) {
@@ -302,6 +320,7 @@ void add(const Operation& op, const std::string& name, Form form) {
   auto& family = families(form)[name];
   if (!family) family = std::make_unique<Family>();
   family->name = name;
+  family->autocast = autocast_policy(name);
   family->overloads.push_back(&op);
   family->out = family->out || op.traits.out;
   for (const Parameter& p : op.signature.parameters) family->own_out = family->own_out || p.name == "out";

@@ -131,6 +131,7 @@ PyObject* call_operation(const char* name, PyObject* const* args, Py_ssize_t cou
 // ----------------------------------------------------------------------------------------
 
 bool has_torch_function(PyObject* o);
+bool overloaded(PyObject* const* args, Py_ssize_t n);  // does one of them, or in a list, have one?
 // Lets arguments that have a __torch_function__ make the call; `handled` says whether one wanted to.
 PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names,
                                   bool* handled);

@@ -1,6 +1,10 @@
 // What Python's storage objects, set_, share_memory_ and pickling need to know about the memory under a tensor.
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 
 #include "core/ops/basics.h"
@@ -101,7 +105,34 @@ PyObject* is_set_to(PyObject*, PyObject* args) {
 // ---- memory that forked processes share
 // ----------------------------------------------------------------------------------
 
-void unmap(void*, void* data, int64_t bytes) { munmap(data, static_cast<size_t>(bytes)); }
+// The descriptor of the memory, by which it can be handed to any process, is the storage's context; -1 if the system
+// has no more of them, and then only processes that are forked share it.
+void* as_context(int descriptor) { return reinterpret_cast<void*>(static_cast<intptr_t>(descriptor)); }
+int descriptor_of(const Storage& s) { return static_cast<int>(reinterpret_cast<intptr_t>(s.context)); }
+void unmap(void* context, void* data, int64_t bytes) {
+  munmap(data, static_cast<size_t>(bytes));
+  const int descriptor = static_cast<int>(reinterpret_cast<intptr_t>(context));
+  if (descriptor >= 0) close(descriptor);
+}
+int new_descriptor(int64_t bytes) {
+#ifdef __linux__
+  const int descriptor = memfd_create("bulssi", MFD_CLOEXEC);
+#else
+  static std::atomic<unsigned> counter{0};
+  const std::string name = str("/bulssi-", getpid(), "-", counter++);
+  const int descriptor = shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+  if (descriptor >= 0) shm_unlink(name.c_str());
+#endif
+  if (descriptor >= 0 && ftruncate(descriptor, bytes) != 0) {
+    close(descriptor);
+    return -1;
+  }
+  return descriptor;
+}
+void* map_shared(int descriptor, int64_t bytes) {
+  const int kind = descriptor < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+  return mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, kind, descriptor, 0);
+}
 
 PyObject* share(PyObject*, PyObject* o) {
   return guard([&]() -> PyObject* {
@@ -109,15 +140,39 @@ PyObject* share(PyObject*, PyObject* o) {
     Storage& s = *t->storage.get();
     if (s.free_foreign == unmap || s.bytes == 0) Py_RETURN_NONE;
     check(s.resizable, "share_memory_(): the memory of this tensor belongs to another library; clone() it first");
-    void* shared =
-        mmap(nullptr, static_cast<size_t>(s.bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const int descriptor = new_descriptor(s.bytes);
+    void* shared = map_shared(descriptor, s.bytes);
+    if (shared == MAP_FAILED && descriptor >= 0) close(descriptor);
     check(shared != MAP_FAILED, "share_memory_(): cannot have ", s.bytes, " bytes of shared memory");
     std::memcpy(shared, s.data, static_cast<size_t>(s.bytes));
     if (s.free_foreign) s.free_foreign(s.context, s.data, s.bytes);
     s.data = static_cast<char*>(shared);
     s.free_foreign = unmap;
+    s.context = as_context(descriptor);
     s.resizable = false;
     Py_RETURN_NONE;
+  });
+}
+PyObject* shared_descriptor(PyObject*, PyObject* o) {
+  return guard([&]() -> PyObject* {
+    const Storage& s = *argument(o, "share_memory_")->storage.get();
+    return PyLong_FromLong(s.free_foreign == unmap ? descriptor_of(s) : -1);
+  });
+}
+PyObject* from_descriptor(PyObject*, PyObject* args) {
+  int given;
+  long long bytes;
+  if (!PyArg_ParseTuple(args, "iL", &given, &bytes)) return nullptr;
+  return guard([&]() -> PyObject* {
+    struct stat status;
+    check(bytes > 0 && fstat(given, &status) == 0 && status.st_size >= bytes, "descriptor ", given,
+          " is no shared memory of ", bytes, " bytes");
+    const int descriptor = fcntl(given, F_DUPFD_CLOEXEC, 0);
+    void* shared = descriptor < 0 ? MAP_FAILED : map_shared(descriptor, bytes);
+    if (shared == MAP_FAILED && descriptor >= 0) close(descriptor);
+    check(shared != MAP_FAILED, "cannot map ", bytes, " bytes of shared memory");
+    return wrap(tensor_on_storage(foreign_storage(shared, bytes, as_context(descriptor), unmap),
+                                  Layout::of(Dims{bytes}), DType::u8));
   });
 }
 PyObject* is_shared(PyObject*, PyObject* o) {
@@ -133,6 +188,8 @@ PyMethodDef functions[] = {{"_storage_view", storage_view, METH_O, nullptr},
                            {"_is_set_to", is_set_to, METH_VARARGS, nullptr},
                            {"_share_storage", share, METH_O, nullptr},
                            {"_is_shared", is_shared, METH_O, nullptr},
+                           {"_shared_descriptor", shared_descriptor, METH_O, nullptr},
+                           {"_from_descriptor", from_descriptor, METH_VARARGS, nullptr},
                            {}};
 
 }  // namespace

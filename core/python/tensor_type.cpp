@@ -3,6 +3,7 @@
 
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
+#include "core/python/modes.h"
 #include "core/python/python.h"
 
 // clang-format off: it lays out the lists of macros below differently each time
@@ -71,6 +72,7 @@ int clear(PyObject* self) {
 
 inline bool plain(PyObject* o) { return Py_TYPE(o) == tensor_type || Py_TYPE(o) == parameter_type; }
 inline bool operand(PyObject* o) { return plain(o) || PyFloat_CheckExact(o) || PyLong_CheckExact(o); }
+inline bool direct(PyObject* a, PyObject* b) { return operand(a) && operand(b) && !active_modes; }
 
 PyObject* call_by_name(const char* name, PyObject* a, PyObject* b) {
   PyObject* args[] = {a, b};
@@ -110,7 +112,7 @@ PyObject* with_arrays(PyObject* a, PyObject* b, F op) {
 // a op b, where either side may be a number. `reflected` is the method tried when a is no tensor.
 template <class D>
 PyObject* binary(PyObject* a, PyObject* b) {
-  if (operand(a) && operand(b)) return fast<D>(a, b);
+  if (direct(a, b)) return fast<D>(a, b);
   if (is_tensor(a) && (is_tensor(b) || is_number(b))) return call_by_name(D::info.name, a, b);
   if (is_tensor(b) && is_number(a)) {
     // The number first: as a 0-d tensor that promotes like a number.
@@ -211,7 +213,7 @@ PyObject* to_index(PyObject* self) {
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
   static const char* names[] = {"lt", "le", "eq", "ne", "gt", "ge"};
-  if (operand(a) && operand(b)) {
+  if (direct(a, b)) {
     switch (op) {
       case Py_LT: return fast<Lt>(a, b);
       case Py_LE: return fast<Le>(a, b);

@@ -127,6 +127,12 @@ PyObject* fail_no_implementation(PyObject* callable, PyObject* types) {
 
 bool has_torch_function(PyObject* o) { return is_tensor(o) && !plain(Py_TYPE(o)) && handler_of(o); }
 
+bool overloaded(PyObject* const* args, Py_ssize_t n) {
+  Overloaded found;
+  collect_from(args, n, found);
+  return !found.empty();
+}
+
 PyObject* wrap_like(PyObject* self, Tensor t) {
   PyObject* result = wrap(std::move(t));
   if (result && !plain(Py_TYPE(self)) && handler_of(self) == default_method) become(result, Py_TYPE(self));

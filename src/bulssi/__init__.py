@@ -33,7 +33,17 @@ _MODULES = {
         "typename use_deterministic_algorithms"
     ),
     "_summary": "summary",
+    "accelerator": ".",
+    "amp": ". autocast",
+    "amp.autocast_mode": (
+        "autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype "
+        "get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled "
+        "is_autocast_enabled set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
+        "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype"
+    ),
+    "amp.grad_scaler": "GradScaler",
     "backends": ".",
+    "cpu": ".",
     "cuda": ".",
     "datasets": ".",
     "functional": ". chain_matmul einsum tensordot",

@@ -110,3 +110,8 @@ def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     if out is None:
         return _core.linalg.multi_dot(list(matrices))
     return _core.linalg.multi_dot(list(matrices), out=out)
+
+
+for _function in (einsum, tensordot, chain_matmul):
+    globals()[_function.__name__] = _core.overridable(_function)
+del _function

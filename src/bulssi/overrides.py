@@ -9,7 +9,7 @@ from bulssi import _core
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["handle_torch_function", "has_torch_function", "is_tensor_like"]
+__all__ = ["TorchFunctionMode", "handle_torch_function", "has_torch_function", "is_tensor_like", "resolve_name"]
 
 
 def _overloaded(args: Iterable[Any]) -> list[Any]:
@@ -53,3 +53,54 @@ def handle_torch_function(
 def is_tensor_like(inp: Any) -> bool:
     """Whether it is a Tensor, or an object with a `__torch_function__`."""
     return isinstance(inp, _core.Tensor) or hasattr(type(inp), "__torch_function__")
+
+
+class TorchFunctionMode:
+    """A block in which ``__torch_function__`` of this object sees every call of an operation, by this thread.
+
+    Subclasses write that method; inside it the mode is switched off, so that ``func(*args, **kwargs)`` makes the call.
+
+    Example:
+        >>> class Print(overrides.TorchFunctionMode):
+        ...     def __torch_function__(self, func, types, args=(), kwargs=None):
+        ...         print(func.__name__)
+        ...         return func(*args, **(kwargs or {}))
+        >>> with Print():
+        ...     _ = ones(2).exp()
+        ones
+        exp
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no __torch_function__ of its own")
+
+    def __enter__(self) -> TorchFunctionMode:
+        _core._push_function_mode(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _core._pop_function_mode()
+
+    @classmethod
+    def push(cls, *args: Any, **kwargs: Any) -> TorchFunctionMode:
+        """The former way to make one."""
+        return cls(*args, **kwargs)
+
+
+def resolve_name(f: Callable[..., Any]) -> str | None:
+    """The name under which programs find a function of the library: ``torch.add``, ``torch.nn.functional.relu``."""
+    import bulssi
+
+    name = getattr(f, "__name__", None)
+    if name is None:
+        return None
+    for home, where in (
+        (bulssi, "torch"),
+        (bulssi.nn.functional, "torch.nn.functional"),
+        (_core.Tensor, "torch.Tensor"),
+    ):
+        if getattr(home, name, None) is f:
+            return f"{where}.{name}"
+    return None

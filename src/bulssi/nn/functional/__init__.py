@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING
 
+from bulssi import _core
 from bulssi.nn._native import native
 
 from .activation import (
@@ -152,6 +154,13 @@ from .vision import (
 
 if TYPE_CHECKING:
     from typing import Any
+
+for _name, _function in list(globals().items()):
+    # Seen by __torch_function__ and by modes such as autocast, and known by the name that programs use.
+    if not _name.startswith("_") and isinstance(_function, FunctionType):
+        _function.__module__ = __name__
+        globals()[_name] = _core.overridable(_function)
+del _name, _function
 
 # Functions that are the core's own, taken from it when they are first looked at.
 _FROM_CORE = (

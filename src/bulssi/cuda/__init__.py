@@ -149,6 +149,10 @@ class device:
 
 
 def __getattr__(name: str) -> Any:
-    if name.endswith("Tensor") or name in ("Stream", "Event", "CUDAGraph", "graph", "amp", "nvtx"):
+    if name == "amp":
+        from importlib import import_module
+
+        return import_module("bulssi.cuda.amp")
+    if name.endswith("Tensor") or name in ("Stream", "Event", "CUDAGraph", "graph", "nvtx"):
         raise AttributeError(f"module 'torch.cuda' has no attribute {name!r}: {_NO_CUDA}")
     raise AttributeError(f"module 'torch.cuda' has no attribute {name!r}")

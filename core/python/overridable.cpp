@@ -1,0 +1,118 @@
+// Python functions that operations' modes and __torch_function__ see: `overridable(f)` calls f, after the arguments'
+// classes and this thread's modes have had their say (Note [Modes] in modes.h).
+#include "core/python/modes.h"
+
+namespace bulssi::python {
+
+namespace {
+
+struct Overridable {
+  PyObject_HEAD vectorcallfunc vectorcall;
+  PyObject* function;
+  PyObject* weakrefs;
+  Autocast policy;
+};
+PyTypeObject* overridable_type;
+
+inline Overridable* self_of(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
+
+PyObject* plain_call(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  bool handled = false;
+  PyObject* other = dispatch_torch_function(callable, args, count, names, &handled);
+  if (handled) return other;
+  return PyObject_Vectorcall(self_of(callable)->function, args, static_cast<size_t>(count), names);
+}
+PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t flags, PyObject* names) {
+  const Py_ssize_t count = PyVectorcall_NARGS(flags);
+  if (active_modes) [[unlikely]]
+    return through_modes(callable, plain_call, self_of(callable)->policy, args, count, names);
+  return plain_call(callable, args, count, names);
+}
+
+PyObject* get_attribute(PyObject* self, PyObject* name) {
+  PyObject* found = PyObject_GenericGetAttr(self, name);
+  if (found || !PyErr_ExceptionMatches(PyExc_AttributeError)) return found;
+  PyErr_Clear();
+  return PyObject_GetAttr(self_of(self)->function, name);
+}
+PyObject* bind(PyObject* self, PyObject* object, PyObject*) {
+  if (!object || object == Py_None) return Object::borrow(self).take();
+  return PyMethod_New(self, object);
+}
+PyObject* repr(PyObject* self) { return PyObject_Repr(self_of(self)->function); }
+PyObject* reduce(PyObject* self, PyObject*) { return PyObject_GetAttrString(self_of(self)->function, "__qualname__"); }
+template <const char* name>
+PyObject* forward(PyObject* self, void*) {
+  return PyObject_GetAttrString(self_of(self)->function, name);
+}
+PyObject* wrapped(PyObject* self, void*) { return Object::borrow(self_of(self)->function).take(); }
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(self_of(self)->function);
+  Py_VISIT(Py_TYPE(self));
+  return 0;
+}
+int clear(PyObject* self) {
+  Py_CLEAR(self_of(self)->function);
+  return 0;
+}
+void dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  if (self_of(self)->weakrefs) PyObject_ClearWeakRefs(self);
+  clear(self);
+  PyObject_GC_Del(self);
+  Py_DECREF(type);
+}
+
+constexpr char doc_name[] = "__doc__", module_name[] = "__module__";
+PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {}};
+PyGetSetDef properties[] = {{"__wrapped__", wrapped, nullptr, nullptr, nullptr},
+                            {"__doc__", forward<doc_name>, nullptr, nullptr, nullptr},
+                            {"__module__", forward<module_name>, nullptr, nullptr, nullptr},
+                            {}};
+PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(Overridable, vectorcall), READONLY, nullptr},
+                         {"__weaklistoffset__", T_PYSSIZET, offsetof(Overridable, weakrefs), READONLY, nullptr},
+                         {}};
+PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                       {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
+                       {Py_tp_descr_get, reinterpret_cast<void*>(bind)},
+                       {Py_tp_repr, reinterpret_cast<void*>(repr)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(clear)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+                       {Py_tp_methods, methods},
+                       {Py_tp_getset, properties},
+                       {Py_tp_members, members},
+                       {0, nullptr}};
+PyType_Spec spec = {"bulssi._core.overridable_function", sizeof(Overridable), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                        Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_METHOD_DESCRIPTOR,
+                    slots};
+
+PyObject* overridable(PyObject*, PyObject* function) {
+  return guard([&]() -> PyObject* {
+    check(PyCallable_Check(function), ErrorKind::type, "overridable() takes a function, not ", type_name(function));
+    const Object name(must(PyObject_GetAttrString(function, "__name__")));
+    const char* text = PyUnicode_AsUTF8(name.get());
+    if (!text) throw PendingError();
+    Overridable* o = PyObject_GC_New(Overridable, overridable_type);
+    must(reinterpret_cast<PyObject*>(o));
+    o->vectorcall = vectorcall;
+    o->function = Object::borrow(function).take();
+    o->weakrefs = nullptr;
+    o->policy = autocast_policy(text);
+    PyObject_GC_Track(o);
+    return reinterpret_cast<PyObject*>(o);
+  });
+}
+PyMethodDef functions[] = {
+    {"overridable", overridable, METH_O, "A Python function as one that __torch_function__ and modes see."}, {}};
+
+}  // namespace
+
+void add_overridable(PyObject* module) {
+  overridable_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&spec)));
+  must(PyModule_AddFunctions(module, functions));
+}
+
+}  // namespace bulssi::python
