@@ -458,6 +458,72 @@ void gemm_batched(DType dtype, int64_t batch, bool trans_a, bool trans_b, int64_
   parallel_for(batch, std::max<int64_t>(1, kTileWork / work), run);
 }
 
+namespace {
+
+// The blocks of k of a packed matrix: f(first, depth).
+template <class F>
+void for_depths(int64_t k, F&& f) {
+  const int64_t blocks = std::max<int64_t>(1, (k + kDepth / 2) / kDepth), depth = ceil_div(k, blocks);
+  for (int64_t p = 0; p < k; p += depth) f(p, std::min(depth, k - p));
+}
+
+template <class T>
+void packed_product(int64_t m, int64_t n, int64_t k, const T* packed, const T* a, int64_t lda, bool add, T* c,
+                    int64_t ldc, const T* bias) {
+  if (m <= 0 || n <= 0) return;
+  if (k <= 0) return scale_rows(m, n, c, ldc, T(add), bias);
+  const GemmKernels<T>& f = kernels<T>();
+  const int64_t panel = f.panel, whole = ceil_div(n, panel) * panel;
+  const int64_t grain = m * n * k < kSerial ? ceil_div(n, panel) : std::max<int64_t>(1, kTileWork / (m * k * panel));
+  parallel_for(ceil_div(n, panel), grain, [&](int64_t begin, int64_t end) {
+    const int64_t j = begin * panel, cols = std::min(n, end * panel) - j;
+    for_depths(k, [&](int64_t p, int64_t depth) {
+      GemmBlock<T> g{};
+      g.m = m, g.n = cols, g.k = depth;
+      g.a = a + p, g.a_row = lda, g.a_col = 1;
+      g.b = packed + p * whole + j * depth, g.b_panel = depth * panel;
+      g.c = c + j, g.ldc = ldc;
+      g.alpha = T(1), g.beta = T(p > 0 || add);
+      g.bias = bias && p == 0 ? bias + j : nullptr;
+      f.block(g);
+    });
+  });
+}
+
+template <class T>
+void pack(const Matrix<T>& b, int64_t n, int64_t k, T* to) {
+  const int64_t panel = kernels<T>().panel, panels = ceil_div(n, panel);
+  for_depths(k, [&](int64_t p, int64_t depth) {
+    parallel_for(panels, std::max<int64_t>(1, 32768 / (depth * panel)), [&](int64_t begin, int64_t end) {
+      const int64_t j = begin * panel;
+      kernels<T>().pack_panels(depth, std::min(n, end * panel) - j, b.at(p, j).p, b.row, b.col,
+                               to + p * panels * panel + j * depth);
+    });
+  });
+}
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(DType dtype, bool trans_b, int64_t n, int64_t k, const void* b, int64_t ldb)
+    : dtype_(dtype), n_(n), k_(k) {
+  const auto run = [&]<class T>() {
+    const int64_t panel = kernels<T>().panel;
+    bytes_ = static_cast<size_t>(k * ceil_div(n, panel) * panel) * sizeof(T);
+    p_ = allocate(bytes_);
+    if (n > 0 && k > 0) pack<T>(stored<T>(b, trans_b, ldb), n, k, static_cast<T*>(p_));
+  };
+  dtype == DType::f64 ? run.template operator()<double>() : run.template operator()<float>();
+}
+PackedMatrix::~PackedMatrix() { deallocate(p_, bytes_); }
+void PackedMatrix::product(int64_t m, const void* a, int64_t lda, bool add, void* c, int64_t ldc,
+                           const void* bias) const {
+  const auto run = [&]<class T>() {
+    packed_product<T>(m, n_, k_, static_cast<const T*>(p_), static_cast<const T*>(a), lda, add, static_cast<T*>(c), ldc,
+                      static_cast<const T*>(bias));
+  };
+  dtype_ == DType::f64 ? run.template operator()<double>() : run.template operator()<float>();
+}
+
 void gemv(DType dtype, bool trans, int64_t m, int64_t n, const Scalar& alpha, const void* a, int64_t lda, const void* x,
           int64_t x_step, const Scalar& beta, void* y, int64_t y_step) {
   const int64_t rows = trans ? n : m, inner = trans ? m : n;

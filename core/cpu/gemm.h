@@ -22,6 +22,23 @@ void gemm_batched(DType dtype, int64_t batch, bool trans_a, bool trans_b, int64_
                   const Scalar& alpha, const void* a, int64_t lda, int64_t stride_a, const void* b, int64_t ldb,
                   int64_t stride_b, const Scalar& beta, void* c, int64_t ldc, int64_t stride_c);
 
+// op(b), k x n, packed once for many products with few rows. f32 and f64.
+class PackedMatrix {
+ public:
+  PackedMatrix(DType dtype, bool trans_b, int64_t n, int64_t k, const void* b, int64_t ldb);
+  ~PackedMatrix();
+  PackedMatrix(const PackedMatrix&) = delete;
+  PackedMatrix& operator=(const PackedMatrix&) = delete;
+  // c = a op(b) [+ c] [+ bias in every row]; a is m x k.
+  void product(int64_t m, const void* a, int64_t lda, bool add, void* c, int64_t ldc, const void* bias) const;
+
+ private:
+  DType dtype_;
+  int64_t n_, k_;
+  size_t bytes_ = 0;
+  void* p_ = nullptr;  // block of k by block of k, each panel by panel
+};
+
 // y = alpha op(a) x + beta y for a stored as m x n; steps are the distances between the elements of x and of y.
 void gemv(DType dtype, bool trans, int64_t m, int64_t n, const Scalar& alpha, const void* a, int64_t lda, const void* x,
           int64_t x_step, const Scalar& beta, void* y, int64_t y_step);

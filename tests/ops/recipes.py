@@ -649,6 +649,16 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(2, 3, 6, 6), [2, 3], [2, 3], [0, 0], [3, 2], True, None)]
 
 
+@recipe("rnn_layer")
+def _(draw: Draw) -> list[Any]:
+    x, h = draw(3, 2, 4), draw(2, 5)
+    return [
+        ("LSTM", x, None, h, draw(2, 5), draw(20, 4), draw(20, 5), draw(20), draw(20)),
+        ("GRU", draw(3, 4), [2, 1], h, None, draw(15, 4), draw(15, 5), draw(15), draw(15), None, True),
+        ("RNN_TANH", x, None, h, None, draw(5, 4), draw(5, 5)),
+    ]
+
+
 @recipe("bernoulli")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4, low=0.0, high=1.0),)]

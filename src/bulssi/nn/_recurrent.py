@@ -1,7 +1,7 @@
 """Recurrent networks over whole sequences, padded or packed, and single cells.
 
-The functions have the names and arguments of PyTorch's. One layer in one direction is :func:`rnn_layer`, a composite; a
-function of that name and arguments in the core takes its place (last line).
+The functions have the names and arguments of PyTorch's. One layer in one direction is the core's ``rnn_layer``; a cell
+is a layer of one step.
 """
 
 from __future__ import annotations
@@ -9,109 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bulssi
-from bulssi import Tensor, _core
+from bulssi import Tensor
 from bulssi.nn._native import native
 from bulssi.nn.functional import dropout as _dropout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
-
-
-# ---- one step: the gates of the input (with its bias), the state, to the new state
-# ------------------------------------
-
-
-def _tanh_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
-    return (gates + native.linear(h, w_hh, b_hh)).tanh(), None
-
-
-def _relu_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
-    return (gates + native.linear(h, w_hh, b_hh)).relu(), None
-
-
-def _lstm_step(gates: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Tensor]:
-    take, forget, new, give = (gates + native.linear(h, w_hh, b_hh)).chunk(4, -1)
-    c = forget.sigmoid() * c + take.sigmoid() * new.tanh()
-    return give.sigmoid() * c.tanh(), c
-
-
-def _gru_step(gates: Tensor, h: Tensor, c: Any, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, Any]:
-    x_reset, x_update, x_new = gates.chunk(3, -1)
-    h_reset, h_update, h_new = native.linear(h, w_hh, b_hh).chunk(3, -1)
-    update = (x_update + h_update).sigmoid()
-    new = (x_new + (x_reset + h_reset).sigmoid() * h_new).tanh()
-    return (h - new) * update + new, None
-
-
-_STEPS: dict[str, Callable[..., Any]] = {
-    "RNN_TANH": _tanh_step,
-    "RNN_RELU": _relu_step,
-    "LSTM": _lstm_step,
-    "GRU": _gru_step,
-}
-
-
-# ---- one layer, one direction -------------------------------------------------------------------------------------
-
-
-def rnn_layer(
-    mode: str,
-    x: Tensor,
-    batch_sizes: Sequence[int] | None,
-    h: Tensor,
-    c: Any,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    b_ih: Tensor | None,
-    b_hh: Tensor | None,
-    w_hr: Tensor | None,
-    reverse: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The outputs of all steps, and the last state, of a layer over ``x`` (T, N, I) or, packed, (total, I).
-
-    ``h`` is (N, H) and ``c`` (N, C) for an LSTM; ``w_hr`` projects an LSTM's output.
-    """
-    step = _STEPS[mode]
-    gates = native.linear(x, w_ih, b_ih)
-    if batch_sizes is None:
-        times: Any = list(gates.unbind(0))
-    else:
-        times = list(gates.split(list(batch_sizes)))
-    outputs = []
-    first_h, first_c = h, c
-    done: list[tuple[Tensor, Any]] = []  # states of packed sequences that have ended
-    if reverse:
-        times.reverse()
-    if batch_sizes is not None and reverse:
-        h, c = _rows(h, 0, len(times[0])), _rows(c, 0, len(times[0]))  # pyright: ignore[reportAssignmentType]
-    for gate in times:
-        if batch_sizes is not None and len(gate) != len(h):
-            now, had = len(gate), len(h)
-            if now < had:
-                done.append((h[now:], _rows(c, now, had)))
-                h, c = h[:now], _rows(c, 0, now)
-            else:  # backwards, shorter sequences join in
-                h = bulssi.cat([h, first_h[had:now]])
-                c = None if c is None else bulssi.cat([c, first_c[had:now]])
-        h, c = step(gate, h, c, w_hh, b_hh)
-        if w_hr is not None:
-            h = native.linear(h, w_hr)
-        outputs.append(h)
-    if done:
-        parts = [(h, c), *reversed(done)]
-        h = bulssi.cat([part for part, _ in parts])
-        c = None if c is None else bulssi.cat([part for _, part in parts])
-    if reverse:
-        outputs.reverse()
-    return (bulssi.stack(outputs) if batch_sizes is None else bulssi.cat(outputs)), h, c
-
-
-def _rows(x: Tensor | None, start: int, end: int) -> Tensor | None:
-    return None if x is None else x[start:end]
-
-
-rnn_layer = getattr(_core, "rnn_layer", rnn_layer)
 
 
 # ---- all layers ---------------------------------------------------------------------------------------------------
@@ -143,7 +47,7 @@ def _run(
             b_ih, b_hh = weights[2:4] if has_biases else (None, None)
             w_hr = weights[-1] if len(weights) == (5 if has_biases else 3) else None
             h, c = hidden[0][i], hidden[1][i] if len(hidden) > 1 else None
-            out, *state = rnn_layer(mode, x, batch_sizes, h, c, w_ih, w_hh, b_ih, b_hh, w_hr, direction == 1)
+            out, *state = native.rnn_layer(mode, x, batch_sizes, h, c, w_ih, w_hh, b_ih, b_hh, w_hr, direction == 1)
             outputs.append(out)
             for kept, final in zip(states, state, strict=False):
                 kept.append(final)  # pyright: ignore[reportArgumentType]
@@ -208,12 +112,11 @@ def lstm_cell(
     h, c = hx
     _check_cell(input, h, w_ih, w_hh)
     _check_cell(input, c, w_ih, w_hh)
-    return _lstm_step(native.linear(input, w_ih, b_ih), h, c, w_hh, b_hh)
+    _, h, c = native.rnn_layer("LSTM", input.unsqueeze(0), None, h, c, w_ih, w_hh, b_ih, b_hh)
+    return h, c
 
 
 def _cell(mode: str, name: str) -> Callable[..., Tensor]:
-    step = _STEPS[mode]
-
     def function(
         input: Tensor,
         hx: Tensor,
@@ -223,7 +126,7 @@ def _cell(mode: str, name: str) -> Callable[..., Tensor]:
         b_hh: Tensor | None = None,
     ) -> Tensor:
         _check_cell(input, hx, w_ih, w_hh)
-        return step(native.linear(input, w_ih, b_ih), hx, None, w_hh, b_hh)[0]
+        return native.rnn_layer(mode, input.unsqueeze(0), None, hx, None, w_ih, w_hh, b_ih, b_hh)[1]
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"One step of a {mode} network: the new hidden state."
