@@ -42,14 +42,19 @@ _MODULES = {
         "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype"
     ),
     "amp.grad_scaler": "GradScaler",
+    "_dynamo": ". compile",
     "backends": ".",
+    "compiler": ".",
     "cpu": ".",
     "cuda": ".",
     "datasets": ".",
     "functional": ". chain_matmul einsum tensordot",
+    "futures": ".",
+    "jit": ".",
     "nn": ".",
     "optim": ".",
     "overrides": ".",
+    "profiler": ".",
     "random": ". fork_rng get_rng_state initial_seed manual_seed seed set_rng_state",
     "serialization": ". load save",
     "special": ".",
@@ -69,8 +74,6 @@ for _name in _LAZY:  # the core has namespaces and functions under some of these
     globals().pop(_name, None)
 
 _ABSENT = {
-    "compile": "functions run as they are, which is fast already: call the function itself",
-    "jit": "there is no compiler: call the function or module itself, and save its state_dict()",
     "distributed": "one process works; utils.data.DataLoader(num_workers=...) loads data with several",
     "multiprocessing": "use Python's own multiprocessing with the 'fork' method; see Tensor.share_memory_()",
     "onnx": "save a state_dict() with save(), or tensors with safetensors",

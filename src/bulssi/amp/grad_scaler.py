@@ -193,7 +193,7 @@ class GradScaler:
                         "new_scale should be a float or a 1-element torch.cuda.FloatTensor or torch.FloatTensor with "
                         "requires_grad=False."
                     )
-                new_scale = new_scale.item()
+                new_scale = float(new_scale.item())
             self._scale = _float32(float(new_scale))
         elif not self._found_inf:
             raise AssertionError("No inf checks were recorded prior to update.")

@@ -47,6 +47,7 @@ _LAZY: dict[str, str | None] = {
     "anomaly_mode": None,
     "functional": None,
     "graph": None,
+    "profiler": None,
     "variable": None,
     "gradcheck": "gradcheck",
     "gradgradcheck": "gradcheck",

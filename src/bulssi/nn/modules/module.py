@@ -737,7 +737,8 @@ class Module(StateDictMixin):
         return self._apply(lambda t: t.share_memory_())
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Accepted for programs that call it; modules run eagerly, so there is nothing to prepare."""
+        """Check the arguments as ``bulssi.compile(self, ...)`` does. Nothing is compiled."""
+        bulssi.compile(self, *args, **kwargs)
 
     # ---- pickling and printing ---------------------------------------------------------------------------------------
 
