@@ -97,6 +97,19 @@ def find(lib: Library, name: str) -> Any:
     return None
 
 
+def has_derivative(function: Any, domain: tuple[float, float], tensors: int) -> bool:
+    """Whether the oracle differentiates a function in every argument (zeta, for one, it does not) into memory: the
+    zeros of sgn's gradient have none, so that there is nothing to measure."""
+    import torch
+
+    arguments = [torch.full((), sum(domain) / 2, requires_grad=True) for _ in range(tensors)]
+    try:
+        gradients = torch.autograd.grad(function(*arguments), arguments, allow_unused=True)
+    except NotImplementedError:
+        return False
+    return not any(g is not None and g._is_zerotensor() for g in gradients)
+
+
 def pointwise_rows() -> None:
     """Declare rows for the unary and binary pointwise operations that record gradients, as the registry names them."""
     import torch
@@ -108,10 +121,11 @@ def pointwise_rows() -> None:
         public = entry["kind"] == "pointwise" and entry["differentiable"] and entry["function"]
         measured = public and find(torch, entry["name"]) is not None
         if measured and f"{entry['name']}, 1M" not in ROWS and len(signature.tensors) == len(signature.required) <= 2:
-            pointwise_row(entry["name"], len(signature.tensors), entry["domain"])
+            backward = has_derivative(find(torch, entry["name"]), entry["domain"], len(signature.tensors))
+            pointwise_row(entry["name"], len(signature.tensors), entry["domain"], backward)
 
 
-def pointwise_row(name: str, tensors: int, domain: tuple[float, float]) -> None:
+def pointwise_row(name: str, tensors: int, domain: tuple[float, float], backward: bool) -> None:
     low, high = domain
 
     def inputs(lib: Library, requires_grad: bool) -> list[Any]:
@@ -122,6 +136,9 @@ def pointwise_row(name: str, tensors: int, domain: tuple[float, float]) -> None:
     def _(lib: Library) -> Statement:
         function, arguments = find(lib, name), inputs(lib, False)
         return lambda: function(*arguments)
+
+    if not backward:
+        return
 
     @row(f"{name} backward, 1M", group="pointwise, 1M", bytes=(2 * tensors + 1) * FLOAT * MILLION)
     def _(lib: Library) -> Statement:

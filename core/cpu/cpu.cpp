@@ -342,7 +342,7 @@ void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape) {
 
 void copy_bytes(void* to, const void* from, int64_t bytes) {
   if (to == from) return;
-  constexpr int64_t piece = int64_t{1} << 19;
+  constexpr int64_t piece = int64_t{1} << 17;
   if (bytes <= 2 * piece) {
     std::memmove(to, from, static_cast<size_t>(bytes));
     return;

@@ -29,10 +29,13 @@ Tensor recorded(const Tensor& g, const Tensor* args, const Tensor& y, const doub
   constexpr auto is = std::make_integer_sequence<int, tensor_count<D>>{};
   constexpr auto as = std::make_integer_sequence<int, attribute_count<D>>{};
   auto out = run_partial<D, K>(is, as, g, args, y, attributes);
-  if constexpr (std::is_same_v<decltype(out), Tensor>)
+  if constexpr (std::is_same_v<decltype(out), Tensor>) {
     return out;
-  else
-    return full(g.shape(), Scalar(double(out)), g.dtype());
+  } else {
+    Tensor filled = empty_like(g);
+    fill_data(filled, Scalar(double(out)));
+    return filled;
+  }
 }
 
 template <class D, int... I, int... A>
@@ -52,6 +55,15 @@ constexpr Uses uses_of(int k, std::integer_sequence<int, I...>, std::integer_seq
     if (k == 2) return Uses(run_partial<D, 2>(is, as, g, args, y, none));
   }
   return Uses(0u, false);
+}
+// A partial that is one number whatever the arguments are.
+template <class D, int K, class I, class A>
+constexpr bool is_constant(I is, A as) {
+  if constexpr (declares_partial<D, K>) {
+    const Uses* none = nullptr;
+    return std::is_arithmetic_v<decltype(run_partial<D, K>(is, as, any_use, none, any_use, none))>;
+  }
+  return false;
 }
 
 template <class D, class X, int... I>
@@ -87,6 +99,9 @@ void setup() {
     op.partial[k].uses = static_cast<uint8_t>(uses.mask);
     op.saves |= op.partial[k].uses;
   }
+  op.partial[0].constant = is_constant<D, 0>(is, as);
+  op.partial[1].constant = is_constant<D, 1>(is, as);
+  op.partial[2].constant = is_constant<D, 2>(is, as);
   if constexpr (declares_partial<D, 0>) op.partial[0].exists = true, op.partial[0].recorded = recorded<D, 0>;
   if constexpr (declares_partial<D, 1>) op.partial[1].exists = true, op.partial[1].recorded = recorded<D, 1>;
   if constexpr (declares_partial<D, 2>) op.partial[2].exists = true, op.partial[2].recorded = recorded<D, 2>;
@@ -245,7 +260,7 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
     Tensor d;
     if (op_.partial[k].identity)
       d = g;
-    else if (grad_state.enabled)
+    else if (grad_state.enabled || op_.partial[k].constant)
       d = op_.partial[k].recorded(g, values, values[op_.tensors], attributes);
     else
       d = run_partial_kernel(op_, k, g, pointers, attributes_);

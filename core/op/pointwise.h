@@ -32,6 +32,7 @@ struct FormulaOp {
   struct Partial {
     bool exists = false;
     bool identity = false;  // the gradient itself
+    bool constant = false;  // one number whatever the arguments are
     uint8_t uses = 0;
     // The same text on tensors, recorded: for derivatives of derivatives.
     Tensor (*recorded)(const Tensor& g, const Tensor* args, const Tensor& y, const double* attributes) = nullptr;

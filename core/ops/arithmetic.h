@@ -142,8 +142,8 @@ struct DivTrunc {
                              .divides = true,
                              .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::trunc(x / y); }
-  static constexpr auto dx(auto g, auto, auto, auto) { return g * 0.0; }
-  static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto, auto) { return 0.0; }
+  static constexpr auto dy(auto, auto, auto, auto) { return 0.0; }
 };
 OP(DivTrunc, div_trunc)
 
@@ -157,8 +157,8 @@ struct DivFloor {
                              .divides = true,
                              .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::floor_divide(x, y); }
-  static constexpr auto dx(auto g, auto, auto, auto) { return g * 0.0; }
-  static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto, auto) { return 0.0; }
+  static constexpr auto dy(auto, auto, auto, auto) { return 0.0; }
 };
 OP(DivFloor, div_floor)
 
@@ -212,7 +212,7 @@ OP(Abs, abs)
 struct Sgn {
   static constexpr Info info{.name = "sgn", .dtypes = arithmetic, .doc = "Sign of self: -1, 0 or 1."};
   static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, x * 0.0)); }
-  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Sgn, sgn)
 
@@ -220,7 +220,7 @@ struct Sign {
   static constexpr Info info{.name = "sign", .dtypes = arithmetic, .doc = "Sign of self: -1, 0 or 1."};
   // NaN has sign 0.
   static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x == 0.0, x, 0.0))); }
-  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Sign, sign)
 
@@ -439,7 +439,7 @@ struct Copysign {
   static constexpr Info info{.name = "copysign", .doc = "Magnitude of self, sign of other.", .numbers = 1};
   static constexpr auto value(auto x, auto y) { return vecmath::copysign(x, y); }
   static constexpr auto dx(auto g, auto x, auto, auto r) { return select(x == 0.0, 0.0, g * (r / x)); }
-  static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
+  static constexpr auto dy(auto, auto, auto, auto) { return 0.0; }
 };
 OP(Copysign, copysign)
 
@@ -448,7 +448,7 @@ struct Nextafter {
       .name = "nextafter", .dtypes = only_floating, .doc = "The next number after self towards other."};
   static constexpr auto value(auto x, auto y) { return vecmath::nextafter(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
-  static constexpr auto dy(auto g, auto, auto, auto) { return g * 0.0; }
+  static constexpr auto dy(auto, auto, auto, auto) { return 0.0; }
 };
 OP(Nextafter, nextafter)
 
@@ -488,7 +488,7 @@ struct Floor {
   static constexpr Info info{
       .name = "floor", .dtypes = arithmetic, .doc = "Rounded down.", .no_bool = "\"floor\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::floor(x); }
-  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Floor, floor)
 
@@ -496,7 +496,7 @@ struct Ceil {
   static constexpr Info info{
       .name = "ceil", .dtypes = arithmetic, .doc = "Rounded up.", .no_bool = "\"ceil\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::ceil(x); }
-  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Ceil, ceil)
 
@@ -507,7 +507,7 @@ struct Trunc {
                              .no_bool = "\"trunc\" not implemented for 'Bool'",
                              .aliases = "fix"};
   static constexpr auto value(auto x) { return vecmath::trunc(x); }
-  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Trunc, trunc)
 
@@ -517,7 +517,7 @@ struct Round {
                              .doc = "Rounded to the nearest integer, ties to even.",
                              .no_bool = "\"round_cpu\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::rint(x); }
-  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Round, round)
 

@@ -5,6 +5,7 @@
 
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
+#include "core/cpu/top.h"
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/along.h"
@@ -246,31 +247,86 @@ OPERATION("msort(Tensor self) -> Tensor", (+[](const Tensor& self) { return std:
 namespace {
 
 // The first k pairs of a row in order. A buffer keeps what may still be among them: when it is full, all but the first
-// k are dropped, and the k-th is the limit for what comes later.
+// k are dropped, and the k-th is the limit for what comes later. Where there are kernels for T, they skip what is
+// worse.
+template <class T, class P>
+class FirstPairs {
+ public:
+  FirstPairs(const T* from, int64_t n, int64_t k, bool descending, std::vector<P>& items)
+      : from_(from), n_(n), k_(k), descending_(descending), items_(items) {
+    items_.clear();
+    if (k == 0) return;
+    room_ = size_t(std::min(n, std::max<int64_t>(4 * k, k + 256)));
+    items_.reserve(room_);
+    int64_t i = 0;
+    if (top_type<T> >= 0 && n >= 4 * TopKernels::kBests && k <= TopKernels::kBests / 2)
+      first_limit();
+    else
+      for (; i < int64_t(room_); ++i) take(i);
+    take_rest(i);
+    std::nth_element(items_.begin(), items_.begin() + (k - 1), items_.end(), Less());
+  }
+
+ private:
+  struct Less {
+    bool operator()(const P& x, const P& y) const { return before(x, y); }
+  };
+  P item_at(int64_t i) const {
+    P item;
+    make(item, key_in_order(from_[i], descending_), i);
+    return item;
+  }
+  // The bests of parts of the row: k elements are not worse than the k-th of them.
+  void first_limit() {
+    if constexpr (top_type<T> >= 0) {
+      T bests[TopKernels::kBests];
+      cpu::top_kernels().bests[descending_][top_type<T>](from_, n_, bests);
+      P order[TopKernels::kBests];
+      for (int j = 0; j < TopKernels::kBests; ++j) make(order[j], key_in_order(bests[j], descending_), j);
+      std::nth_element(order, order + (k_ - 1), order + TopKernels::kBests, Less());
+      limit_ = bests[at_of(order[k_ - 1])];
+    }
+  }
+  void take_rest(int64_t i) {
+    if constexpr (top_type<T> >= 0) {
+      int32_t positions[TopKernels::kMost];
+      while (i < n_) {
+        const int64_t n = std::min(n_ - i, TopKernels::kMost);
+        const auto passing = cpu::top_kernels().passing[strict_][descending_][top_type<T>];
+        const int64_t found = passing(from_ + i, n, &limit_, positions);
+        for (int64_t j = 0; j < found; ++j) take(i + positions[j]);
+        i += n;
+      }
+    } else {
+      for (; i < n_; ++i) take(i);
+    }
+  }
+  void take(int64_t i) {
+    const P item = item_at(i);
+    if (strict_ && !before(item, worst_)) return;
+    items_.push_back(item);
+    if (items_.size() < room_ || i + 1 == n_) return;
+    std::nth_element(items_.begin(), items_.begin() + (k_ - 1), items_.end(), Less());
+    items_.resize(size_t(k_));
+    worst_ = items_.back();
+    limit_ = from_[at_of(worst_)];
+    strict_ = true;
+  }
+
+  const T* from_;
+  int64_t n_, k_;
+  bool descending_;
+  std::vector<P>& items_;
+  size_t room_ = 0;
+  bool strict_ = false;  // worst_ is the k-th of the elements so far: of its equals it is the first
+  P worst_{};
+  T limit_{};
+};
+
 template <class T, class P>
 void first_pairs(const T* from, int64_t n, int64_t k, bool descending, bool sorted, std::vector<P>& items) {
-  auto less = [](const P& x, const P& y) { return before(x, y); };
-  items.clear();
-  if (k == 0) return;
-  const size_t room = size_t(std::min(n, std::max<int64_t>(4 * k, k + 256)));
-  items.reserve(room);
-  P limit{};
-  bool limited = false;
-  for (int64_t i = 0; i < n; ++i) {
-    P item;
-    make(item, key_in_order(from[i], descending), i);
-    if (limited && !before(item, limit)) continue;
-    if (items.size() == room) {
-      std::nth_element(items.begin(), items.begin() + (k - 1), items.end(), less);
-      items.resize(size_t(k));
-      limit = items.back();
-      limited = true;
-      if (!before(item, limit)) continue;
-    }
-    items.push_back(item);
-  }
-  std::nth_element(items.begin(), items.begin() + (k - 1), items.end(), less);
-  if (sorted) std::sort(items.begin(), items.begin() + k, less);
+  FirstPairs<T, P>(from, n, k, descending, items);
+  if (sorted) std::sort(items.begin(), items.begin() + k, [](const P& x, const P& y) { return before(x, y); });
 }
 
 // One long row: threads keep the first k of their parts, which are then merged.
