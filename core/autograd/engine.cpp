@@ -21,23 +21,43 @@ struct Newer {
   bool operator()(const Node* a, const Node* b) const { return a->sequence < b->sequence; }
 };
 
-// One run. A node's scratch fields belong to the run whose number it carries. Runs may nest (a hook that calls
-// backward): the inner run then uses its own numbers and, for nodes shared with the outer run, would clash; such nodes
-// are put aside and restored.
+// Memory that stays mapped from run to run: touching fresh pages costs as much as walking the graph.
+template <class T>
+struct Pooled {
+  using value_type = T;
+  T* allocate(size_t n) { return static_cast<T*>(bulssi::allocate(n * sizeof(T))); }
+  void deallocate(T* p, size_t n) { bulssi::deallocate(p, n * sizeof(T)); }
+  bool operator==(const Pooled&) const { return true; }
+};
+
+// Runs in progress, outermost first: hooks may start runs of their own.
+std::vector<uint64_t> active_runs;
+
+// One run. A node's scratch fields belong to the run whose number it carries; they mean nothing once that run is over.
+// Where runs nest (a hook that calls backward), the nodes that the inner run shares with an outer one are put aside and
+// restored.
 class Run {
  public:
-  Run(const RunOptions& options) : options_(options), number_(++run_counter) {}
+  Run(const RunOptions& options) : options_(options), number_(++run_counter) { active_runs.push_back(number_); }
   ~Run() {
-    for (Node* node : reached_) {
-      node->incoming.clear();
-      node->run = 0;
+    if (!finished_) {
+      for (Node* node : reached_) {
+        node->incoming.clear();
+        node->run = 0;
+      }
     }
+    for (const Capture& c : captures_) {
+      if (c.edge && c.edge.node->run == number_) c.edge.node->captured = false;
+    }
+    for (const Edge& root : roots_) root.node->incoming.clear();
     for (auto& kept : aside_) {
       kept.node->run = kept.run;
       kept.node->pending = kept.pending;
       kept.node->wanted = kept.wanted;
+      kept.node->captured = kept.captured;
       kept.node->incoming = std::move(kept.incoming);
     }
+    std::erase(active_runs, number_);
   }
 
   Small<Tensor, 2> execute(Tensors roots, Tensors grads, Tensors inputs);
@@ -48,6 +68,7 @@ class Run {
     uint64_t run;
     int32_t pending;
     bool wanted;
+    bool captured;
     Small<Tensor, 2> incoming;
   };
   struct Capture {
@@ -56,19 +77,8 @@ class Run {
     bool arrived = false;
   };
 
-  void reach(Node* node) {
-    if (node->run == number_) return;
-    if (node->run != 0) {
-      aside_.push_back({Ref<Node>(node), node->run, node->pending, node->wanted, std::move(node->incoming)});
-      node->incoming.clear();
-    }
-    node->run = number_;
-    node->pending = 0;
-    node->wanted = true;
-    reached_.push_back(node);
-  }
-  void count_consumers();
-  void mark_wanted();
+  bool enter(Node* node);
+  void visit(Node* root);
   void process(Node& node);
   void call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs);
   void deliver(const Edge& edge, Tensor grad);
@@ -77,47 +87,77 @@ class Run {
 
   const RunOptions& options_;
   const uint64_t number_;
-  std::vector<Ref<Node>> roots_;
-  std::vector<Node*> reached_;
+  bool finished_ = false;
+  std::vector<Edge> roots_;
+  std::vector<Node*, Pooled<Node*>> reached_;
   std::vector<Kept> aside_;
   std::priority_queue<Node*, std::vector<Node*>, Newer> ready_;
   std::vector<Capture> captures_;
 };
 
-void Run::count_consumers() {
-  for (size_t i = 0; i < reached_.size(); ++i) {  // grows while it is walked
-    for (const Edge& edge : reached_[i]->edges) {
-      if (!edge) continue;
-      reach(edge.node.get());
-      ++edge.node->pending;
-    }
+// Makes the node this run's; true when it has to be visited. A capture is entered before the walk gets to it: until
+// then its count is negative.
+bool Run::enter(Node* node) {
+  if (node->run == number_) {
+    if (node->pending >= 0) return false;
+    node->pending = 0;
+    reached_.push_back(node);
+    return true;
   }
+  if (active_runs.size() > 1 && std::find(active_runs.begin(), active_runs.end(), node->run) != active_runs.end()) {
+    aside_.push_back(
+        {Ref<Node>(node), node->run, node->pending, node->wanted, node->captured, std::move(node->incoming)});
+    node->incoming.clear();
+  }
+  node->run = number_;
+  node->pending = 0;
+  node->wanted = true;
+  node->captured = false;
+  reached_.push_back(node);
+  return true;
 }
 
-// With `inputs` given, only nodes on a way to one of them need to run. Edges lead from newer to older nodes except to
-// leaves, so that one pass over the nodes from old to new mostly decides.
-void Run::mark_wanted() {
-  for (Node* node : reached_) node->wanted = false;
-  for (const Capture& c : captures_) {
-    if (c.edge.node->run == number_) c.edge.node->wanted = true;
-  }
-  std::vector<Node*> order = reached_;
-  std::sort(order.begin(), order.end(), [](const Node* a, const Node* b) {
-    const bool la = a->is_accumulate(), lb = b->is_accumulate();
-    return la != lb ? la : a->sequence < b->sequence;
-  });
-  // A view's node that was made anew may be newer than its first consumer: go on until nothing changes.
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (Node* node : order) {
-      if (node->wanted) continue;
-      for (const Edge& edge : node->edges) {
-        if (edge && edge.node->wanted) {
-          node->wanted = changed = true;
-          break;
-        }
-      }
+// Counts the consumers of every node that can be reached, depth first. With `inputs` given, only nodes on a way to one
+// of them are wanted: what a node can reach is known when the walk leaves it.
+//
+// A step stands for nodes that lie on a chain, each with one edge, which is to the next, and were reached one after the
+// other: they share their fate. So a chain needs one step, and its nodes, which have left the cache by the time the
+// walk returns, are looked at again only to be told that they are not wanted.
+void Run::visit(Node* root) {
+  struct Step {
+    const Edge *next, *end;  // of the last node
+    size_t first, last;      // places in reached_
+    bool wanted;
+  };
+  if (!enter(root)) return;
+  const auto step = [this](Node* node) {
+    const size_t place = reached_.size() - 1;
+    return Step{node->edges.begin(), node->edges.end(), place, place, !options_.has_inputs || node->captured};
+  };
+  std::vector<Step> path{step(root)};
+  while (!path.empty()) {
+    Step& here = path.back();
+    if (here.next == here.end) {
+      const bool wanted = here.wanted;
+      for (size_t i = here.first; i <= here.last && !wanted; ++i) reached_[i]->wanted = false;
+      path.pop_back();
+      if (!path.empty()) path.back().wanted |= wanted;
+      continue;
     }
+    Node* child = (here.next++)->node.get();
+    if (!child) continue;
+    const bool first = enter(child);
+    ++child->pending;
+    if (!first) {
+      here.wanted |= child->wanted;
+      continue;
+    }
+    const Step there = step(child);
+    const bool chained = here.next == here.end && here.last + 1 == there.last && here.wanted == there.wanted;
+    if (chained)
+      here = {there.next, there.end, here.first, there.last, there.wanted};
+    else
+      path.push_back(there);
   }
 }
 
@@ -190,6 +230,7 @@ void Run::process(Node& node) {
   }
   if (node.hooks) node.hooks->on_tensors(grads);
   for (Capture& c : captures_) {
+    if (!node.captured) break;
     if (c.edge.node.get() != &node) continue;
     c.grad = grads[c.edge.index];
     c.arrived = static_cast<bool>(c.grad);
@@ -215,35 +256,44 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
     captures_.push_back({edge_to(input), {}, false});
     check(static_cast<bool>(captures_.back().edge), "One of the differentiated Tensors does not require grad");
   }
-  for (size_t i = 0; i < roots.size(); ++i) {
-    Edge edge = edge_to(roots[i]);
-    if (!edge) continue;
-    reach(edge.node.get());
-    roots_.push_back(edge.node);
+  for (const Capture& c : captures_) {
+    enter(c.edge.node.get());
+    c.edge.node->pending = -1;
+    c.edge.node->captured = true;
   }
-  count_consumers();
-  if (options_.has_inputs) mark_wanted();
-  for (size_t i = 0; i < roots.size(); ++i) {
-    if (Edge edge = edge_to(roots[i])) deliver(edge, grads[i]);
+  for (const Tensor& root : roots) {
+    roots_.push_back(edge_to(root));
+    visit(roots_.back().node.get());
   }
-  for (Node* node : std::vector<Node*>(reached_)) {
-    bool is_root = false;
-    for (const auto& root : roots_) is_root |= root.get() == node;
-    if (is_root && node->pending == 0) ready_.push(node);
-    if (roots_.size() == 1) break;  // the only root is the first reached
+  for (const Capture& c : captures_) {
+    if (c.edge.node->pending < 0) c.edge.node->wanted = false;
+  }
+  for (size_t i = 0; i < roots_.size(); ++i) {
+    Node* node = roots_[i].node.get();
+    if (node->pending == 0 && node->incoming.empty()) ready_.push(node);  // once, if it is the root of several
+    deliver(roots_[i], grads[i]);
   }
   GradMode mode(options_.create_graph);
   struct Number {  // hooks may start runs of their own
     uint64_t before;
     ~Number() { current_run = before; }
   } number{std::exchange(current_run, number_)};
-  int steps = 0;
+  constexpr size_t ahead = 4;
+  size_t steps = 0;
   while (!ready_.empty()) {
     Node* node = ready_.top();
     ready_.pop();
+    // Nodes mostly run in the order in which they were found.
+    if (steps + ahead < reached_.size()) {
+      const char* line = reinterpret_cast<const char*>(reached_[steps + ahead]);
+      __builtin_prefetch(line);
+      __builtin_prefetch(line + 64);
+      __builtin_prefetch(line + sizeof(Node));  // what the kind of node adds
+    }
     process(*node);
     if ((++steps & 63) == 0) check_interrupt();
   }
+  finished_ = true;
   Small<Tensor, 2> out;
   for (size_t i = 0; i < captures_.size(); ++i) {
     Capture& c = captures_[i];

@@ -145,25 +145,25 @@ class Node {
   bool needs(int edge) const { return static_cast<bool>(edges[edge]); }
   Tensor unpack(int i) { return saved[i].get(*this); }
 
-  Count refs = 1;
-  uint16_t results = 1;  // how many gradients arrive here
-  bool released = false;
-  bool from_function = false;  // a user's autograd.Function
-  bool detached = false;       // its result was taken out of the graph in place: who saved it cannot go on
-  bool once = false;           // may run once even if nothing is saved: the graph behind it is gone after that
-  uint64_t sequence = 0;
-  Source source;
-  Source first_backward;  // where the backward that released it was called
-  Small<Edge, 2> edges;
-  Small<Saved, 2> saved;
-  std::unique_ptr<Hooks> hooks;
-  void* python = nullptr;  // its Python object while one exists (borrowed)
-
-  // Scratch of the engine.
-  uint64_t run = 0;
+  // In the order in which a run needs them: a graph of a million nodes is read from memory, line by line.
+  uint64_t run = 0;  // scratch of the engine, as are the next three and `incoming`
   int32_t pending = 0;
   bool wanted = true;
+  bool captured = false;
+  bool released = false;
+  bool from_function = false;  // a user's autograd.Function
+  Small<Edge, 2> edges;
+  Count refs = 1;
+  uint16_t results = 1;   // how many gradients arrive here
+  bool detached = false;  // its result was taken out of the graph in place: who saved it cannot go on
+  bool once = false;      // may run once even if nothing is saved: the graph behind it is gone after that
+  uint64_t sequence = 0;
   Small<Tensor, 2> incoming;
+  std::unique_ptr<Hooks> hooks;
+  Small<Saved, 2> saved;
+  Source source;
+  Source first_backward;   // where the backward that released it was called
+  void* python = nullptr;  // its Python object while one exists (borrowed)
 };
 
 // The rule for a recorded operation as a closure: attributes are captured by value, tensors go through `saved`.
