@@ -132,7 +132,9 @@ void Run::visit(Node* root) {
   if (!enter(root)) return;
   const auto step = [this](Node* node) {
     const size_t place = reached_.size() - 1;
-    return Step{node->edges.begin(), node->edges.end(), place, place, !options_.has_inputs || node->captured};
+    const Edge *begin = node->edges.begin(), *end = node->edges.end();
+    while (end != begin && !end[-1]) --end;
+    return Step{begin, end, place, place, !options_.has_inputs || node->captured};
   };
   std::vector<Step> path{step(root)};
   while (!path.empty()) {
