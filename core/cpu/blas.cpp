@@ -9,6 +9,9 @@
 #include "core/base/error.h"
 
 namespace bulssi {
+
+std::string (*blas_find_library)() = nullptr;
+
 namespace {
 
 std::mutex mutex;
@@ -17,8 +20,12 @@ std::atomic<void*> library{nullptr};
 
 // The environment would let OpenBLAS start its own threads while it loads; one thread is set right after.
 void* open_library() {
+  if (void* handle = library.load()) return handle;
+  std::string found;  // asked for before locking: Python may let another thread in here meanwhile
+  if (library_path.empty() && blas_find_library) found = blas_find_library();
   std::lock_guard lock(mutex);
   if (void* handle = library.load()) return handle;
+  if (library_path.empty()) library_path = found;
   if (library_path.empty())
     fail(ErrorKind::runtime,
          "linear algebra: the path of the BLAS library is not set; is the package scipy-openblas32 installed?");

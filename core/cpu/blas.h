@@ -1,10 +1,14 @@
 // BLAS and LAPACK from the scipy-openblas32 package, opened at first use: importing bulssi does not load the library.
 #pragma once
+#include <string>
 
 namespace bulssi {
 
-// Where the shared library is; Python hands it over once. Takes effect until the library has been opened.
+// Where the shared library is. Takes effect until the library has been opened.
 void blas_set_library_path(const char* path);
+// Asked at first use while no path is set: the binding looks for the package then, not at import. Runs Python, so the
+// first call of blas() is made with the interpreter's lock held, outside of parallel_for.
+extern std::string (*blas_find_library)();
 bool blas_loaded() noexcept;
 // What the library says about itself, or an empty string when it is not loaded.
 const char* blas_config();

@@ -5,6 +5,7 @@
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
+#include "core/ops/linalg.h"
 #include "core/ops/matmul.h"
 
 namespace bulssi {
@@ -362,7 +363,7 @@ Tensor matrix_power(const Tensor& self, int64_t n) {
   const int64_t rows = self.shape()[self.dims() - 2], cols = self.shape()[self.dims() - 1];
   check(rows == cols, "linalg.matrix_power: A must be batches of square matrices, but they are ", rows, " by ", cols,
         " matrices");
-  check(n >= 0, ErrorKind::not_implemented, "matrix_power: n = ", n, " needs the inverse, which is not there yet");
+  if (n < 0) return matrix_power(inverse(self), -n);
   if (n == 0) {
     Tensor one = zeros(self.shape(), self.dtype());
     Layout diagonal = one.layout();
@@ -379,7 +380,8 @@ Tensor matrix_power(const Tensor& self, int64_t n) {
   }
   return n == 1 ? clone(self) : power;
 }
-OPERATION("matrix_power(Tensor self, int n) -> Tensor", matrix_power, "Square matrices to a power of n >= 0.",
+OPERATION("matrix_power(Tensor self, int n) -> Tensor", matrix_power,
+          "Square matrices to a power; to a negative one by their inverses.",
           {.kind = OpKind::composite, .out = true, .aliases = "linalg.matrix_power"})
 
 // ---- products of shapes

@@ -379,6 +379,13 @@ OPERATION("tril(Tensor self, int diagonal=0) -> Tensor", triangle<true>,
 OPERATION("triu(Tensor self, int diagonal=0) -> Tensor", triangle<false>,
           "The upper triangle of matrices; zero below the diagonal.", {.inplace = true, .out = true})
 
+}  // namespace
+
+Tensor tril(const Tensor& t, int64_t k) { return triangle<true>(t, k); }
+Tensor triu(const Tensor& t, int64_t k) { return triangle<false>(t, k); }
+
+namespace {
+
 OPERATION("broadcast_tensors(Tensor[] tensors) -> Tensor[]", (+[](Tensors ts) {
             Dims shape;
             for (const Tensor& t : ts) shape = broadcast_shapes(shape, t.shape());

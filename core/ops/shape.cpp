@@ -332,8 +332,8 @@ Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
 }
 OPERATION("diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor", diagonal,
           "The diagonal of dimensions dim1 and dim2 as the last dimension.", {.kind = OpKind::view})
-OPERATION("linalg_diagonal(Tensor A, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor", diagonal,
-          "The diagonal of the last two dimensions.", {.kind = OpKind::view, .method = false})
+OPERATION("diagonal(Tensor A, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor", diagonal,
+          "The diagonal of the last two dimensions.", {.kind = OpKind::view, .method = false, .module = "linalg"})
 
 OPERATION("unfold(Tensor self, int dimension, int size, int step) -> Tensor",
           (+[](const Tensor& t, int64_t dim, int64_t size, int64_t step) {
@@ -372,6 +372,13 @@ Tensor diag_embed(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
 }
 OPERATION("diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor", diag_embed,
           "Matrices with the last dimension of self as a diagonal.")
+}  // namespace
+
+Tensor diagonal_view(const Tensor& t) { return diagonal(t, 0, -2, -1); }
+Tensor diagonal_matrix(const Tensor& t) { return diag_embed(t, 0, -2, -1); }
+
+namespace {
+
 OPERATION("diag(Tensor self, int diagonal=0) -> Tensor", (+[](const Tensor& t, int64_t offset) {
             check(t.dims() == 1 || t.dims() == 2, "diag(): Supports 1D or 2D tensors. Got ", t.dims(), "D");
             if (t.dims() == 1) return diag_embed(t, offset, 0, 1);

@@ -3,6 +3,7 @@
 
 #include "core/op/tensor_math.h"
 #include "core/ops/matmul.h"
+#include "core/ops/linalg.h"
 #include "core/ops/reduce.h"
 
 namespace bulssi {
@@ -229,12 +230,15 @@ OPERATION("norm(Tensor self, Scalar? p=2, int[1]? dim=None, bool keepdim=False, 
           "The p-norm over the dimensions dim (of all elements for None).", {.out = true})
 OPERATION("norm(Tensor self, str p, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
           (+[](const Tensor& t, std::string_view p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
-            check(p == "fro", "norm: p = '", p,
-                  "' is not known here; expected a number or 'fro' (for the nuclear norm: "
-                  "linalg.matrix_norm)");
+            if (p != "fro") {
+              Dims every;
+              for (int64_t i = 0; i < t.dims(); ++i) every.push_back(i);
+              return matrix_norm(t, p, dims.value_or(every), keepdim, dtype);
+            }
             return vector_norm(t, 2, dims, keepdim, dtype);
           }),
-          "The Frobenius norm over the dimensions dim.", {.out = true})
+          "The Frobenius norm over the dimensions dim, or for 'nuc' the nuclear norm of the matrices in two.",
+          {.out = true})
 
 // Rows of t are variables, columns observations.
 static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, const Tensor& aweights) {

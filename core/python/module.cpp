@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "core/base/threads.h"
+#include "core/cpu/blas.h"
 #include "core/cpu/cpu.h"
 #include "core/op/pointwise.h"
 #include "core/ops/basics.h"
@@ -21,6 +22,14 @@ void warn_python(const char* category, const std::string& message) {
   Object builtins(PyImport_ImportModule("builtins"));
   Object kind(PyObject_GetAttrString(builtins.get(), category));
   if (PyErr_WarnEx(kind.get(), message.c_str(), 1) < 0) throw PendingError();
+}
+
+std::string find_blas() {
+  Object module(must(PyImport_ImportModule("bulssi._blas")));
+  Object path(must(PyObject_CallMethod(module.get(), "library_path", nullptr)));
+  const char* text = PyUnicode_AsUTF8(path.get());
+  if (!text) throw PendingError();
+  return text;
 }
 
 const char* kind_name(OpKind kind) {
@@ -85,6 +94,7 @@ NB_MODULE(_core, m) {
   setup_formulas();
   register_formulas();
   warn = warn_python;
+  blas_find_library = find_blas;
   interpreter_lock.release = []() -> void* { return PyEval_SaveThread(); };
   interpreter_lock.acquire = [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); };
   add_small_types(m.ptr());
@@ -106,6 +116,7 @@ NB_MODULE(_core, m) {
   m.def("_set_parameter_type", [](nb::handle type) { parameter_type = reinterpret_cast<PyTypeObject*>(type.ptr()); });
   m.def("registry", registry_list, "Every operation: name, kind, schema, doc and forms.");
   m.def("live_tensors", [] { return live_tensors; }, "How many tensors exist.");
+  m.def("_blas_loaded", [] { return blas_loaded(); }, "Whether an operation has needed the BLAS library yet.");
   m.def("isa", [] { return cpu::isa(); }, "The instruction set whose kernels run.");
   m.def("isas_built", [] {
     nb::list out;

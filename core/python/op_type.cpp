@@ -401,6 +401,21 @@ PyObject* call_operation(const char* name, PyObject* const* args, Py_ssize_t cou
   return call(*at->second, Form::function, nullptr, args, count, names);
 }
 
+// Every field on a line of its own, as PyTorch shows them.
+static PyObject* named_tuple_repr(PyObject* self) {
+  return guard([&] {
+    const PyTypeObject* type = Py_TYPE(self);
+    std::string text = str(type->tp_name, "(");
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self); ++i) {
+      Object shown(must(PyObject_Repr(PyTuple_GET_ITEM(self, i))));
+      const char* value = PyUnicode_AsUTF8(shown.get());
+      if (!value) throw PendingError();
+      text += str(i ? ",\n" : "\n", type->tp_members[i].name, "=", value);
+    }
+    return must(PyUnicode_FromString((text + ")").c_str()));
+  });
+}
+
 PyObject* outcome_object(const Operation& op, Outcome&& o) {
   switch (o.kind) {
     case Outcome::Kind::none: Py_RETURN_NONE;
@@ -416,10 +431,13 @@ PyObject* outcome_object(const Operation& op, Outcome&& o) {
           auto* fields = new PyStructSequence_Field[op.signature.results.size() + 1]();
           for (size_t i = 0; i < op.signature.results.size(); ++i) fields[i].name = op.signature.results[i].c_str();
           static std::vector<std::unique_ptr<std::string>> kept;
-          kept.push_back(std::make_unique<std::string>("torch.return_types." + op.name));
+          const bool linalg = op.traits.module && std::strcmp(op.traits.module, "linalg") == 0;
+          kept.push_back(
+              std::make_unique<std::string>((linalg ? "torch.return_types.linalg_" : "torch.return_types.") + op.name));
           PyStructSequence_Desc desc = {kept.back()->c_str(), op.doc.c_str(), fields, static_cast<int>(n)};
           type = PyStructSequence_NewType(&desc);
           if (!type) return nullptr;
+          type->tp_repr = named_tuple_repr;
         }
         tuple = PyStructSequence_New(type);
         if (!tuple) return nullptr;

@@ -1,14 +1,19 @@
 // dtype, device, Size, and errors.
+#include "core/ops/linalg.h"
 #include "core/python/python.h"
 
 namespace bulssi::python {
 
 PyTypeObject *dtype_type, *device_type, *size_type;
 
+static PyObject* linalg_error;
+
 void set_python_error() {
   try {
     throw;
   } catch (const PendingError&) {
+  } catch (const LinAlgError& e) {
+    PyErr_SetString(linalg_error, e.what());
   } catch (const Error& e) {
     static PyObject* const kinds[] = {PyExc_RuntimeError,   PyExc_ValueError,          PyExc_TypeError,
                                       PyExc_IndexError,     PyExc_NotImplementedError, PyExc_OverflowError,
@@ -393,6 +398,10 @@ PyObject* scalar_object(Scalar s) {
 
 void add_small_types(PyObject* module) {
   add_constants(module);
+  linalg_error = must(PyErr_NewExceptionWithDoc(
+      "bulssi.linalg.LinAlgError", "A matrix for which the operation has no result: singular, not positive-definite, …",
+      PyExc_RuntimeError, nullptr));
+  must(PyObject_SetAttrString(module, "_LinAlgError", linalg_error));
   dtype_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&dtype_spec)));
   for (int i = 0; i < dtype_count; ++i) {
     PyDType* d = PyObject_New(PyDType, dtype_type);

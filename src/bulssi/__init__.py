@@ -23,6 +23,7 @@ e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 _MODULES = {
     "_arrays": "as_tensor asarray from_dlpack from_numpy frombuffer",
     "_dtypes": "finfo iinfo",
+    "_lowrank": "pca_lowrank svd_lowrank",
     "_printing": "get_printoptions set_printoptions",
     "_settings": (
         "are_deterministic_algorithms_enabled compiled_with_cxx11_abi get_default_device get_deterministic_debug_mode "
@@ -48,9 +49,10 @@ _MODULES = {
     "cpu": ".",
     "cuda": ".",
     "datasets": ".",
-    "functional": ". chain_matmul einsum tensordot",
+    "functional": ". chain_matmul einsum lu tensordot",
     "futures": ".",
     "jit": ".",
+    "linalg": ".",
     "nn": ".",
     "optim": ".",
     "overrides": ".",
@@ -79,6 +81,11 @@ _ABSENT = {
     "onnx": "save a state_dict() with save(), or tensors with safetensors",
     "fx": "there are no graph transforms; hooks and Tensor subclasses see operations as they run",
     "sparse": "tensors are strided (dense)",
+    "eig": "it was removed from PyTorch; for symmetric matrices use linalg.eigh",
+    "lstsq": "it was removed from PyTorch: use linalg.lstsq",
+    "matrix_rank": "it was removed from PyTorch: use linalg.matrix_rank",
+    "solve": "it was removed from PyTorch: use linalg.solve, which takes the matrix first",
+    "symeig": "it was removed from PyTorch: use linalg.eigh",
 }
 
 

@@ -305,6 +305,13 @@ def _map(self: Tensor, other: Tensor, function: Callable[[Any, Any], Any]) -> Te
     return self
 
 
+def _lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
+    """The packed LU factors of matrices and the rows' exchanges: use ``linalg.lu_factor``."""
+    from bulssi.functional import lu
+
+    return lu(self, pivot, get_infos)
+
+
 def _dir(self: Tensor) -> Iterator[str]:
     return iter(sorted({*dir(type(self)), *getattr(self, "__dict__", ())}))
 
@@ -356,6 +363,7 @@ def install(kind: type[Tensor]) -> None:
         "is_same_size": _is_same_size,
         "is_set_to": _is_set_to,
         "is_shared": _is_shared,
+        "lu": _lu,
         "map_": _map,
         "new": _new,
         "new_tensor": _new_tensor,

@@ -112,6 +112,36 @@ def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     return _core.linalg.multi_dot(list(matrices), out=out)
 
 
-for _function in (einsum, tensordot, chain_matmul):
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> tuple[Tensor, ...]:
+    """The packed LU factors of matrices ``(*, m, n)`` and the rows' exchanges: use ``linalg.lu_factor``.
+
+    ``get_infos`` adds the int32 codes of ``linalg.lu_factor_ex``. PyTorch warns here in the same words.
+
+    >>> import bulssi as torch
+    >>> torch.linalg.lu_factor(torch.tensor([[1.0, 2.0], [3.0, 4.0]])).pivots
+    tensor([2, 2], dtype=torch.int32)
+    """
+    import warnings
+
+    warnings.warn(
+        "torch.lu is deprecated in favor of torch.linalg.lu_factor / torch.linalg.lu_factor_ex and will be removed in "
+        "a future PyTorch release.\ntorch.lu(A, pivot) is torch.linalg.lu_factor(A, pivot=pivot)",
+        UserWarning,
+        stacklevel=2,
+    )
+    made = _core._lu_with_info(A, pivot=pivot, check_errors=False)
+    result = made if get_infos else tuple(made[:2])
+    if out is None:
+        return result
+    if not isinstance(out, (tuple, list)):
+        raise TypeError(f"argument 'out' must be tuple of Tensors, not {type(out).__name__}")
+    if len(out) != len(result):
+        raise TypeError(f"expected tuple of {len(result)} elements but got {len(out)}")
+    for to, value in zip(out, result, strict=True):
+        to.resize_as_(value).copy_(value)
+    return tuple(out)
+
+
+for _function in (einsum, tensordot, chain_matmul, lu):
     globals()[_function.__name__] = _core.overridable(_function)
 del _function

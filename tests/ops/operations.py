@@ -106,8 +106,13 @@ class Operation:
         numbers = [each for each in self.signature.parameters if each.base != "Tensor"]
         return [float(given.get(each.name, each.default)) for each in numbers]
 
+    @property
+    def full_name(self) -> str:
+        """`linalg.norm`, beside which there is another `norm`."""
+        return f"linalg.{self.name}" if self.entry["module"] == "linalg" else self.name
+
     def __str__(self) -> str:
-        return self.name if self.overload == 0 else f"{self.name}.{self.overload}"
+        return self.full_name if self.overload == 0 else f"{self.full_name}.{self.overload}"
 
 
 @dataclass
@@ -219,8 +224,9 @@ def samples(operation: Operation) -> list[Sample]:
 
 
 def recipe_of(operation: Operation) -> Recipe | None:
-    """That of the overload, else that of the name."""
-    return RECIPES.get(str(operation)) or RECIPES.get(operation.name)
+    """That of the overload, else that of the name (`linalg.norm`, then `norm`)."""
+    names = (str(operation), operation.full_name, operation.name)
+    return next((RECIPES[name] for name in names if name in RECIPES), None)
 
 
 def of(*args: Any, **kwargs: Any) -> Sample:
@@ -242,8 +248,9 @@ def recipe(*names: str) -> Callable[[Recipe], Recipe]:
 def numbered(entries: list[dict[str, Any]]) -> Iterator[Operation]:
     seen = Counter[str]()
     for entry in entries:
-        yield Operation(entry, seen[entry["name"]])
-        seen[entry["name"]] += 1
+        operation = Operation(entry, 0)
+        yield Operation(entry, seen[operation.full_name])
+        seen[operation.full_name] += 1
 
 
 EVERYTHING = list(numbered(_core.registry()))

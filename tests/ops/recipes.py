@@ -94,21 +94,9 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), draw(2, 4))]
 
 
-@recipe("cross", "linalg_cross")
+@recipe("cross")
 def _(draw: Draw) -> list[Any]:
     return [of(draw(2, 3), draw(2, 3), dim=1)]
-
-
-@recipe(
-    "cholesky", "linalg_cholesky", "logdet", "linalg_inv", "inverse", "linalg_det", "det", "linalg_slogdet", "slogdet"
-)
-def _(draw: Draw) -> list[Any]:
-    return [(draw.positive_definite(4),)]
-
-
-@recipe("linalg_solve")
-def _(draw: Draw) -> list[Any]:
-    return [(draw.positive_definite(4), draw(4, 2))]
 
 
 @recipe("trace", "diagonal", "triu", "tril")
@@ -244,7 +232,7 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), [1, 2])]
 
 
-@recipe("diag_embed", "diag", "diagflat", "vander")
+@recipe("diag_embed", "diag", "diagflat")
 def _(draw: Draw) -> list[Any]:
     return [(draw(4),)]
 
@@ -435,7 +423,7 @@ def _(draw: Draw) -> list[Any]:
 
 @recipe("norm.1")
 def _(draw: Draw) -> list[Any]:
-    return [(draw(3, 4), "fro")]
+    return [(draw(3, 4), "fro"), (draw(3, 4), "nuc")]
 
 
 @recipe("meshgrid")

@@ -24,9 +24,11 @@ def counterpart(operation: Operation) -> Any:
     """PyTorch's function or method, or None where it has none by this name (an overload of ours, say)."""
     if not operation.has("function"):
         return getattr(torch.Tensor, operation.name, None)
-    for home in (torch, torch.nn.functional, torch.special, torch.linalg, torch._C._nn, torch.ops.aten):
-        found = getattr(home, operation.name.removeprefix("special_").removeprefix("linalg_"), None)
-        if callable(found) and (home is not torch.linalg or operation.name.startswith("linalg_")):
+    if operation.entry["module"] == "linalg":
+        return getattr(torch.linalg, operation.name)
+    for home in (torch, torch.nn.functional, torch.special, torch._C._nn, torch.ops.aten):
+        found = getattr(home, operation.name.removeprefix("special_"), None)
+        if callable(found):
             return found
     return getattr(torch.Tensor, operation.name, None)
 
