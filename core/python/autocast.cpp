@@ -29,7 +29,7 @@ constexpr Row table[] = {
      " mm bmm matmul linear addmm baddbmm addbmm inner matrix_power tensordot chain_matmul cov prelu affine_grid"
      " convolution conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d"
      " scaled_dot_product_attention nn.scaled_dot_product_attention nn.linear nn.prelu nn.convolution"
-     " linalg.vecdot linalg.matmul linalg.multi_dot linalg.matrix_power linalg_vecdot "},
+     " rnn_layer nn.rnn_layer linalg.vecdot linalg.matmul linalg.multi_dot linalg.matrix_power linalg_vecdot "},
     {Autocast::products, " _VF.einsum "},
     {Autocast::float32,
      " prod quantile nanquantile trace cdist polar view_as_complex stft inverse cholesky cholesky_inverse"

@@ -51,8 +51,10 @@ _MODULES = {
     "datasets": ".",
     "functional": ". chain_matmul einsum lu tensordot",
     "futures": ".",
+    "hub": ".",
     "jit": ".",
     "linalg": ".",
+    "multiprocessing": ".",
     "nn": ".",
     "optim": ".",
     "overrides": ".",
@@ -77,7 +79,6 @@ for _name in _LAZY:  # the core has namespaces and functions under some of these
 
 _ABSENT = {
     "distributed": "one process works; utils.data.DataLoader(num_workers=...) loads data with several",
-    "multiprocessing": "use Python's own multiprocessing with the 'fork' method; see Tensor.share_memory_()",
     "onnx": "save a state_dict() with save(), or tensors with safetensors",
     "fx": "there are no graph transforms; hooks and Tensor subclasses see operations as they run",
     "sparse": "tensors are strided (dense)",

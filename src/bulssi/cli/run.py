@@ -111,7 +111,8 @@ def run(script: str, args: Sequence[str]) -> int:
     install()
     path = os.path.abspath(script)
     sys.argv = [script, *args]
-    sys.path[0:1] = [os.path.dirname(path)]
+    # Processes that the script starts afresh (multiprocessing's "spawn") get this path, and find torch there.
+    sys.path[0:1] = [os.path.dirname(path), os.path.join(os.path.dirname(os.path.abspath(__file__)), "as_torch")]
     main = types.ModuleType("__main__")
     main.__file__ = script
     main.__dict__["__builtins__"] = __builtins__
