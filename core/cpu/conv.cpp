@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/base/alloc.h"
+#include "core/base/scratch.h"
 #include "core/base/threads.h"
 #include "core/cpu/gemm.h"
 
@@ -14,19 +14,6 @@ namespace bulssi {
 namespace {
 
 constexpr int64_t kBlockBytes = 192 << 10;
-
-template <class T>
-class Buffer {
- public:
-  explicit Buffer(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)), p_(static_cast<T*>(allocate(bytes_))) {}
-  ~Buffer() { deallocate(p_, bytes_); }
-  Buffer(const Buffer&) = delete;
-  T* get() const { return p_; }
-
- private:
-  size_t bytes_;
-  T* p_;
-};
 
 // The output positions in blocks: whole rows (of the last dimension), or parts of one row where rows are long.
 struct Blocks {
@@ -161,7 +148,7 @@ void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) 
   const int64_t depth = s.depth(), positions = s.out_size(), count = blocks.count();
   const int64_t whole = s.batch * s.groups * s.channels * s.in_size();
   parallel_for(s.batch * s.groups * count, 1, [&](int64_t begin, int64_t end) {
-    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
+    Scratch<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t image = t / count, group = image % s.groups;
       const Block block(blocks, t % count);
@@ -184,7 +171,7 @@ void spread(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
   const bool plain = needs_no_columns(s);
   const int64_t depth = s.depth(), positions = s.out_size(), size = s.in_size();
   parallel_for(s.batch * s.groups, 1, [&](int64_t begin, int64_t end) {
-    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
+    Scratch<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
     for (int64_t image = begin; image < end; ++image) {
       const int64_t group = image % s.groups;
       T* to = x + image * s.channels * size;
@@ -210,9 +197,9 @@ void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
   // Images (and their blocks) in parts that do not depend on the threads, each with its own sum.
   const int64_t all = s.batch * count;
   const int64_t parts = std::clamp<int64_t>(s.work() / s.groups >> 20, 1, std::min<int64_t>(all, 16));
-  Buffer<T> sums(parts * s.groups * size);
+  Scratch<T> sums(parts * s.groups * size);
   parallel_for(parts * s.groups, 1, [&](int64_t begin, int64_t end) {
-    Buffer<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
+    Scratch<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t group = t % s.groups, part = t / s.groups;
       T* sum = sums.get() + t * size;

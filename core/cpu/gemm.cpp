@@ -21,7 +21,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "core/base/alloc.h"
+#include "core/base/scratch.h"
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/gemm_kernels.h"
@@ -62,21 +62,6 @@ constexpr int64_t kPackFrom = 640;  // uses of an operand, in elements of the ot
 constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Uninitialised elements for the duration of a call.
-template <class T>
-class Scratch {
- public:
-  explicit Scratch(int64_t n) : bytes_(static_cast<size_t>(n) * sizeof(T)), p_(static_cast<T*>(allocate(bytes_))) {}
-  ~Scratch() { deallocate(p_, bytes_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  T* get() const { return p_; }
-
- private:
-  size_t bytes_;
-  T* p_;
-};
 
 // An operand as a function of its two indices; one of the strides is 1 (or its extent is).
 template <class T>

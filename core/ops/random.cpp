@@ -621,4 +621,6 @@ OPERATION(
     {.method = false, .inplace = true})
 
 }  // namespace
+Tensor dropout(const Tensor& x, double p) { return dropout<false, false>(x, p, true); }
+
 }  // namespace bulssi

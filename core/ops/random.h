@@ -9,6 +9,9 @@ namespace bulssi {
 Generator& default_generator();
 inline Generator& or_default(Generator* g) { return g ? *g : default_generator(); }
 
+// Elements set to 0 with probability p, the others divided by 1 - p; recorded.
+Tensor dropout(const Tensor& x, double p);
+
 // How the random fills see a dtype. Complex numbers have none.
 rng::ElementType element_type(DType dtype, const char* op);
 // Raises what a check or a fill refused.

@@ -170,7 +170,12 @@ for options in ({}, {"is_causal": True}, {"scale": 0.3}, {"dropout_p": 0.4}):
 mask = i([True, False, True], [False, False, False])
 sample("scaled_dot_product_attention", r(2, 2, 4), r(2, 3, 4), r(2, 3, 4), attn_mask=mask)
 sample("scaled_dot_product_attention", r(2, 2, 4), r(2, 3, 4), r(2, 3, 4), attn_mask=r(2, 3))
-sample("scaled_dot_product_attention", r(1, 4, 2, 4), r(1, 2, 3, 4), r(1, 2, 3, 4), enable_gqa=True)
+for options in ({}, {"is_causal": True}, {"attn_mask": i([True], [False])}, {"attn_mask": r(1, 1, 2, 1).detach()}):
+    sample("scaled_dot_product_attention", r(1, 6, 2, 4), r(1, 3, 5, 4), r(1, 3, 5, 4), enable_gqa=True, **options)
+    sample("scaled_dot_product_attention", r(1, 3, 2, 4), r(1, 3, 5, 4), r(1, 3, 5, 4), **options)
+for shape in ((1, 67, 2, 3), (1, 130, 1, 2)):  # more than one block of queries, rows apart from each other
+    q, k, v = ((r(*shape) * scale).detach().transpose(1, 2).requires_grad_() for scale in (1, 2, 3))
+    sample("scaled_dot_product_attention", q, k, v, is_causal=True)
 for training in (True, False):
     sample("batch_norm", r(4, 3, 2), r(3).detach(), r(3, low=0.1).detach(), r(3), r(3), training)
     sample("instance_norm", r(4, 3, 5), r(3).detach(), r(3, low=0.1).detach(), r(3), r(3), training)

@@ -17,60 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """``softmax(q k^T * scale + mask) v`` (Vaswani et al. 2017).
-
-    Args:
-        query: ``(*, heads, L, E)``; key: ``(*, heads, S, E)``; value: ``(*, heads, S, Ev)``.
-        attn_mask: broadcastable to ``(*, heads, L, S)``: True where attention is allowed, or numbers to be added.
-        dropout_p: probability of dropping a weight; applied whether or not anything is in training.
-        is_causal: query i sees only keys up to i.
-        scale: ``1 / sqrt(E)`` when None.
-        enable_gqa: keys and values may have fewer heads, each for a group of query heads.
-    """
-    if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
-        raise RuntimeError(
-            "Expected query, key, and value to all be  at least 2 dimensional, but got "
-            f"query.dim: {query.dim()} key.dim: {key.dim()} and value.dim: {value.dim()} instead."
-        )
-    if not query.dtype == key.dtype == value.dtype:
-        raise RuntimeError(
-            "Expected query, key, and value to have the same dtype, but got query.dtype: "
-            f"{query.dtype} key.dtype: {key.dtype} and value.dtype: {value.dtype} instead."
-        )
-    if is_causal and attn_mask is not None:
-        raise RuntimeError("scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
-    if enable_gqa:
-        groups = query.shape[-3] // key.shape[-3]
-        key, value = (x.repeat_interleave(groups, -3) for x in (key, value))
-    if scale is None:
-        scale = 1.0 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    # The root of the scale on either side keeps the products of half-precision numbers small.
-    half = math.sqrt(abs(scale))
-    scores = bulssi.matmul(query * math.copysign(half, scale), (key * half).transpose(-2, -1))
-    if is_causal:
-        allowed = bulssi.ones(query.shape[-2], key.shape[-2], dtype=bulssi.bool, device=query.device).tril()
-        scores = scores.masked_fill(~allowed, float("-inf"))
-    elif attn_mask is not None:
-        if attn_mask.dtype == bulssi.bool:
-            scores = scores.masked_fill(~attn_mask, float("-inf"))
-        else:
-            scores = scores + attn_mask.to(scores.dtype)
-    weights = scores.softmax(-1)
-    if attn_mask is not None:  # a query that may see nothing sees zeros, not nan
-        weights = weights.masked_fill((scores == float("-inf")).all(-1, keepdim=True), 0)
-    if dropout_p > 0:
-        weights = dropout(weights, dropout_p)
-    return bulssi.matmul(weights, value)
+scaled_dot_product_attention = native.scaled_dot_product_attention
 
 
 def _canonical_mask(
