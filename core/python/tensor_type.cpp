@@ -122,6 +122,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
     });
   }
   if (is_array(a) || is_array(b)) return with_arrays(a, b, binary<D>);
+  if (is_tensor(a) && overloaded(&b, 1)) return call_by_name(D::info.name, a, b);  // its class answers
   Py_RETURN_NOTIMPLEMENTED;
 }
 bool mixable(PyObject* a, PyObject* b) { return (is_tensor(a) || is_number(a)) && (is_tensor(b) || is_number(b)); }
@@ -129,6 +130,7 @@ bool mixable(PyObject* a, PyObject* b) { return (is_tensor(a) || is_number(a)) &
 template <const char* name>
 PyObject* named(PyObject* a, PyObject* b) {
   if (is_array(a) || is_array(b)) return with_arrays(a, b, named<name>);
+  if (is_tensor(a) && !is_tensor(b) && overloaded(&b, 1)) return call_by_name(name, a, b);
   if (!mixable(a, b)) Py_RETURN_NOTIMPLEMENTED;
   if (is_tensor(a)) return call_by_name(name, a, b);
   return guard([&]() -> PyObject* {

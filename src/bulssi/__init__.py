@@ -26,7 +26,8 @@ _MODULES = {
     "_lowrank": "pca_lowrank svd_lowrank",
     "_printing": "get_printoptions set_printoptions",
     "_settings": (
-        "are_deterministic_algorithms_enabled compiled_with_cxx11_abi get_default_device get_deterministic_debug_mode "
+        "_assert are_deterministic_algorithms_enabled compiled_with_cxx11_abi "
+        "get_default_device get_deterministic_debug_mode "
         "get_device get_float32_matmul_precision get_num_interop_threads is_complex is_deterministic_algorithms_warn_"
         "only_enabled is_floating_point is_inference is_same_size is_storage is_tensor is_warn_always_enabled numel "
         "set_default_device set_default_dtype set_default_tensor_type set_deterministic_debug_mode "
@@ -51,11 +52,13 @@ _MODULES = {
     "datasets": ".",
     "functional": ". chain_matmul einsum lu tensordot",
     "futures": ".",
+    "fx": ".",
     "hub": ".",
     "jit": ".",
     "linalg": ".",
     "multiprocessing": ".",
     "nn": ".",
+    "ops": ".",
     "optim": ".",
     "overrides": ".",
     "profiler": ".",
@@ -80,7 +83,6 @@ for _name in _LAZY:  # the core has namespaces and functions under some of these
 _ABSENT = {
     "distributed": "one process works; utils.data.DataLoader(num_workers=...) loads data with several",
     "onnx": "save a state_dict() with save(), or tensors with safetensors",
-    "fx": "there are no graph transforms; hooks and Tensor subclasses see operations as they run",
     "sparse": "tensors are strided (dense)",
     "eig": "it was removed from PyTorch; for symmetric matrices use linalg.eigh",
     "lstsq": "it was removed from PyTorch: use linalg.lstsq",

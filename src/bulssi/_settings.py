@@ -166,6 +166,13 @@ def set_flush_denormal(mode: bool) -> bool:
     return False
 
 
+@_core.overridable
+def _assert(condition: Any, message: str) -> None:
+    """Raises AssertionError with the message unless the condition holds; traced programs keep it as a call."""
+    if not condition:
+        raise AssertionError(message)
+
+
 # ---- questions about objects ---------------------------------------------------------------------------------------
 
 

@@ -96,11 +96,9 @@ def resolve_name(f: Callable[..., Any]) -> str | None:
     name = getattr(f, "__name__", None)
     if name is None:
         return None
-    for home, where in (
-        (bulssi, "torch"),
-        (bulssi.nn.functional, "torch.nn.functional"),
-        (_core.Tensor, "torch.Tensor"),
-    ):
-        if getattr(home, name, None) is f:
+    homes = [(bulssi, "torch"), (bulssi.nn.functional, "torch.nn.functional"), (_core.Tensor, "torch.Tensor")]
+    homes += [(getattr(bulssi, part, None), f"torch.{part}") for part in ("special", "linalg", "fft")]
+    for home, where in homes:
+        if home is not None and getattr(home, name, None) is f:
             return f"{where}.{name}"
     return None
