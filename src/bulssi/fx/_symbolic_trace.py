@@ -191,7 +191,7 @@ class Tracer(TracerBase):
                     make = None
                     if self.param_shapes_constant:
                         make = functools.partial(self._parameter_proxy, name, value)
-                    extra = {} if make is None else {"proxy_factory_fn": make}
+                    extra: dict[str, Any] = {} if make is None else {"proxy_factory_fn": make}
                     parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {}, **extra)
                 return parameter_proxy_cache[name]
         return attr_val

@@ -487,7 +487,7 @@ class Graph:
 class _Number(NamedTuple):
     """A node in a pickle."""
 
-    index: int
+    number: int
 
 
 def _rebuilt(rows: list[tuple[Any, ...]], tracer_cls: Any) -> Graph:
@@ -496,7 +496,7 @@ def _rebuilt(rows: list[tuple[Any, ...]], tracer_cls: Any) -> Graph:
 
     def node_of(value: Any) -> Any:
         if isinstance(value, _Number):
-            return nodes[value.index]
+            return nodes[value.number]
         if isinstance(value, (tuple, list)):
             return type(value)(map(node_of, value))
         if isinstance(value, dict):

@@ -124,7 +124,7 @@ class TracerBase:
             raise AssertionError("there is no calling frame")
         for instruction in dis.get_instructions(calling.f_code):
             if instruction.offset == calling.f_lasti and instruction.opname == "UNPACK_SEQUENCE":
-                return (obj[i] for i in range(instruction.argval))
+                return (operator.getitem(obj, i) for i in range(instruction.argval))  # type: ignore[call-overload]
         raise TraceError(
             "Proxy object cannot be iterated. This can be attempted when the Proxy is used in a loop or as a *args or "
             "**kwargs function argument. See the torch.fx docs on pytorch.org for a more detailed explanation of what "
@@ -278,10 +278,13 @@ def _operator_method(function: Callable[..., Any], reflected: bool) -> Callable[
     return method
 
 
-for _name in _OPERATORS:
-    _function = getattr(operator, _name)
-    setattr(Proxy, f"__{_name.strip('_')}__", _operator_method(_function, False))
-    if _name in _REFLECTABLE and _name != "getitem":
-        setattr(Proxy, f"__r{_name.strip('_')}__", _operator_method(_function, True))
-Proxy.__hash__ = object.__hash__  # type: ignore[method-assign]  # which == took away
-del _name, _function
+def _add_operators() -> None:
+    for name in _OPERATORS:
+        function = getattr(operator, name)
+        setattr(Proxy, f"__{name.strip('_')}__", _operator_method(function, False))
+        if name in _REFLECTABLE and name != "getitem":
+            setattr(Proxy, f"__r{name.strip('_')}__", _operator_method(function, True))
+    Proxy.__hash__ = object.__hash__  # type: ignore[method-assign]  # which == took away
+
+
+_add_operators()
