@@ -255,8 +255,8 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
   for (int a = 0; a < op_.attributes; ++a) attributes[a] = attributes_[a].as_double();
   for (int k = 0; k < op_.tensors; ++k) {
     if (!needs(k)) continue;
-    check(op_.partial[k].exists, ErrorKind::not_implemented, "the derivative for '", k == 0 ? "self" : "other", "' of ",
-          op_.info->name, " is not implemented.");
+    check(op_.partial[k].exists, ErrorKind::not_implemented, "the derivative for '", op_.info->name,
+          k == 0 ? ": input" : ": other", "' is not implemented.");
     Tensor d;
     if (op_.partial[k].identity)
       d = g;

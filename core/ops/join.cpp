@@ -390,7 +390,7 @@ OPERATION("broadcast_tensors(Tensor[] tensors) -> Tensor[]", (+[](Tensors ts) {
             Dims shape;
             for (const Tensor& t : ts) shape = broadcast_shapes(shape, t.shape());
             std::vector<Tensor> out;
-            for (const Tensor& t : ts) out.push_back(expand(t, shape));
+            for (const Tensor& t : ts) out.push_back(t.shape() == shape ? t : expand(t, shape));
             return out;
           }),
           "All broadcast to their common shape, without copying.",

@@ -1,9 +1,15 @@
 // Random tensors: each operation checks its arguments and hands runs of memory to the fills of cpu/random.h.
 #include "core/ops/random.h"
 
+#include <array>
 #include <cmath>
+#include <tuple>
+#include <type_traits>
 
+#include "core/base/threads.h"
+#include "core/cpu/cpu.h"
 #include "core/cpu/random_distributions.h"
+#include "core/cpu/sample_gradients.h"
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
@@ -483,15 +489,68 @@ OPERATION("binomial(Tensor count, Tensor prob, Generator? generator=None) -> Ten
             return out;
           }),
           "Successes in `count` trials of probability `prob`.", {.method = false, .differentiable = false})
+// f of doubles, element by element. Its own derivative is not known.
+template <size_t count, class F>
+Tensor sample_gradient(const char* op, const char* node, std::array<Tensor, count> in, F f) {
+  Dims shape = in[0].shape();
+  for (const Tensor& t : in) {
+    check(t.dtype() == in[0].dtype(), "Found dtype ", legacy_name(t.dtype()), " but expected ",
+          legacy_name(in[0].dtype()));
+    shape = broadcast_shapes(shape, t.shape());
+  }
+  check_distribution_dtype(in[0], op);
+  const Tensor out = empty(shape, in[0].dtype());
+  const std::array<Tensor, count> given = in;
+  for (Tensor& t : in) t = dense(alias(t, t.layout().broadcast(shape)));
+  dispatch(out.dtype(), op, [&]<class T>() {
+    if constexpr (std::is_floating_point_v<T>) {
+      std::array<const T*, count> from;
+      for (size_t i = 0; i < count; ++i) from[i] = in[i].template data<T>();
+      T* to = out.data<T>();
+      const Unlocked unlocked(out.numel());
+      parallel_for(out.numel(), 512, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          to[i] = static_cast<T>(std::apply([&](auto... p) { return f(static_cast<double>(p[i])...); }, from));
+        }
+      });
+    }
+  });
+  const auto refuse = [op](BackwardCall&) {
+    fail(ErrorKind::not_implemented, "the derivative for '", op, "' is not implemented.");
+  };
+  return std::apply([&](const auto&... t) { return record(node, {&t...}, out, refuse); }, given);
+}
+OPERATION("_standard_gamma_grad(Tensor self, Tensor output) -> Tensor",
+          (+[](const Tensor& alpha, const Tensor& output) {
+            return sample_gradient<2>("_standard_gamma_grad", "NotImplemented", {alpha, output},
+                                      special::gamma_sample_gradient);
+          }),
+          "How a gamma number of shape parameter `self` moves with that parameter, its quantile fixed.",
+          {.method = false})
+OPERATION("_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor",
+          (+[](const Tensor& x, const Tensor& alpha, const Tensor& total) {
+            return sample_gradient<3>(
+                "_dirichlet_grad", "NotImplemented", {x, alpha, total},
+                [](double x, double a, double total) { return special::beta_sample_gradient(x, a, total - a); });
+          }),
+          "How element x of a Dirichlet vector moves with its own concentration alpha, divided by 1 - x; total is the "
+          "sum of all concentrations.",
+          {.method = false})
 OPERATION("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", (+[](const Tensor& alpha, Generator* g) {
             check_distribution_dtype(alpha, "gamma_cpu");
             const Tensor out = empty(alpha.shape(), alpha.dtype());
             rng::fill_gamma(or_default(g), element_type(alpha.dtype(), "gamma"), out->data(), out.numel(),
                             dense(alpha)->data());
-            return out;
+            return record(
+                "StandardGammaBackward0", {&alpha}, out,
+                [](BackwardCall& c) {
+                  if (!c.needs(0)) return;
+                  c.set(0, c.grad() * sample_gradient<2>("_standard_gamma_grad", "NotImplemented",
+                                                         {c.saved(0), c.saved(1)}, special::gamma_sample_gradient));
+                },
+                {keep(alpha), result(out)});
           }),
-          "Gamma numbers of scale 1 and the shape parameter that each element gives.",
-          {.method = false, .differentiable = false})
+          "Gamma numbers of scale 1 and the shape parameter that each element gives.", {.method = false})
 OPERATION("_sample_dirichlet(Tensor self, Generator? generator=None) -> Tensor",
           (+[](const Tensor& alpha, Generator* g) {
             check_distribution_dtype(alpha, "dirichlet");

@@ -50,6 +50,7 @@ _MODULES = {
     "cpu": ".",
     "cuda": ".",
     "datasets": ".",
+    "distributions": ".",
     "functional": ". chain_matmul einsum lu tensordot",
     "futures": ".",
     "fx": ".",

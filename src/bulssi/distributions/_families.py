@@ -1,0 +1,93 @@
+"""What families of distributions share: parameters given by location and scale, or as probabilities or logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulssi import Size, Tensor
+
+from . import constraints
+from .distribution import Distribution
+from .utils import batch_of, broadcast_all, lazy_property, logits_to_probs, one_of_probs_and_logits, probs_to_logits
+
+if TYPE_CHECKING:
+    from .categorical import Categorical
+
+
+class LocationScale(Distribution):
+    """Real numbers: `loc + scale * x`, where x is of the standard distribution. Both are numbers or tensors."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.real
+    has_rsample = True
+
+    def __init__(self, loc: Tensor | float, scale: Tensor | float, validate_args: bool | None = None) -> None:
+        self.loc, self.scale = broadcast_all(loc, scale)
+        super().__init__(batch_of(self.loc, loc, scale), validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def mode(self) -> Tensor:
+        return self.loc
+
+
+class ProbsOrLogits(Distribution):
+    """Distributions that are given by either `probs` or `logits`; the other is computed when it is asked for."""
+
+    _inner: tuple[str, ...] = ("_given",)
+    _is_binary = True
+    _given: str
+
+    def _take(self, probs: Any, logits: Any) -> Any:
+        """Notes which one was given, and returns it."""
+        self._given = one_of_probs_and_logits(probs, logits)
+        return logits if probs is None else probs
+
+    @lazy_property
+    def logits(self) -> Tensor:
+        """Log odds, or logarithms of the probabilities of categories."""
+        return probs_to_logits(self.probs, is_binary=self._is_binary)
+
+    @lazy_property
+    def probs(self) -> Tensor:
+        """Probabilities."""
+        return logits_to_probs(self.logits, is_binary=self._is_binary)
+
+    @property
+    def _param(self) -> Tensor:
+        return getattr(self, self._given)
+
+    @property
+    def param_shape(self) -> Size:
+        """The shape of the parameter that was given."""
+        return self._param.size()
+
+
+class OfCategorical(Distribution):
+    """Distributions over vectors with one element for each category of `_categorical`."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    _inner: tuple[str, ...] = ("_categorical",)
+    _categorical: Categorical
+
+    @property
+    def probs(self) -> Tensor:
+        """Probabilities of the categories."""
+        return self._categorical.probs
+
+    @property
+    def logits(self) -> Tensor:
+        """Logarithms of the probabilities."""
+        return self._categorical.logits
+
+    @property
+    def _param(self) -> Tensor:
+        return self._categorical._param
+
+    @property
+    def param_shape(self) -> Size:
+        """The shape of the parameter that was given."""
+        return self._categorical.param_shape
