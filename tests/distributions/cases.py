@@ -80,9 +80,9 @@ CASES: dict[str, Build] = {
     "LKJCholesky": lambda d, m: d.LKJCholesky(3, m.positive()),
     "LogNormal": lambda d, m: d.LogNormal(m.real(), m.positive(high=1.0)),
     "LogisticNormal": lambda d, m: d.LogisticNormal(m.real(3), m.positive(3)),
-    "LowRankMultivariateNormal": lambda d, m: d.LowRankMultivariateNormal(m.real(4), m.real(4, 2), m.positive(4)),
+    "LowRankMultivariateNormal": lambda d, m: d.LowRankMultivariateNormal(m.real(3), m.real(3, 2), m.positive(3)),
     "LowRankMultivariateNormal_broadcast": lambda d, m: d.LowRankMultivariateNormal(
-        m.real(4), m.real(4, 2, batch=()), m.positive(4, batch=())
+        m.real(3), m.real(3, 2, batch=()), m.positive(3, batch=())
     ),
     "MixtureSameFamily": lambda d, m: d.MixtureSameFamily(d.Categorical(m.unit(4)), d.Normal(m.real(4), m.positive(4))),
     "MixtureSameFamily_vectors": lambda d, m: d.MixtureSameFamily(

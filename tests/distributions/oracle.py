@@ -32,7 +32,7 @@ def outcome(f: Any) -> Any:
         try:
             return plain(f())
         except Exception as error:
-            lines = str(error).splitlines() or [""]
+            lines = re.sub(r"[ \t]+", " ", str(error)).splitlines() or [""]
             return [
                 "error",
                 type(error).__name__,

@@ -47,7 +47,7 @@ def gradients(library: Any, result: Any, leaves: list[Any], order: int) -> list[
 
 
 # Their derivative is an approximation of PyTorch's, good to about 1e-3.
-APPROXIMATE = ("Beta", "Chi2", "Dirichlet", "FisherSnedecor", "Gamma", "InverseGamma", "StudentT", "Wishart")
+APPROXIMATE = ("Beta", "Chi2", "Dirichlet", "FisherSnedecor", "Gamma", "InverseGamma", "StudentT")
 
 # PyTorch's takes double precision for an error in several functions.
 SINGLE = ("GeneralizedPareto",)
@@ -75,7 +75,8 @@ def test_draws(name: str, batch: tuple[int, ...], dtype: str) -> None:
             agree(f"{method}({shape})", lambda library, m=method, s=shape: draw(library, m, s), tolerance)
 
 
-@pytest.mark.parametrize("name", CASES)
+# Wishart's raise an error in PyTorch, about a change in place.
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("Wishart")])
 def test_gradients_of_draws(name: str) -> None:
     def derivative(library: Any) -> Any:
         d, leaves = made(name, library, 2, "float64", (3,))

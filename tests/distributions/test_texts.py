@@ -228,6 +228,9 @@ u.vec_to_tril_matrix(t.arange(4.))
 u.tril_matrix_to_vec(t.eye(3))
 u.tril_matrix_to_vec(t.eye(3),5)
 u.euler_constant
+d.kl_divergence(d.MultivariateNormal(t.zeros(2),t.eye(2)),d.MultivariateNormal(t.zeros(3),t.eye(3)))
+d.kl_divergence(d.MultivariateNormal(t.zeros(2),t.eye(2)),d.LowRankMultivariateNormal(t.zeros(3),t.ones(3,1),t.ones(3)))
+d.kl_divergence(d.LowRankMultivariateNormal(t.zeros(2),t.ones(2,1),t.ones(2)),d.LowRankMultivariateNormal(t.zeros(3),t.ones(3,1),t.ones(3)))
 """.strip().splitlines()
 
 

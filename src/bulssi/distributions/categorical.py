@@ -62,7 +62,7 @@ class Categorical(ProbsOrLogits):
     def variance(self) -> Tensor:
         return self._undefined()
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         sample_shape = Size(sample_shape)
         rows = self.probs.reshape(-1, self._num_events)
         with bulssi.no_grad():

@@ -30,7 +30,7 @@ class ConstraintRegistry:
         self._registry: dict[type[Constraint], Callable[[Any], transforms.Transform]] = {}
 
     def register(self, constraint: Any, factory: Callable[[Any], transforms.Transform] | None = None) -> Any:
-        """Registers `factory(constraint)` for a class of constraints (or that of an instance); a decorator without it."""
+        """Registers `factory(constraint)` for a class of constraints, or an instance's; without it, a decorator."""
         if factory is None:
             return lambda function: self.register(constraint, function)
         if isinstance(constraint, Constraint):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from ._families import ProbsOrLogits
@@ -95,7 +95,7 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
         x = bulssi.pow(self.probs - 0.5, 2)
         return bulssi.where(self._stable(), variance, 1.0 / 12.0 - (1.0 / 15.0 - 128.0 / 945.0 * x) * x)
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         return self.icdf(bulssi.rand(shape, dtype=self.probs.dtype, device=self.probs.device))
 

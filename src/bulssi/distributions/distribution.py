@@ -49,9 +49,9 @@ class Distribution:
             raise ValueError
         Distribution._validate_args = value
 
-    def __init__(self, batch_shape: Any = Size(), event_shape: Any = Size(), validate_args: bool | None = None) -> None:
-        self._batch_shape = batch_shape
-        self._event_shape = event_shape
+    def __init__(self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None) -> None:
+        self._batch_shape = Size(batch_shape)
+        self._event_shape = Size(event_shape)
         if validate_args is not None:
             self._validate_args = validate_args
         if self._validate_args:
@@ -151,12 +151,12 @@ class Distribution:
         """The square root of the variance."""
         return self.variance.sqrt()
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws, of shape `sample_shape + batch_shape + event_shape`, without gradients."""
         with bulssi.no_grad():
             return self.rsample(sample_shape)
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draws that are differentiable functions of the parameters (reparameterised), if `has_rsample`."""
         raise NotImplementedError
 
@@ -194,8 +194,8 @@ class Distribution:
         """exp of the entropy."""
         return bulssi.exp(self.entropy())
 
-    def _extended_shape(self, sample_shape: Any = Size()) -> Size:
-        return Size(sample_shape) + Size(self._batch_shape) + Size(self._event_shape)
+    def _extended_shape(self, sample_shape: Any = ()) -> Size:
+        return Size(sample_shape) + self._batch_shape + self._event_shape
 
     def _enumerated(self, values: Tensor, expand: bool) -> Tensor:
         """`values`, of a first dimension and the event's, as `enumerate_support` gives them."""

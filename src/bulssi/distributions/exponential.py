@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from .exp_family import ExponentialFamily
@@ -47,7 +47,7 @@ class Exponential(ExponentialFamily):
     def variance(self) -> Tensor:
         return self.rate.pow(-2)
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         return self.rate.new_empty(self._extended_shape(sample_shape)).exponential_() / self.rate
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from .exp_family import ExponentialFamily
@@ -15,9 +15,10 @@ __all__ = ["Gamma"]
 
 
 class Gamma(ExponentialFamily):
-    """The gamma distribution of shape `concentration` and inverse scale `rate`: density x^(c-1) exp(-rate x) rate^c / Gamma(c).
+    """The gamma distribution of shape c = `concentration` and inverse scale r = `rate`.
 
-    Draws carry the gradients of both (implicit reparameterisation; Figurnov, Mohamed and Mnih, 2018).
+    The density is r^c x^(c - 1) exp(-r x) / Gamma(c). Draws carry the gradients of both
+    (implicit reparameterisation; Figurnov, Mohamed and Mnih, 2018).
 
     >>> from bulssi.distributions import Gamma
     >>> Gamma(2., 4.).mean
@@ -45,7 +46,7 @@ class Gamma(ExponentialFamily):
     def variance(self) -> Tensor:
         return self.concentration / self.rate.pow(2)
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         value = bulssi._standard_gamma(self.concentration.expand(shape)) / self.rate.expand(shape)
         value.detach().clamp_(min=bulssi.finfo(value.dtype).tiny)  # the gradient does not see this

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from .distribution import Distribution
@@ -49,7 +49,7 @@ class GeneralizedPareto(Distribution):
         zero = bulssi.isclose(self.concentration, bulssi.zeros_like(self.concentration))
         return zero, bulssi.where(zero, bulssi.ones_like(self.concentration), self.concentration)
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         u = bulssi.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return self.icdf(u)
 

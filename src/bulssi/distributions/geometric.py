@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from ._families import ProbsOrLogits
@@ -54,7 +54,7 @@ class Geometric(ProbsOrLogits):
     def variance(self) -> Tensor:
         return (1.0 / self.probs - 1.0) / self.probs
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         with bulssi.no_grad():
             u = self.probs.new_empty(shape).uniform_(bulssi.finfo(self.probs.dtype).tiny, 1)

@@ -228,7 +228,8 @@ def _kl_expfamily_expfamily(p: Any, q: Any) -> Tensor:
     # The Bregman divergence of the log normaliser, between natural parameters (Nielsen and Nock, 2010)
     if type(p) is not type(q):
         raise NotImplementedError(
-            "The cross KL-divergence between different exponential families cannot be computed using Bregman divergences"
+            "The cross KL-divergence between different exponential families cannot be computed using Bregman "
+            f"divergences\np is of {type(p).__name__}, q of {type(q).__name__}"
         )
     p_params = [param.detach().requires_grad_() for param in p._natural_params]
     q_params = q._natural_params
@@ -320,15 +321,16 @@ def _kl_uniform_uniform(p: Any, q: Any) -> Tensor:
     return bulssi.where((q.low > p.low) | (q.high < p.high), math.inf, kl)
 
 
-# ---- multivariate normal distributions: tr(Q^-1 P) + (m_p - m_q)^T Q^-1 (m_p - m_q) + log det Q - log det P - n, halved
+# ---- multivariate normal: half of tr(Q^-1 P) + (m_p - m_q)^T Q^-1 (m_p - m_q) + log det Q - log det P - n
 # ---------------------------------------------------------------------------------------------------------------------
 
 
 def _check_events(p: Any, q: Any) -> None:
     if p.event_shape != q.event_shape:
-        kinds = " and ".join(sorted({type(p).__name__, type(q).__name__}))
+        low_rank = isinstance(p, LowRankMultivariateNormal) + isinstance(q, LowRankMultivariateNormal)
+        kind = ("", "(Low Rank) ", "Low Rank ")[low_rank]
         raise ValueError(
-            f"KL-divergence between two {kinds} with different event shapes cannot be computed"
+            f"KL-divergence between two {kind}Multivariate Normals with different event shapes cannot be computed"
             f"\np: {tuple(p.event_shape)}, q: {tuple(q.event_shape)}"
         )
 
@@ -390,13 +392,25 @@ for _p in (Beta, ContinuousBernoulli, Exponential, Gamma, Gumbel, Laplace, Unifo
     register_kl(_p, Normal)(_kl_normal)
 
 
+def _pareto_mean(p: Any) -> Tensor:
+    """Of alpha > 1; else a finite number that is not used, with finite gradients."""
+    return p.scale * p.alpha / (p.alpha - 1)
+
+
 @register_kl(Pareto, Normal)
 def _kl_pareto_normal(p: Any, q: Any) -> Tensor:
-    return bulssi.where(p.alpha <= 2, math.inf, _kl_normal(p, q))
+    mean = _pareto_mean(p)
+    kl = _expected_normal(mean, p.scale * mean / ((p.alpha - 1) * (p.alpha - 2)), q) - p.entropy()
+    return bulssi.where(p.alpha <= 2, math.inf, kl)
+
+
+def _expected_exponential(mean: Tensor, q: Any) -> Tensor:
+    """-E[log q] for an exponential q, of numbers of this mean."""
+    return q.rate * mean - q.rate.log()
 
 
 def _kl_exponential(p: Any, q: Any) -> Tensor:
-    return -p.entropy() - q.rate.log() + q.rate * p.mean
+    return _expected_exponential(p.mean, q) - p.entropy()
 
 
 for _p in (Beta, ContinuousBernoulli, Gamma):
@@ -405,7 +419,7 @@ for _p in (Beta, ContinuousBernoulli, Gamma):
 
 @register_kl(Pareto, Exponential)
 def _kl_pareto_exponential(p: Any, q: Any) -> Tensor:
-    return bulssi.where(p.alpha <= 1, math.inf, _kl_exponential(p, q))
+    return bulssi.where(p.alpha <= 1, math.inf, _expected_exponential(_pareto_mean(p), q) - p.entropy())
 
 
 @register_kl(Uniform, Exponential)
@@ -433,7 +447,7 @@ def _kl_exponential_gamma(p: Any, q: Any) -> Tensor:
 
 @register_kl(Pareto, Gamma)
 def _kl_pareto_gamma(p: Any, q: Any) -> Tensor:
-    kl = _expected_gamma(p.scale.log() + p.alpha.reciprocal(), p.mean, q) - p.entropy()
+    kl = _expected_gamma(p.scale.log() + p.alpha.reciprocal(), _pareto_mean(p), q) - p.entropy()
     return bulssi.where(p.alpha <= 1, math.inf, kl)
 
 

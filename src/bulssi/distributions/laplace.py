@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from ._families import LocationScale
 
@@ -28,7 +28,7 @@ class Laplace(LocationScale):
     def stddev(self) -> Tensor:
         return (2**0.5) * self.scale
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         u = self.loc.new_empty(self._extended_shape(sample_shape)).uniform_(bulssi.finfo(self.loc.dtype).eps - 1, 1)
         return self.loc - self.scale * u.sign() * bulssi.log1p(-u.abs())
 

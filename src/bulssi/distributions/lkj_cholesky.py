@@ -17,9 +17,10 @@ __all__ = ["LKJCholesky"]
 
 
 class LKJCholesky(Distribution):
-    """Cholesky factors L of correlation matrices, such that L L^T has a density proportional to det^(concentration - 1).
+    """Cholesky factors L of dim x dim correlation matrices.
 
-    At concentration 1 all dim x dim correlation matrices are equally probable; larger ones favour weak correlations.
+    The density of L L^T is proportional to the power `concentration` - 1 of its determinant: at 1 all correlation
+    matrices are equally probable, larger ones favour weak correlations.
     Draws are made by the onion method. Source: Lewandowski, Kurowicka and Joe, "Generating random correlation matrices
     based on vines and extended onion method", 2009.
 
@@ -44,7 +45,7 @@ class LKJCholesky(Distribution):
         self._beta = Beta(before + 0.5, marginal.unsqueeze(-1) - 0.5 * before)
         super().__init__(self.concentration.size(), Size((dim, dim)), validate_args)
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         with bulssi.no_grad():
             y = self._beta.sample(sample_shape).unsqueeze(-1)
             shape = self._extended_shape(sample_shape)

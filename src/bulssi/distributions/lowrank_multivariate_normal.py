@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from .distribution import Distribution
@@ -121,7 +121,7 @@ class LowRankMultivariateNormal(Distribution):
         solved = bulssi.linalg.solve_triangular(self._capacitance_tril, scaled, upper=False)
         return self._of_batch(bulssi.diag_embed(self._unbroadcasted_cov_diag.reciprocal()) - solved.mT @ solved)
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         rank = self.cov_factor.shape[-1:]
         of_factor = bulssi.empty(shape[:-1] + rank, dtype=self.loc.dtype, device=self.loc.device).normal_()

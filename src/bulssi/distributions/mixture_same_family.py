@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from .categorical import Categorical
@@ -113,7 +113,7 @@ class MixtureSameFamily(Distribution):
         log_prob = self._component_distribution.log_prob(self._beside_components(value))
         return bulssi.logsumexp(log_prob + bulssi.log_softmax(self._mixture_distribution.logits, dim=-1), dim=-1)
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         with bulssi.no_grad():
             chosen = self._mixture_distribution.sample(sample_shape)
             values = self._component_distribution.sample(sample_shape)

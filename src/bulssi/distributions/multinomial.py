@@ -57,7 +57,7 @@ class Multinomial(OfCategorical):
     def variance(self) -> Tensor:
         return self.total_count * self.probs * (1 - self.probs)
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         draws = self._categorical.sample(Size((self.total_count,)) + Size(sample_shape)).movedim(0, -1)
         counts = draws.new_zeros(self._extended_shape(sample_shape))
         return counts.scatter_add_(-1, draws, bulssi.ones_like(draws)).type_as(self.probs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 from bulssi.nn.functional import logsigmoid
 
 from . import constraints
@@ -61,7 +61,7 @@ class NegativeBinomial(ProbsOrLogits):
     def _gamma(self) -> Gamma:
         return Gamma(self.total_count, bulssi.exp(-self.logits), validate_args=False)
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         with bulssi.no_grad():
             return bulssi.poisson(self._gamma.sample(sample_shape))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from .exp_family import ExponentialFamily
@@ -41,7 +41,7 @@ class Poisson(ExponentialFamily):
     def variance(self) -> Tensor:
         return self.rate
 
-    def sample(self, sample_shape: Any = Size()) -> Tensor:
+    def sample(self, sample_shape: Any = ()) -> Tensor:
         with bulssi.no_grad():
             return bulssi.poisson(self.rate.expand(self._extended_shape(sample_shape)))
 

@@ -40,7 +40,7 @@ class ExpRelaxedCategorical(OfCategorical):
     def _expanded(self, value: Any, batch_shape: Size) -> Any:
         return value if value is self.temperature else super()._expanded(value, batch_shape)
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         u = clamp_probs(bulssi.rand(shape, dtype=self.logits.dtype, device=self.logits.device))
         gumbels = -((-(u.log())).log())

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import bulssi
-from bulssi import Size, Tensor
+from bulssi import Tensor
 
 from . import constraints
 from .distribution import Distribution
@@ -53,7 +53,7 @@ class Uniform(Distribution):
     def variance(self) -> Tensor:
         return (self.high - self.low).pow(2) / 12
 
-    def rsample(self, sample_shape: Any = Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         u = bulssi.rand(shape, dtype=self.low.dtype, device=self.low.device)
         return self.low + u * (self.high - self.low)

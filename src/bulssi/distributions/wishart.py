@@ -24,7 +24,7 @@ class Wishart(ExponentialFamily):
 
     The covariance (..., p, p) is given by one of three matrices, as MultivariateNormal's; `df` (...), greater than
     p - 1, need not be an integer. Draws are made by Bartlett's decomposition. A draw that rounding makes singular is
-    drawn again, up to ten times.
+    drawn again, up to ten times, with a warning.
 
     >>> from bulssi.distributions import Wishart
     >>> Wishart(bulssi.tensor(3.), bulssi.eye(2)).mean
@@ -123,7 +123,7 @@ class Wishart(ExponentialFamily):
         products = diagonal.unsqueeze(-1) * diagonal.unsqueeze(-2)
         return self.df.view(self._batch_shape + (1, 1)) * (v.pow(2) + products)
 
-    def _bartlett_sampling(self, sample_shape: Any = Size()) -> Tensor:
+    def _bartlett_sampling(self, sample_shape: Any = ()) -> Tensor:
         p = self._event_shape[-1]
         noise = self._dist_chi2.rsample(sample_shape).sqrt().diag_embed(dim1=-2, dim2=-1)
         rows, columns = bulssi.tril_indices(p, p, offset=-1)
@@ -139,22 +139,20 @@ class Wishart(ExponentialFamily):
         dims = tuple(range(-len(self._batch_shape), 0))
         return singular.amax(dims) if dims else singular
 
-    def rsample(self, sample_shape: Any = Size(), max_try_correction: int | None = None) -> Tensor:
+    def rsample(self, sample_shape: Any = (), max_try_correction: int | None = None) -> Tensor:
         """As Distribution.rsample; singular draws are drawn again up to `max_try_correction` (10) times."""
         tries = 10 if max_try_correction is None else max_try_correction
-        sample_shape = Size(sample_shape)
         sample = self._bartlett_sampling(sample_shape)
-        singular = self._singular(sample)
-        if not singular.any():
+        if tries == 0:
             return sample
-        warnings.warn("Singular sample detected.", stacklevel=2)
-        for _ in range(tries):
-            again = self._bartlett_sampling(singular[singular].shape)
-            sample[singular] = again
-            still = self._singular(again)
-            singular[singular.clone()] = still
-            if not still.any():
+        # PyTorch takes a first draw that is sound for a singular one: the second is what programs get there.
+        sample = self._bartlett_sampling(sample_shape)
+        for _ in range(1, tries):
+            singular = self._singular(sample)
+            if not singular.any():
                 break
+            warnings.warn("Singular sample detected.", stacklevel=2)
+            sample[singular] = self._bartlett_sampling(singular[singular].shape)
         return sample
 
     def log_prob(self, value: Tensor) -> Tensor:
