@@ -71,7 +71,8 @@ double end_of_tail(double from, Fall fall, Slope slope) {
   return from;
 }
 
-// The sum over n of t_n (c + d_n), where t_n = first * ratio(0) … ratio(n - 1) > 0; next(n) returns {ratio, change of d}.
+// The sum over n of t_n (c + d_n), where t_n = first * ratio(0) … ratio(n - 1) > 0; next(n) returns {ratio, change of
+// d}.
 struct Term {
   double ratio, change;
 };
@@ -93,8 +94,8 @@ double gamma_tail(double a, double x, double c) {
   if (x <= a) {  // t = x e^-v
     const double k = far / a;
     const auto fall = [=](double v) { return a * v + x * std::expm1(-v); };
-    const double end = end_of_tail(k / 2 + std::sqrt(k * k / 4 + 2 * k), fall,
-                                   [=](double v) { return a - x * std::exp(-v); });
+    const double end =
+        end_of_tail(k / 2 + std::sqrt(k * k / 4 + 2 * k), fall, [=](double v) { return a - x * std::exp(-v); });
     return x * integral([=](double v) { return std::exp(-fall(v)) * (v - c); }, {8, end}, end);
   }
   const double l = std::log1p(far / x);  // t = x e^v

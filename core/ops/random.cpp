@@ -526,7 +526,7 @@ OPERATION("_standard_gamma_grad(Tensor self, Tensor output) -> Tensor",
                                       special::gamma_sample_gradient);
           }),
           "How a gamma number of shape parameter `self` moves with that parameter, its quantile fixed.",
-          {.method = false})
+          {.method = false, .differentiable = false})
 OPERATION("_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor",
           (+[](const Tensor& x, const Tensor& alpha, const Tensor& total) {
             return sample_gradient<3>(
@@ -535,7 +535,7 @@ OPERATION("_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor",
           }),
           "How element x of a Dirichlet vector moves with its own concentration alpha, divided by 1 - x; total is the "
           "sum of all concentrations.",
-          {.method = false})
+          {.method = false, .differentiable = false})
 OPERATION("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", (+[](const Tensor& alpha, Generator* g) {
             check_distribution_dtype(alpha, "gamma_cpu");
             const Tensor out = empty(alpha.shape(), alpha.dtype());

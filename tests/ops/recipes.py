@@ -730,3 +730,13 @@ def _(draw: Draw) -> list[Any]:
 @recipe("randint")
 def _(draw: Draw) -> list[Any]:
     return [(10, (3, 4))]
+
+
+@recipe("_standard_gamma_grad")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=0.5, high=20.0), draw(3, 4, low=0.5, high=20.0))]
+
+
+@recipe("_dirichlet_grad")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=0.1, high=0.9), draw(3, 4, low=0.5, high=5.0), draw(3, 4, low=6.0, high=9.0))]
