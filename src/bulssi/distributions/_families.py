@@ -37,7 +37,7 @@ class LocationScale(Distribution):
 class ProbsOrLogits(Distribution):
     """Distributions that are given by either `probs` or `logits`; the other is computed when it is asked for."""
 
-    _inner: tuple[str, ...] = ("_given",)
+    _inner: Any = ("_given",)
     _is_binary = True
     _given: str
 
@@ -70,7 +70,7 @@ class OfCategorical(Distribution):
     """Distributions over vectors with one element for each category of `_categorical`."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    _inner: tuple[str, ...] = ("_categorical",)
+    _inner: Any = ("_categorical",)
     _categorical: Categorical
 
     @property

@@ -49,7 +49,7 @@ class Binomial(ProbsOrLogits):
         super().__init__(param.size(), validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
-    def support(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def support(self) -> Any:
         return constraints.integer_interval(0, self.total_count)
 
     @property

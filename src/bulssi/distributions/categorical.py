@@ -37,14 +37,15 @@ class Categorical(ProbsOrLogits):
         if param.dim() < 1:
             raise ValueError(f"`{self._given}` parameter must be at least one-dimensional.")
         if probs is not None:
-            self.probs = probs / probs.sum(-1, keepdim=True)
+            normalised = param / param.sum(-1, keepdim=True)
         else:
-            self.logits = param - param.logsumexp(dim=-1, keepdim=True)
+            normalised = param - param.logsumexp(dim=-1, keepdim=True)
+        setattr(self, self._given, normalised)
         self._num_events = param.size()[-1]
         super().__init__(param.size()[:-1], validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
-    def support(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def support(self) -> Any:
         return constraints.integer_interval(0, self._num_events - 1)
 
     def _undefined(self) -> Tensor:

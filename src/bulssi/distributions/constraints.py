@@ -84,13 +84,13 @@ class _Dependent(Constraint):
         self._event_dim = event_dim
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         if self._is_discrete is NotImplemented:
             raise NotImplementedError(".is_discrete cannot be determined statically")
         return self._is_discrete
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         if self._event_dim is NotImplemented:
             raise NotImplementedError(".event_dim cannot be determined statically")
         return self._event_dim
@@ -106,7 +106,7 @@ class _Dependent(Constraint):
         raise ValueError("Cannot determine validity of dependent constraint")
 
 
-class _DependentProperty(property, _Dependent):  # pyright: ignore[reportIncompatibleMethodOverride]
+class _DependentProperty(property, _Dependent):
     """A property whose value is a constraint; read from the class, it is a dependent constraint itself."""
 
     def __init__(
@@ -146,11 +146,11 @@ class _IndependentConstraint(Constraint):
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         return self.base_constraint.is_discrete
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
 
     def check(self, value: Any) -> Tensor:
@@ -173,11 +173,11 @@ class MixtureSameFamilyConstraint(Constraint):
         self.base_constraint = base_constraint
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         return self.base_constraint.is_discrete
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         return self.base_constraint.event_dim
 
     def check(self, value: Any) -> Tensor:
@@ -406,7 +406,7 @@ class _Joined(Constraint):
     cseq: list[Any]
 
     @property
-    def is_discrete(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def is_discrete(self) -> bool:
         return any(c.is_discrete for c in self.cseq)
 
 
@@ -423,7 +423,7 @@ class _Cat(_Joined):
         self.dim = dim
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         return max(c.event_dim for c in self.cseq)
 
     def check(self, value: Any) -> Tensor:
@@ -442,7 +442,7 @@ class _Stack(_Joined):
         self.dim = dim
 
     @property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         dim = max(c.event_dim for c in self.cseq)
         return dim + 1 if self.dim + dim < 0 else dim
 
@@ -458,7 +458,7 @@ def _check_dim(dim: int, value: Tensor) -> None:
 
 
 dependent = _Dependent()
-dependent_property = _DependentProperty
+dependent_property: Any = _DependentProperty
 independent = _IndependentConstraint
 boolean = _Boolean()
 one_hot = _OneHot()

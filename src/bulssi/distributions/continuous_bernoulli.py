@@ -52,7 +52,7 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
         super().__init__(batch_of(param, given), validate_args=validate_args)
 
     @lazy_property
-    def probs(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def probs(self) -> Tensor:
         """The parameter, kept off 0 and 1; not a probability, nor the mean."""
         return clamp_probs(logits_to_probs(self.logits, is_binary=True))
 

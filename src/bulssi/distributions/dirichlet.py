@@ -23,14 +23,14 @@ class _Dirichlet(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, concentration: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, concentration: Tensor) -> Tensor:
         x = bulssi._sample_dirichlet(concentration)
         ctx.save_for_backward(x, concentration)
         return x
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> Tensor:
         x, concentration = ctx.saved_tensors
         total = concentration.sum(-1, True).expand_as(concentration)
         moves = bulssi._dirichlet_grad(x, concentration, total)

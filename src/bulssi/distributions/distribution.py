@@ -9,11 +9,10 @@ import bulssi
 from bulssi import Size, Tensor
 
 from . import constraints
-from .utils import lazy_property
+from .utils import lazy_property, overridable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Self
 
 __all__ = ["Distribution"]
 
@@ -40,7 +39,7 @@ class Distribution:
     has_rsample: Any = False
     has_enumerate_support: Any = False
     _validate_args = __debug__
-    _inner: tuple[str, ...] = ()
+    _inner: Any = ()
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
@@ -79,7 +78,7 @@ class Distribution:
                     f"{self!r} to satisfy the constraint {constraint!r}, but found invalid values:\n{value}"
                 )
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         """The same distribution with its batch expanded (as `Tensor.expand`) to `batch_shape`."""
         new = self._get_checked_instance(self._library_class(), _instance)
         batch_shape = Size(batch_shape)
@@ -121,14 +120,19 @@ class Distribution:
         """The shape of one draw from one of them."""
         return self._event_shape
 
-    @property
+    @overridable
     def arg_constraints(self) -> Mapping[str, constraints.Constraint]:
         """What each parameter may be."""
         raise NotImplementedError
 
-    @property
-    def support(self) -> Any:
-        """What draws may be: a constraint."""
+    @overridable
+    def support(self) -> constraints.Constraint:
+        """What draws may be."""
+        raise NotImplementedError
+
+    @overridable
+    def variance(self) -> Tensor:
+        """The expected squared distance from the mean, element by element."""
         raise NotImplementedError
 
     @property
@@ -140,11 +144,6 @@ class Distribution:
     def mode(self) -> Tensor:
         """The most probable value."""
         raise NotImplementedError(f"{type(self)} does not implement mode")
-
-    @property
-    def variance(self) -> Tensor:
-        """The expected squared distance from the mean, element by element."""
-        raise NotImplementedError
 
     @property
     def stddev(self) -> Tensor:
@@ -194,7 +193,7 @@ class Distribution:
         """exp of the entropy."""
         return bulssi.exp(self.entropy())
 
-    def _extended_shape(self, sample_shape: Any = ()) -> Size:
+    def _extended_shape(self, sample_shape: Any = ()) -> Any:
         return Size(sample_shape) + self._batch_shape + self._event_shape
 
     def _enumerated(self, values: Tensor, expand: bool) -> Tensor:

@@ -8,6 +8,7 @@ import bulssi
 from bulssi import Tensor
 
 from .distribution import Distribution
+from .utils import overridable
 
 __all__ = ["ExponentialFamily"]
 
@@ -19,15 +20,15 @@ class ExponentialFamily(Distribution):
     `_mean_carrier_measure`. Source: Nielsen and Nock, "Entropies and cross-entropies of exponential families", 2010.
     """
 
-    @property
+    @overridable
     def _natural_params(self) -> tuple[Tensor, ...]:
         raise NotImplementedError
 
-    def _log_normalizer(self, *natural_params: Any) -> Tensor:
+    @overridable
+    def _mean_carrier_measure(self) -> float:
         raise NotImplementedError
 
-    @property
-    def _mean_carrier_measure(self) -> float:
+    def _log_normalizer(self, *natural_params: Any) -> Tensor:
         raise NotImplementedError
 
     def entropy(self) -> Tensor:

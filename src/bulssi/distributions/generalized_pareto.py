@@ -40,7 +40,7 @@ class GeneralizedPareto(Distribution):
         super().__init__(batch_of(self.loc, loc, scale, concentration), validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def support(self) -> Any:
         end = self.loc - self.scale / self.concentration
         return constraints.interval(self.loc, bulssi.where(self.concentration < 0, end, math.inf))
 

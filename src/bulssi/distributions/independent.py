@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bulssi import Tensor
 
 from . import constraints
 from .distribution import Distribution
 from .utils import sum_rightmost
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ["Independent"]
 
@@ -41,22 +38,22 @@ class Independent(Distribution):
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
         super().__init__(shape[:cut], shape[cut:], validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = super().expand(batch_shape, _instance)
         new.base_dist = self.base_dist.expand(new.batch_shape + self.event_shape[: self.reinterpreted_batch_ndims])
         new.reinterpreted_batch_ndims = self.reinterpreted_batch_ndims
         return new
 
     @property
-    def has_rsample(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def has_rsample(self) -> bool:
         return self.base_dist.has_rsample
 
     @property
-    def has_enumerate_support(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def has_enumerate_support(self) -> bool:
         return self.base_dist.has_enumerate_support if self.reinterpreted_batch_ndims == 0 else False
 
     @constraints.dependent_property
-    def support(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def support(self) -> Any:
         support = self.base_dist.support
         n = self.reinterpreted_batch_ndims
         return constraints.independent(support, n) if n else support

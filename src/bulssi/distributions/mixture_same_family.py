@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bulssi
 from bulssi import Tensor
@@ -10,9 +10,6 @@ from bulssi import Tensor
 from . import constraints
 from .categorical import Categorical
 from .distribution import Distribution
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ["MixtureSameFamily"]
 
@@ -59,7 +56,7 @@ class MixtureSameFamily(Distribution):
         self._num_component = components
         super().__init__(component_batch, component_distribution.event_shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = super().expand(batch_shape, _instance)
         shape = new.batch_shape
         new._component_distribution = self._component_distribution.expand(shape + (self._num_component,))
@@ -68,7 +65,7 @@ class MixtureSameFamily(Distribution):
         return new
 
     @constraints.dependent_property
-    def support(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def support(self) -> Any:
         return constraints.MixtureSameFamilyConstraint(self._component_distribution.support)
 
     @property

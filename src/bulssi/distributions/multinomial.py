@@ -46,7 +46,7 @@ class Multinomial(OfCategorical):
         super().__init__(shape[:-1], shape[-1:], validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
-    def support(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def support(self) -> Any:
         return constraints.multinomial(self.total_count)
 
     @property

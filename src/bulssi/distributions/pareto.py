@@ -32,7 +32,7 @@ class Pareto(TransformedDistribution):
         super().__init__(base, transforms, validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def support(self) -> Any:
         return constraints.greater_than_eq(self.scale)
 
     @property

@@ -16,7 +16,15 @@ import bulssi
 from bulssi import Tensor
 
 from . import constraints
-from .utils import broadcast_all, broadcast_shape, lazy_property, sum_rightmost, tril_matrix_to_vec, vec_to_tril_matrix
+from .utils import (
+    broadcast_all,
+    broadcast_shape,
+    lazy_property,
+    overridable,
+    sum_rightmost,
+    tril_matrix_to_vec,
+    vec_to_tril_matrix,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +83,7 @@ class Transform:
         state["_inv"] = None
         return state
 
-    @property
+    @overridable
     def event_dim(self) -> int:
         """Dimensions of one event, on the side that has more of them; ValueError if the two differ."""
         if self.domain.event_dim == self.codomain.event_dim:
@@ -91,7 +99,7 @@ class Transform:
             self._inv = weakref.ref(inverse)
         return inverse
 
-    @property
+    @overridable
     def sign(self) -> Any:
         """1 if increasing, -1 if decreasing (a number or a tensor)."""
         raise NotImplementedError
@@ -165,7 +173,7 @@ class _InverseTransform(Transform):
         return self._forward.domain
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         return self._forward.bijective
 
     @property
@@ -246,11 +254,11 @@ class ComposeTransform(Transform):
         return _widened(self.parts[-1].codomain, event_dim)
 
     @lazy_property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         return all(part.bijective for part in self.parts)
 
     @lazy_property
-    def sign(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def sign(self) -> Any:
         return functools.reduce(operator.mul, (part.sign for part in self.parts), 1)
 
     @property
@@ -335,7 +343,7 @@ class IndependentTransform(Transform):
         return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         return self.base_transform.bijective
 
     @property
@@ -456,7 +464,7 @@ class PowerTransform(Transform):
         return self if self._cache_size == cache_size else PowerTransform(self.exponent, cache_size=cache_size)
 
     @lazy_property
-    def sign(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def sign(self) -> Any:
         return self.exponent.sign()
 
     def __eq__(self, other: object) -> bool:
@@ -796,7 +804,7 @@ class CatTransform(Transform):
         self.dim = dim
 
     @lazy_property
-    def event_dim(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def event_dim(self) -> int:
         return max(t.event_dim for t in self.transforms)
 
     @lazy_property
@@ -808,7 +816,7 @@ class CatTransform(Transform):
             return self
         return CatTransform(self.transforms, self.dim, self.lengths, cache_size)
 
-    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _parts(self, x: Tensor) -> Any:
         if not -x.dim() <= self.dim < x.dim():
             raise AssertionError(f"dim {self.dim} out of range for tensor with {x.dim()} dimensions")
         if x.size(self.dim) != self.length:
@@ -830,7 +838,7 @@ class CatTransform(Transform):
         return bulssi.cat(terms, dim) if dim < 0 else sum(terms)
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         return all(t.bijective for t in self.transforms)
 
     @constraints.dependent_property
@@ -859,7 +867,7 @@ class StackTransform(Transform):
     def with_cache(self, cache_size: int = 1) -> Transform:
         return self if self._cache_size == cache_size else StackTransform(self.transforms, self.dim, cache_size)
 
-    def _slices(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _slices(self, x: Tensor) -> Any:
         if not -x.dim() <= self.dim < x.dim():
             raise AssertionError(f"dim {self.dim} out of range for tensor with {x.dim()} dimensions")
         if x.size(self.dim) != len(self.transforms):
@@ -879,7 +887,7 @@ class StackTransform(Transform):
         return bulssi.stack([t.log_abs_det_jacobian(from_, to) for t, from_, to in parts], self.dim)
 
     @property
-    def bijective(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def bijective(self) -> bool:
         return all(t.bijective for t in self.transforms)
 
     @constraints.dependent_property
@@ -909,7 +917,7 @@ class CumulativeDistributionTransform(Transform):
         self.distribution = distribution
 
     @property
-    def domain(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Any:
         return self.distribution.support
 
     def _call(self, x: Any) -> Any:

@@ -26,6 +26,11 @@ euler_constant = 0.57721566490153286060  # Euler Mascheroni Constant
 T = TypeVar("T")
 
 
+def overridable(getter: Callable[[Any], Any]) -> Any:
+    """A property that subclasses may give as a plain attribute, too."""
+    return property(getter)
+
+
 def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     """Tensors of one shape, made from tensors and numbers.
 

@@ -75,5 +75,5 @@ class VonMises(Distribution):
         return self.loc
 
     @lazy_property
-    def variance(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def variance(self) -> Tensor:
         return 1 - bulssi.special.i1e(self.concentration) / bulssi.special.i0e(self.concentration)

@@ -39,7 +39,7 @@ class Wishart(ExponentialFamily):
 
     def __init__(
         self,
-        df: Tensor | float,
+        df: Any,
         covariance_matrix: Tensor | None = None,
         precision_matrix: Tensor | None = None,
         scale_tril: Tensor | None = None,
