@@ -192,6 +192,14 @@ void Run::check_nan(Node& node, const Small<Tensor, 2>& inputs) {
   }
 }
 
+// Where a node works: Note [Devices].
+Device device_of(const Small<Tensor, 2>& grads) {
+  for (const Tensor& g : grads) {
+    if (g && g.device().kind != DeviceKind::cpu) return g.device();
+  }
+  return {};
+}
+
 // Runs the node itself, between its hooks.
 void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   if (node.released) fail_released(node);
@@ -203,6 +211,7 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   try {
     if (node.hooks) node.hooks->before(grads);
     const int64_t start = node_clock.started ? node_clock.started() : 0;
+    const CallScope scope(device_of(grads), "backward");
     node.backward(grads, inputs);
     if (node_clock.ended) [[unlikely]]
       node_clock.ended(node, start);

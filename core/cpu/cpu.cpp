@@ -126,14 +126,6 @@ namespace {
 
 constexpr int64_t block_size = 512;
 constexpr int64_t grain = 64 * block_size;
-// Elements per range: few ranges are of equal size and as many as a power of two, so that two or four threads get the
-// same share, and the same one of every tensor of a size.
-constexpr int64_t share(int64_t n) {
-  int64_t ranges = (n + grain - 1) / grain;
-  if (ranges < 2 || ranges > 16) return grain;
-  while (ranges & (ranges - 1)) ++ranges;
-  return (n / ranges / block_size + 1) * block_size;
-}
 
 // Element offset of linear index i, and what is needed to go on from there.
 struct Cursor {
@@ -192,8 +184,14 @@ void move_block(const Slot& slot, const Dims& shape, const Dims& strides, int64_
 
 constexpr int max_slots = 24;
 
+// A step with its kernel.
+struct Loop {
+  Kernel kernel;
+  const Step* step;
+};
+
 struct Execution {
-  std::span<const Step> steps;
+  std::span<const Loop> loops;
   std::span<const Slot> slots;
   const Walk* walk = nullptr;  // null: everything is contiguous
   int operand[max_slots];      // of the walk; -1: constant or no memory
@@ -277,10 +275,11 @@ struct Execution {
         convert.load[int(slot.dtype)][int(slot.compute)](n, raw, room[s]);
       }
     }
-    for (const Step& step : steps) {
+    for (const Loop& loop : loops) {
       const void* in[10];
+      const Step& step = *loop.step;
       for (int k = 0; k < step.inputs; ++k) in[k] = pointers[step.in[k]];
-      step.kernel(n, in, pointers[step.out]);
+      loop.kernel(n, in, pointers[step.out]);
     }
     for (size_t s = 0; s < slots.size(); ++s) {
       const Slot& slot = slots[s];
@@ -304,12 +303,10 @@ bool all_zero(const int64_t* strides, Ints shape) {
   return true;
 }
 
-}  // namespace
-
-void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape) {
+void run_loops(std::span<const Loop> loops, std::span<const Slot> slots, Ints shape) {
   const int64_t n = numel_of(shape);
   if (n == 0) return;
-  Execution e{steps, slots};
+  Execution e{loops, slots};
   e.total = n;
   bool strided = false;
   int lead = -1;
@@ -326,7 +323,7 @@ void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape) {
   }
   if (!strided) {
     const Unlocked unlocked(n);
-    return parallel_for(n, share(n), [&](int64_t begin, int64_t end) { e.range(begin, end); });
+    return parallel_for(n, grain, [&](int64_t begin, int64_t end) { e.range(begin, end); });
   }
   const Dims flat = contiguous_strides(shape);
   Small<const int64_t*, 8> strides;
@@ -342,7 +339,21 @@ void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape) {
   for (const Dims& d : walk.strides) dense = dense && (d[0] == 1 || n == 1);
   if (!dense) e.walk = &walk;
   const Unlocked unlocked(n);
-  parallel_for(n, share(n), [&](int64_t begin, int64_t end) { e.range(begin, end); });
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) { e.range(begin, end); });
+}
+
+Kernel kernel_of(const Step& step) {
+  const FormulaKernels& k = formula_kernels(step.formula);
+  return step.partial == Step::value ? k.value[int(step.compute)]
+                                     : k.partial[step.partial][step.compute == Compute::f64];
+}
+
+}  // namespace
+
+void run(const Program& program) {
+  Small<Loop, 4> loops;
+  for (const Step& step : program.steps) loops.push_back({kernel_of(step), &step});
+  run_loops({loops.data(), loops.size()}, program.slots, program.shape);
 }
 
 // ---- memory
@@ -409,8 +420,10 @@ void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType fro
     };
     const Slot slots[] = {{Slot::Kind::input, compute, from_dtype, const_cast<char*>(from), from_strides.data()},
                           {Slot::Kind::output, compute, to_dtype, to, to_strides.data()}};
-    const Step step{compute == Compute::f32 ? identity4 : identity, 1, {0}, 1};
-    return run({&step, 1}, slots, shape);
+    Step step;
+    step.inputs = 1, step.out = 1;
+    const Loop loop{compute == Compute::f32 ? identity4 : identity, &step};
+    return run_loops({&loop, 1}, slots, shape);
   }
   const int64_t* both[] = {to_strides.data(), from_strides.data()};
   const Walk walk(shape, both, 0);
@@ -475,7 +488,7 @@ void fill(char* to, DType dtype, Ints strides, Ints shape, Scalar value) {
   bool zero = true;
   for (int i = 0; i < size; ++i) zero = zero && one[i] == 0;
   const Unlocked unlocked(n);
-  parallel_for(n, share(n), [&](int64_t begin, int64_t end) {
+  parallel_for(n, int64_t{1} << 17, [&](int64_t begin, int64_t end) {
     if (zero || size == 1) {
       std::memset(to + begin * size, one[0], static_cast<size_t>((end - begin) * size));
       return;

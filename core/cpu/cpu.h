@@ -5,6 +5,7 @@
 
 #include "core/cpu/kernel.h"
 #include "core/cpu/optimizers.h"
+#include "core/program/program.h"
 #include "core/tensor/dtype.h"
 #include "core/tensor/layout.h"
 
@@ -73,23 +74,8 @@ inline constexpr bool is_direct(DType d, Compute c) {
 // ---- programs
 // --------------------------------------------------------------------------------------------------------
 
-// A value that steps read or write: memory outside, a block that lives only during the run, or one number.
-struct Slot {
-  enum class Kind : uint8_t { input, output, temporary, attribute };
-  Kind kind = Kind::input;
-  Compute compute = Compute::f32;
-  DType dtype = DType::f32;  // of the memory
-  char* data = nullptr;
-  const int64_t* strides = nullptr;  // in elements, over the shape of the run; null: contiguous
-};
-struct Step {
-  Kernel kernel = nullptr;
-  int8_t inputs = 0;
-  int8_t in[10] = {};  // slots
-  int8_t out = 0;
-};
-// Runs the steps block by block over all elements of `shape`. An input may be the same memory as an output.
-void run(std::span<const Step> steps, std::span<const Slot> slots, Ints shape);
+// Runs the steps block by block over all elements of the shape. An input may be the same memory as an output.
+void run(const Program& program);
 
 // ---- memory
 // ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 #include "core/cpu/cpu.h"
 #include "core/op/tensor_math.h"
+#include "core/program/backend.h"
 #include "core/ops/basics.h"
 
 namespace bulssi {
@@ -153,6 +154,20 @@ DType promoted_type(std::span<const Operand> args) {
 
 namespace {
 
+// Numbers as one element of the compute type.
+struct Number {
+  alignas(8) char bytes[8];
+  Number() = default;
+  Number(Scalar s, Compute c) {
+    switch (c) {
+      case Compute::f32: *reinterpret_cast<float*>(bytes) = static_cast<float>(s.as_double()); break;
+      case Compute::f64: *reinterpret_cast<double*>(bytes) = s.as_double(); break;
+      case Compute::i64: *reinterpret_cast<int64_t*>(bytes) = s.as_int(); break;
+      case Compute::u8: *reinterpret_cast<uint8_t*>(bytes) = static_cast<uint8_t>(s.as_int()); break;
+    }
+  }
+};
+
 // ---- the backward node
 // -----------------------------------------------------------------------------------------------
 
@@ -187,7 +202,9 @@ Tensor run_partial_kernel(const FormulaOp& op, int k, const Tensor& g, const Ten
   const Kernel kernel = op.kernels->partial[k][f64];
   const Compute compute = f64 ? Compute::f64 : Compute::f32;
   // The common case: everything contiguous and of the compute type.
-  bool simple = g.contiguous() && out.contiguous() && cpu::is_direct(g.dtype(), compute) && g.numel() <= 32768;
+  const Device device = g.device();
+  bool simple = device.kind == DeviceKind::cpu && g.contiguous() && out.contiguous() &&
+                cpu::is_direct(g.dtype(), compute) && g.numel() <= 32768;
   for (int i = 0; i < count && simple; ++i) {
     if (!(partial.uses >> i & 1)) continue;
     const Tensor& v = *values[i];
@@ -209,14 +226,20 @@ Tensor run_partial_kernel(const FormulaOp& op, int k, const Tensor& g, const Ten
     if (g.numel()) kernel(g.numel(), in, out->data());
     return out;
   }
+  Number singles[max_tensors + 1];
   Small<Layout, 6> layouts;
   for (int i = 0; i < count; ++i) {
     layouts.push_back((partial.uses >> i & 1) ? values[i]->layout().broadcast(g.shape()) : g.layout());
   }
-  cpu::Slot slots[10];
-  cpu::Step step{kernel, static_cast<int8_t>(1 + count + op.attributes), {}, 0};
+  Slot slots[10];
+  Step step{static_cast<int16_t>(op.index),
+            static_cast<int8_t>(k),
+            compute,
+            static_cast<int8_t>(1 + count + op.attributes),
+            {},
+            0};
   int n = 0;
-  slots[n] = {cpu::Slot::Kind::input, compute, g.dtype(), g->data(), g.strides().data()};
+  slots[n] = {Slot::Kind::input, compute, g.dtype(), memory_of(g), g.strides().data()};
   step.in[0] = static_cast<int8_t>(n++);
   for (int i = 0; i < count; ++i) {
     if (!(partial.uses >> i & 1)) {
@@ -224,17 +247,22 @@ Tensor run_partial_kernel(const FormulaOp& op, int k, const Tensor& g, const Ten
       continue;
     }
     const Tensor& v = *values[i];
-    slots[n] = {cpu::Slot::Kind::input, op.info->condition && i == 0 ? Compute::u8 : compute, v.dtype(), v->data(),
-                layouts[i].strides.data()};
+    const Compute c = op.info->condition && i == 0 ? Compute::u8 : compute;
+    if (v.device() == device) {
+      slots[n] = {Slot::Kind::input, c, v.dtype(), memory_of(v), layouts[i].strides.data()};
+    } else {  // a 0-d tensor of the CPU
+      singles[i] = Number(item_data(v), c);
+      slots[n] = {Slot::Kind::number, c, cpu::dtype_of_compute(c), singles[i].bytes};
+    }
     step.in[1 + i] = static_cast<int8_t>(n++);
   }
   for (int a = 0; a < op.attributes; ++a) {
-    slots[n] = {cpu::Slot::Kind::attribute, compute, g.dtype(), reinterpret_cast<char*>(&numbers[a])};
+    slots[n] = {Slot::Kind::attribute, compute, g.dtype(), reinterpret_cast<char*>(&numbers[a])};
     step.in[1 + count + a] = static_cast<int8_t>(n++);
   }
-  slots[n] = {cpu::Slot::Kind::output, compute, out.dtype(), out->data(), out.strides().data()};
+  slots[n] = {Slot::Kind::output, compute, out.dtype(), memory_of(out), out.strides().data()};
   step.out = static_cast<int8_t>(n++);
-  cpu::run({&step, 1}, {slots, size_t(n)}, g.shape());
+  backend_of(device).run({{&step, 1}, {slots, size_t(n)}, g.shape()});
   return out;
 }
 
@@ -325,6 +353,7 @@ struct Plan {
   Compute compute;
   Dims shape;
   bool same_shape = true;  // all tensors have it
+  Device device;
 };
 
 [[gnu::noinline, gnu::cold]] void refuse(const FormulaOp& op, DType d) {
@@ -338,6 +367,21 @@ Compute compute_for(const FormulaOp& op, DType common) {
   return c;
 }
 
+// The one device of all arguments; tensors without dims may stay on the CPU.
+[[gnu::noinline, gnu::cold]] Device common_device(std::span<const Operand> args) {
+  Device device;
+  for (const Operand& a : args) {
+    if (a.tensor && a.tensor->device().kind != DeviceKind::cpu) device = a.tensor->device();
+  }
+  for (const Operand& a : args) {
+    if (!a.tensor || a.tensor->device() == device) continue;
+    check(a.tensor->device().kind == DeviceKind::cpu && a.tensor->dims() == 0,
+          "Expected all tensors to be on the same device, but found at least two devices, ", device, " and ",
+          a.tensor->device(), "!");
+  }
+  return device;
+}
+
 Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes) {
   Plan p;
   const int first = op.info->condition ? 1 : 0;
@@ -349,6 +393,8 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attr
       if (k >= first) uniform = false;
       continue;
     }
+    if (t->device().kind != DeviceKind::cpu) [[unlikely]]
+      p.device = common_device(args);
     if (!shaped) {
       shaped = t;
       p.shape = t->shape();
@@ -383,20 +429,6 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attr
   return p;
 }
 
-// Numbers as one element of the compute type.
-struct Number {
-  alignas(8) char bytes[8];
-  Number() = default;
-  Number(Scalar s, Compute c) {
-    switch (c) {
-      case Compute::f32: *reinterpret_cast<float*>(bytes) = static_cast<float>(s.as_double()); break;
-      case Compute::f64: *reinterpret_cast<double*>(bytes) = s.as_double(); break;
-      case Compute::i64: *reinterpret_cast<int64_t*>(bytes) = s.as_int(); break;
-      case Compute::u8: *reinterpret_cast<uint8_t*>(bytes) = static_cast<uint8_t>(s.as_int()); break;
-    }
-  }
-};
-
 void check_divisor(const Operand& divisor) {
   bool zero;
   if (!divisor.tensor) {
@@ -419,10 +451,11 @@ void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* a
   const Compute out_compute = op.info->result == Result::boolean ? Compute::u8 : p.compute;
   const int64_t n = out.numel();
   if (n == 0) return;
-  if (op.info->divides && !is_floating(p.common)) check_divisor(args[1]);
+  const bool on_cpu = p.device.kind == DeviceKind::cpu;
+  if (op.info->divides && on_cpu && !is_floating(p.common)) check_divisor(args[1]);
   Number numbers[max_attributes + max_tensors];
   for (int a = 0; a < op.attributes; ++a) numbers[max_tensors + a] = Number(attributes[a], p.compute);
-  bool simple = n <= 32768 && p.same_shape && out.contiguous() && cpu::is_direct(out.dtype(), out_compute);
+  bool simple = on_cpu && n <= 32768 && p.same_shape && out.contiguous() && cpu::is_direct(out.dtype(), out_compute);
   for (int k = 0; k < op.tensors && simple; ++k) {
     const Tensor* t = args[k].tensor;
     const Compute c = op.info->condition && k == 0 ? Compute::u8 : p.compute;
@@ -442,36 +475,35 @@ void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* a
     kernel(n, in, out->data());
     return;
   }
-  static constexpr int64_t zeros[64] = {};
   Layout layouts[max_tensors];
-  cpu::Slot slots[10];
-  cpu::Step step{kernel, static_cast<int8_t>(op.arity()), {}, 0};
+  Slot slots[10];
+  Step step{static_cast<int16_t>(op.index), Step::value, p.compute, static_cast<int8_t>(op.arity()), {}, 0};
   int count = 0;
   for (int k = 0; k < op.tensors; ++k) {
-    cpu::Slot& slot = slots[count];
+    Slot& slot = slots[count];
     slot.compute = op.info->condition && k == 0 ? Compute::u8 : p.compute;
-    if (const Tensor* t = args[k].tensor) {
+    if (const Tensor* t = args[k].tensor; t && t->device() == p.device) {
       layouts[k] = t->layout().broadcast(out.shape());
       slot.dtype = t->dtype();
-      slot.data = (*t)->data();
+      slot.data = memory_of(*t);
       slot.strides = layouts[k].strides.data();
       if (t->contiguous() && out.contiguous() && t->numel() == n) slot.strides = nullptr;
     } else {
-      numbers[k] = Number(args[k].number, slot.compute);
+      numbers[k] = Number(t ? item_data(*t) : args[k].number, slot.compute);
+      slot.kind = Slot::Kind::number;
       slot.dtype = cpu::dtype_of_compute(slot.compute);
       slot.data = numbers[k].bytes;
-      slot.strides = n == 1 && out.contiguous() ? nullptr : zeros;
     }
     step.in[k] = static_cast<int8_t>(count++);
   }
   for (int a = 0; a < op.attributes; ++a) {
-    slots[count] = {cpu::Slot::Kind::attribute, p.compute, p.common, numbers[max_tensors + a].bytes};
+    slots[count] = {Slot::Kind::attribute, p.compute, p.common, numbers[max_tensors + a].bytes};
     step.in[op.tensors + a] = static_cast<int8_t>(count++);
   }
-  slots[count] = {cpu::Slot::Kind::output, out_compute, out.dtype(), out->data(),
+  slots[count] = {Slot::Kind::output, out_compute, out.dtype(), memory_of(out),
                   out.contiguous() ? nullptr : out.strides().data()};
   step.out = static_cast<int8_t>(count++);
-  cpu::run({&step, 1}, {slots, size_t(count)}, out.shape());
+  backend_of(p.device).run({{&step, 1}, {slots, size_t(count)}, out.shape()});
 }
 
 bool wants_recording(const FormulaOp& op, std::span<const Operand> args) {
@@ -519,6 +551,7 @@ const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {
 
 Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor& into) {
   const Plan p = plan(op, args, attributes);
+  const DeviceScope scope(p.device);
   check(category(p.out) <= category(into.dtype()), "result type ", legacy_name(p.out),
         " can't be cast to the desired output type ", legacy_name(into.dtype()));
   check(!wants_recording(op, args) && !(grad_state.enabled && requires_grad(into)), op.info->name,
@@ -550,6 +583,7 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
   const FormulaOp& op = stand_in(asked, args);
   if (into) return call_out(op, args, attributes, *into);
   const Plan p = plan(op, args, attributes);
+  const DeviceScope scope(p.device);
   const bool record = wants_recording(op, args);
   Tensor out = make_result(p, args);
   execute(op, args, attributes, p, out);
@@ -572,6 +606,7 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
         " can't be cast to the desired output type ", legacy_name(self.dtype()));
   check(p.shape == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
         Ints(p.shape));
+  const DeviceScope scope(p.device);
   const bool record = wants_recording(op, args) || (grad_state.enabled && requires_grad(self));
   if (record)
     check_inplace(self, op.info->name);

@@ -3,6 +3,7 @@
 #include "core/op/formulas.h"
 #include "core/op/pointwise.h"
 #include "core/ops/basics.h"
+#include "core/program/backend.h"
 
 namespace bulssi {
 
@@ -81,6 +82,26 @@ void register_formulas() {
   }
   // Formulas are tried before functions of the same name.
   registry().insert(registry().begin(), made.begin(), made.end());
+}
+
+Device device_of_call(const Operation& op, const Value* v) {
+  const int given = op.signature.device;
+  if (given >= 0 && v[given].present) {
+    check_device(v[given].device);
+    return v[given].device.kind == DeviceKind::cuda ? v[given].device : Device{v[given].device.kind};
+  }
+  bool any = false;
+  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
+    if (v[i].tensor) {
+      any = true;
+      if (v[i].tensor.device().kind != DeviceKind::cpu) return v[i].tensor.device();
+    }
+    for (const Tensor& t : v[i].tensors) {
+      any = true;
+      if (t && t.device().kind != DeviceKind::cpu) return t.device();
+    }
+  }
+  return given >= 0 && !any ? default_device : Device{};
 }
 
 Tensor run_inplace(const Operation& op, Value* v) {

@@ -311,6 +311,9 @@ struct Altered<schema, F, void (*)(const Tensor&, A...)> {
                                                                          ::bulssi::Altered<schema, F>::call_inplace, \
                                                                          doc, ::bulssi::Traits __VA_ARGS__);
 
+// Where a call happens (Note [Devices]).
+Device device_of_call(const Operation& op, const Value* arguments);
+
 // x.f_(…) for an operation that only exists as f: runs f on a stand-in for x, writes the result into x and lets x take
 // over its history.
 Tensor run_inplace(const Operation& op, Value* arguments);

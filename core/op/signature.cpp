@@ -65,6 +65,9 @@ Signature parse_signature(std::string_view text) {
       });
     }
   }
+  for (size_t i = 0; i < s.parameters.size(); ++i) {
+    if (s.parameters[i].type == ArgType::device) s.device = static_cast<int>(i);
+  }
   return s;
 }
 

@@ -42,6 +42,7 @@ struct Signature {
   std::vector<std::string> results;  // names of a named tuple, or empty
   int positional = 0;                // how many may be given by position
   int required = 0;
+  int device = -1;  // which parameter says where the result lives
 };
 
 namespace schema {

@@ -9,10 +9,13 @@
 // clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
-void check_device(const std::optional<Device>& device) {
-  if (!device || device->kind == DeviceKind::cpu) return;
-  check(device->kind != DeviceKind::cuda, ErrorKind::assertion, "Torch not compiled with CUDA enabled");
-  fail(ErrorKind::not_implemented, "device ", *device, " is not available: tensors live on the CPU");
+Tensor moved(const Tensor& t, Device device, DType dtype) {
+  const DeviceScope scope(device);
+  Tensor out = empty_like(t, dtype);
+  copy_data(out, t);
+  return record("ToCopyBackward0", {&t}, out, [home = t.device(), before = t.dtype()](const Tensor& g) {
+    return moved(g, home, before);
+  });
 }
 
 Tensor new_like(const Tensor& like, std::optional<DType> dtype, MemoryFormat format) {
@@ -47,7 +50,6 @@ DType of_value(Scalar v) {
 
 template <int value>
 Tensor constant(Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-  check_device(device);
   if (value == 0) {
     for (int64_t s : size) check(s >= 0, "zeros: Dimension size must be non-negative.\ngot size ", size);
   }
@@ -56,7 +58,6 @@ Tensor constant(Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBo
 }
 OPERATION("empty(int[] size, *, " LIKE,
           (+[](Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad, MemoryFormat format) {
-            check_device(device);
             check_sizes(size);
             check(format.kind != MemoryFormat::preserve, "empty(): preserve_format has nothing to preserve here");
             const DType d = dtype.value_or(default_dtype());
@@ -70,7 +71,6 @@ OPERATION("ones(int[] size, *, " OPTIONS, constant<1>, "A tensor of ones.",
           {.method = false, .out = true, .differentiable = false})
 OPERATION("full(int[] size, Scalar fill_value, *, " OPTIONS,
           (+[](Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-            check_device(device);
             check_sizes(size);
             return finish_new(full(size, v, dtype.value_or(of_value(v))), grad);
           }),
@@ -79,7 +79,6 @@ OPERATION("full(int[] size, Scalar fill_value, *, " OPTIONS,
 template <int value>
 Tensor constant_like(const Tensor& t, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                      MemoryFormat format) {
-  check_device(device);
   Tensor out = new_like(t, dtype, format);
   if (value >= 0) fill_data(out, Scalar(value));
   return finish_new(out, grad);
@@ -93,7 +92,6 @@ OPERATION("ones_like(Tensor self, *, " LIKE, constant_like<1>, "As self, ones.",
 OPERATION("full_like(Tensor self, Scalar fill_value, *, " LIKE,
           (+[](const Tensor& t, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                MemoryFormat format) {
-            check_device(device);
             Tensor out = new_like(t, dtype, format);
             fill_data(out, v);
             return finish_new(out, grad);
@@ -102,7 +100,6 @@ OPERATION("full_like(Tensor self, Scalar fill_value, *, " LIKE,
 
 template <int value>
 Tensor constant_new(const Tensor& t, Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-  check_device(device);
   check_sizes(size);
   Tensor out =
       value < 0 ? empty(size, dtype.value_or(t.dtype())) : full(size, Scalar(value), dtype.value_or(t.dtype()));
@@ -117,7 +114,6 @@ OPERATION("new_ones(Tensor self, int[] size, *, " OPTIONS, constant_new<1>, "One
 OPERATION("new_full(Tensor self, int[] size, Scalar fill_value, *, " OPTIONS,
           (+[](const Tensor& t, Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
-            check_device(device);
             check_sizes(size);
             return finish_new(full(size, v, dtype.value_or(t.dtype())), grad);
           }),
@@ -132,14 +128,12 @@ Tensor strided(Ints size, Ints stride, DType dtype) {
 }
 OPERATION("empty_strided(int[] size, int[] stride, *, " OPTIONS,
           (+[](Ints size, Ints stride, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-            check_device(device);
             return finish_new(strided(size, stride, dtype.value_or(default_dtype())), grad);
           }),
           "Unspecified contents with the given strides.", {.method = false, .differentiable = false})
 OPERATION("new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS,
           (+[](const Tensor& t, Ints size, Ints stride, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
-            check_device(device);
             return finish_new(strided(size, stride, dtype.value_or(t.dtype())), grad);
           }),
           "Unspecified contents with the given strides and self's dtype.", {.function = false, .differentiable = false})
@@ -150,6 +144,7 @@ OPERATION("new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS
 // Element i from both ends towards the middle, as PyTorch rounds.
 template <class F>
 void fill_by_index(const Tensor& out, const char* op, F value) {
+  if (without_elements(out)) return;
   dispatch(out.dtype(), op, [&]<class T>() {
     T* p = out.data<T>();
     parallel_for(out.numel(), 32768, [&](int64_t begin, int64_t end) {
@@ -160,7 +155,6 @@ void fill_by_index(const Tensor& out, const char* op, F value) {
 
 Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
               OptBool grad) {
-  check_device(device);
   const bool whole = start.integral() && end.integral() && step.integral();
   const DType d = dtype.value_or(whole ? DType::i64 : default_dtype());
   const double a = start.as_double(), b = end.as_double(), s = step.as_double();
@@ -200,7 +194,6 @@ OPERATION("arange(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS, arange,
 OPERATION("range(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS,
           (+[](Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
-            check_device(device);
             warn("UserWarning",
                  "torch.range is deprecated and will be removed in a future release because its behavior "
                  "is inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
@@ -219,7 +212,6 @@ OPERATION("range(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS,
 
 template <bool power>
 Tensor spaced(double start, double end, int64_t steps, double base, OptDType dtype, OptDevice device, OptBool grad) {
-  check_device(device);
   check(steps >= 0, "number of steps must be non-negative");
   Tensor out = empty(Dims{steps}, dtype.value_or(default_dtype()));
   fill_by_index(out, power ? "logspace" : "linspace", [&]<class T>(int64_t i) {
@@ -249,7 +241,6 @@ OPERATION("logspace(Scalar start, Scalar end, int steps, float base=10.0, *, " O
           "base to the power of evenly spaced exponents.", {.method = false, .out = true, .differentiable = false})
 
 Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device, OptBool grad) {
-  check_device(device);
   check(n >= 0, "n must be greater or equal to 0, got ", n);
   check(m >= 0, "m must be greater or equal to 0, got ", m);
   Tensor out = zeros(Dims{n, m}, dtype.value_or(default_dtype()));
@@ -268,7 +259,6 @@ OPERATION("eye(int n, int m, *, " OPTIONS,
           "Ones on the diagonal of an n x m matrix.", {.method = false, .out = true, .differentiable = false})
 OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
           (+[](Scalar s, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-            check_device(device);
             return finish_new(full({}, s, dtype.value_or(default_dtype())), grad);
           }),
           "A 0-d tensor.", {.method = false, .differentiable = false})
@@ -277,8 +267,8 @@ OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
 // ----------------------------------------------------------------------------------------------------
 
 Tensor to(const Tensor& t, OptDevice device, OptDType dtype, bool copy, MemoryFormat format) {
-  check_device(device);
   const DType d = dtype.value_or(t.dtype());
+  if (device && *device != t.device()) return moved(t, *device, d);
   if (format.kind > MemoryFormat::preserve && !format.fits(t.layout())) return clone(cast(t, d), format);
   if (d == t.dtype()) return copy ? clone(t) : t;
   return cast(t, d);
@@ -292,7 +282,7 @@ OPERATION(
     "to(Tensor self, Device? device=None, ScalarType? dtype=None, bool non_blocking=False, bool copy=False, *, "
     "MemoryFormat? memory_format=None) -> Tensor",
     (+[](const Tensor& t, OptDevice device, OptDType d, bool, bool copy, MemoryFormat m) {
-      return to(t, device, d, copy, m);
+      return to(t, device ? OptDevice(placement.device) : device, d, copy, m);
     }),
     "self on a device and as a dtype.", {.function = false})
 OPERATION(
@@ -316,7 +306,8 @@ BULSSI_CAST("float", f32)
 BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16) BULSSI_CAST("int", i32) BULSSI_CAST(
     "long", i64) BULSSI_CAST("short", i16) BULSSI_CAST("char", i8) BULSSI_CAST("byte", u8) BULSSI_CAST("bool", boolean)
     OPERATION("cpu(Tensor self, MemoryFormat? memory_format=None) -> Tensor",
-              (+[](const Tensor& t, MemoryFormat) { return t; }), "self in CPU memory: self itself.",
+              (+[](const Tensor& t, MemoryFormat m) { return to(t, Device{}, std::nullopt, false, m); }),
+              "self in CPU memory: self itself if it is there.",
               {.function = false})
         OPERATION(
             "cuda(Tensor self, Device? device=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> "

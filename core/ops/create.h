@@ -15,8 +15,8 @@
 
 namespace bulssi {
 
-// Fails for a device that does not exist here.
-void check_device(const std::optional<Device>& device);
+// A recorded copy on a device.
+Tensor moved(const Tensor& t, Device device, DType dtype);
 // As `like` in shape, and in its order of memory unless another is asked for.
 Tensor new_like(const Tensor& like, std::optional<DType> dtype, MemoryFormat format);
 // Fails where requires_grad=True is asked for of a dtype that has no gradients.

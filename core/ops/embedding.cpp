@@ -79,7 +79,7 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, b
         "embedding(): sparse=True: sparse gradients are not supported yet; use sparse=False");
   const int64_t rows = weight.shape()[0];
   const Tensor at = index_data(indices);
-  const bool bad = any_outside(at, rows);
+  const bool bad = !without_elements(at) && any_outside(at, rows);
   for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     if (uint64_t(v) >= uint64_t(rows)) {

@@ -87,7 +87,7 @@ Tensor cat(Tensors ts, int64_t dim) {
     shape[d] += t.shape()[d];
   }
   Tensor out = empty(shape, dtype);
-  bool plain = out.numel() > 0;
+  bool plain = out.numel() > 0 && !without_elements(out);
   for (size_t i = 0; i < ts.size(); ++i) plain &= lengths[i] == 0 || (ts[i].dtype() == dtype && ts[i].contiguous());
   if (plain) join_rows(out, ts, lengths, d);
   for (size_t i = 0; i < ts.size() && !plain; ++i) {

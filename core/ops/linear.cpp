@@ -50,7 +50,7 @@ Tensor addmm(const Tensor& self, const Tensor& mat1, const Tensor& mat2, Scalar 
   Tensor out;
   if (self.dims() == 1 && self.shape()[0] == n && self.contiguous() && is_one(beta)) {
     out = empty(shape, self.dtype());
-    product_data(mat1, mat2, out, alpha, Scalar(0), self->data());
+    product_data(mat1, mat2, out, alpha, Scalar(0), without_elements(out) ? nullptr : self->data());
   } else {
     out = start(self, shape, beta);
     product_data(mat1, mat2, out, alpha, beta);
@@ -265,7 +265,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
     const int64_t two[] = {flat.shape()[0], n};
     const Tensor dense_bias = bias ? dense(bias) : none;
     product_data(flat, alias(weight, weight.layout().transposed(0, 1)), alias(out, Layout::of(two)), Scalar(1),
-                 Scalar(0), bias ? dense_bias->data() : nullptr);
+                 Scalar(0), bias && !without_elements(out) ? dense_bias->data() : nullptr);
   }
   if (!recording({&bias, &input, &weight})) return out;
   const char* name = input.dims() == 2            ? bias ? "AddmmBackward0" : "MmBackward0"

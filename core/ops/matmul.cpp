@@ -83,7 +83,7 @@ constexpr int64_t kBatchWork = int64_t{1} << 18;  // multiply-adds that a thread
 
 void product_data(const Tensor& a, const Tensor& b, const Tensor& out, const Scalar& alpha, const Scalar& beta,
                   const void* bias) {
-  if (out.numel() == 0) return;
+  if (out.numel() == 0 || without_elements(out)) return;
   const MatrixArgument x(a), y(b);
   const int d = out.dims();
   const int64_t m = out.shape()[d - 2], n = out.shape()[d - 1], k = a.shape()[a.dims() - 1];
@@ -222,7 +222,7 @@ Tensor mv(const Tensor& self, const Tensor& vec) {
         ", the vector ", vec.dtype());
   check(self.dtype() != DType::boolean, ErrorKind::not_implemented, "\"addmv_impl_cpu\" not implemented for 'Bool'");
   Tensor out = empty(Ints(&m, 1), self.dtype());
-  if (m > 0) {
+  if (m > 0 && !without_elements(out)) {
     const MatrixArgument a(self);
     const Tensor x = forward(vec);
     const Unlocked unlocked(m * k / 4);
@@ -253,7 +253,8 @@ Tensor dot_named(const char* name, const Tensor& a, const Tensor& b) {
   check_dot(a, b);
   Tensor out = empty({}, a.dtype());
   const Unlocked unlocked(a.numel());
-  dot(a.dtype(), a.numel(), a->data(), a.strides()[0], b->data(), b.strides()[0], out->data());
+  if (!without_elements(out))
+    dot(a.dtype(), a.numel(), a->data(), a.strides()[0], b->data(), b.strides()[0], out->data());
   return record(name, {&a, &b}, std::move(out),
                 [](BackwardCall& c) {
                   if (c.needs(0)) c.set(0, c.grad() * c.saved(1));

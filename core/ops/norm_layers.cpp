@@ -58,6 +58,12 @@ NormGradients norm_backward(const Tensor& g_, const Tensor& x_, const Tensor& w_
   const DType dtype = mean_.dtype();
   const Tensor g = dense(cast_data(g_, dtype)), x = dense(cast_data(x_, dtype));
   const Tensor w = w_ ? dense(cast_data(w_, dtype)) : Tensor();
+  if (without_elements(x)) {
+    Dims last;
+    for (int64_t d : s.last) last.push_back(x.shape()[d]);
+    const Tensor like_weight = empty(last, x_.dtype());
+    return {want_x ? empty_like(x_) : Tensor(), want_w ? like_weight : Tensor(), want_b ? like_weight : Tensor()};
+  }
   const int f = float_index(dtype), size = itemsize(dtype);
   const auto& k = cpu::row_kernels();
   const int64_t bytes = s.n * size;
@@ -102,16 +108,9 @@ NormGradients norm_backward(const Tensor& g_, const Tensor& x_, const Tensor& w_
   return made;
 }
 
-// y = (x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions; without the mean if not `centred`.
-Tensor norm_rows(const char* node, const Tensor& x_, const Tensor& w_, const Tensor& b_, const Rows& s, double eps,
-                 bool centred) {
-  const DType dtype = compute_dtype(x_.dtype());
-  const Tensor x = dense(cast_data(x_, dtype));
-  const Tensor w = w_ ? dense(cast_data(w_, dtype)) : Tensor(), b = b_ ? dense(cast_data(b_, dtype)) : Tensor();
-  Tensor y = empty(x.shape(), dtype);
-  const Tensor means = centred ? empty(Ints(&s.rows, 1), dtype) : zeros(Ints(&s.rows, 1), dtype);
-  const Tensor rstd = empty(Ints(&s.rows, 1), dtype);
-  const int f = float_index(dtype), size = itemsize(dtype);
+void normalise_rows(const Tensor& x, const Tensor& w, const Tensor& b, const Rows& s, double eps, bool centred,
+                    const Tensor& y, const Tensor& means, const Tensor& rstd) {
+  const int f = float_index(x.dtype()), size = itemsize(x.dtype());
   const auto& k = cpu::row_kernels();
   const auto squares = cpu::reducers().row[int(Monoid::squares)][f];
   const int64_t bytes = s.n * size;
@@ -130,6 +129,18 @@ Tensor norm_rows(const char* node, const Tensor& x_, const Tensor& w_, const Ten
     }
     k.normalize[f](s.n, from + r * bytes, mp + r * size, rp + r * size, weight, bias, to + r * bytes);
   });
+}
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions; without the mean if not `centred`.
+Tensor norm_rows(const char* node, const Tensor& x_, const Tensor& w_, const Tensor& b_, const Rows& s, double eps,
+                 bool centred) {
+  const DType dtype = compute_dtype(x_.dtype());
+  const Tensor x = dense(cast_data(x_, dtype));
+  const Tensor w = w_ ? dense(cast_data(w_, dtype)) : Tensor(), b = b_ ? dense(cast_data(b_, dtype)) : Tensor();
+  Tensor y = empty(x.shape(), dtype);
+  const Tensor means = centred ? empty(Ints(&s.rows, 1), dtype) : zeros(Ints(&s.rows, 1), dtype);
+  const Tensor rstd = empty(Ints(&s.rows, 1), dtype);
+  if (!without_elements(y)) normalise_rows(x, w, b, s, eps, centred, y, means, rstd);
   const bool has_bias = static_cast<bool>(b_);
   return record(node, {&x_, &w_, &b_}, cast_data(y, x_.dtype()),
                 [s, eps, centred, has_bias](BackwardCall& c) {

@@ -61,8 +61,10 @@ Tensor scatter_planes(const Tensor& from, const Tensor& indices, Ints shape) {
   Tensor out = empty(shape, type);
   {
     const Unlocked unlocked(out.numel());
-    plane_scatter(type, shape[0] * shape[1], plane_size(from.shape()), plane_size(shape), g->data(),
-                  indices.data<int64_t>(), out->data());
+    if (!without_elements(out)) {
+      plane_scatter(type, shape[0] * shape[1], plane_size(from.shape()), plane_size(shape), g->data(),
+                    indices.data<int64_t>(), out->data());
+    }
   }
   if (type != from.dtype()) out = cast_data(out, from.dtype());
   if (!recording(from)) return out;
@@ -92,7 +94,8 @@ std::tuple<Tensor, Tensor> max_pool(const Tensor& input, Ints kernel, Ints strid
   Tensor values = empty(shape, type), indices = empty(shape, DType::i64);
   {
     const Unlocked unlocked(values.numel() * s.taps());
-    if (values.numel() > 0) max_pool_kernel(type, s, x->data(), values->data(), indices.data<int64_t>());
+    if (values.numel() > 0 && !without_elements(values))
+      max_pool_kernel(type, s, x->data(), values->data(), indices.data<int64_t>());
   }
   if (type != input.dtype()) values = cast_data(values, input.dtype());
   if (recording(input)) {
@@ -120,7 +123,7 @@ Tensor avg_pool_back(const Tensor& g, const PoolShape& s, Ints shape) {
   Tensor out = empty(shape, type);
   {
     const Unlocked unlocked(g.numel() * s.taps());
-    if (out.numel() > 0) avg_pool_adjoint(type, s, from->data(), out->data());
+    if (out.numel() > 0 && !without_elements(out)) avg_pool_adjoint(type, s, from->data(), out->data());
   }
   if (type != g.dtype()) out = cast_data(out, g.dtype());
   return record("AvgPool2DBackwardBackward0", g, std::move(out),
@@ -134,7 +137,7 @@ Tensor avg_pool_of(const Tensor& input, const PoolShape& s, Ints shape) {
   Tensor out = empty(shape, type);
   {
     const Unlocked unlocked(out.numel() * s.taps());
-    if (out.numel() > 0) avg_pool_kernel(type, s, x->data(), out->data());
+    if (out.numel() > 0 && !without_elements(out)) avg_pool_kernel(type, s, x->data(), out->data());
   }
   if (type != input.dtype()) out = cast_data(out, input.dtype());
   const char* name = input.dims() == 5 ? "AvgPool3DBackward0" : "AvgPool2DBackward0";

@@ -66,7 +66,7 @@ Layout in_visiting_order(const Layout& l, Small<int, 6>* fastest_first) {
 // Calls fill(memory, n, contiguous) with the elements of t in the order in which PyTorch draws them.
 template <class F>
 void draw(const Tensor& t, F fill) {
-  if (t.numel() == 0) return;
+  if (t.numel() == 0 || without_elements(t)) return;
   check_no_internal_overlap(t);
   bool forwards = true;
   for (int64_t s : t.strides()) forwards = forwards && s >= 0;
@@ -299,21 +299,18 @@ Tensor integers_into(const Tensor& t, int64_t low, int64_t high, Generator* g) {
 OPERATION("rand(int[] size, *, " RANDOM,
           (+[](Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
-            check_device(device);
             return finish_new(written(uniform_into(target(out, size, dtype, default_dtype(), "rand"), g), out), grad);
           }),
           "Numbers uniform in [0, 1).\n\n>>> torch.rand(2, 3).shape\ntorch.Size([2, 3])", NEW)
 OPERATION("randn(int[] size, *, " RANDOM,
           (+[](Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
-            check_device(device);
             return finish_new(written(normal_into(target(out, size, dtype, default_dtype(), "randn"), g), out), grad);
           }),
           "Standard normal numbers.\n\n>>> torch.randn(2, 3).shape\ntorch.Size([2, 3])", NEW)
 
 Tensor randint(int64_t low, int64_t high, Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat,
                OptDevice device, OptBool, OptBool grad) {
-  check_device(device);
   check_can_require_grad(out ? out.dtype() : dtype.value_or(DType::i64), grad);
   const Tensor t = target(out, size, dtype, DType::i64, "randint");
   return finish_new(written(integers_into(t, low, high, g), out), grad);
@@ -327,7 +324,6 @@ OPERATION("randint(int low, int high, int[] size, *, " RANDOM, randint, "Integer
 OPERATION("randperm(int n, *, " RANDOM,
           (+[](int64_t n, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
-            check_device(device);
             check(n >= 0, "Trying to create tensor with negative dimension ", n, ": [", n, "]");
             const DType d = out ? out.dtype() : dtype.value_or(DType::i64);
             check_can_require_grad(d, grad);
@@ -344,21 +340,14 @@ OPERATION("randperm(int n, *, " RANDOM,
 #define RANDOM_LIKE "Generator? generator=None, " LIKE
 OPERATION("rand_like(Tensor self, *, " RANDOM_LIKE,
           (+[](const Tensor& like, Generator* g, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
-               MemoryFormat format) {
-            check_device(device);
-            return finish_new(uniform_into(new_like(like, dtype, format), g), grad);
-          }),
+               MemoryFormat format) { return finish_new(uniform_into(new_like(like, dtype, format), g), grad); }),
           "As self, with numbers uniform in [0, 1).", NEW)
 OPERATION("randn_like(Tensor self, *, " RANDOM_LIKE,
           (+[](const Tensor& like, Generator* g, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
-               MemoryFormat format) {
-            check_device(device);
-            return finish_new(normal_into(new_like(like, dtype, format), g), grad);
-          }),
+               MemoryFormat format) { return finish_new(normal_into(new_like(like, dtype, format), g), grad); }),
           "As self, with standard normal numbers.", NEW)
 Tensor randint_like(const Tensor& like, int64_t low, int64_t high, Generator* g, OptDType dtype, MemoryFormat,
                     OptDevice device, OptBool, OptBool grad, MemoryFormat format) {
-  check_device(device);
   check_can_require_grad(dtype.value_or(like.dtype()), grad);
   return finish_new(integers_into(new_like(like, dtype, format), low, high, g), grad);
 }
@@ -428,7 +417,6 @@ OPERATION("normal(float mean, Tensor std, *, Generator? generator=None, Tensor? 
 OPERATION("normal(float mean, float std, int[] size, *, " RANDOM,
           (+[](double mean, double std, Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat,
                OptDevice device, OptBool, OptBool grad) {
-            check_device(device);
             const Tensor t = target(out, size, dtype, default_dtype(), "normal");
             return finish_new(written(normal_into(t, g, mean, std), out), grad);
           }),

@@ -107,6 +107,7 @@ Tensor arranged(const Tensor& x, const Reduced& r, bool rows, Groups& groups) {
 Tensor reduce_data(Monoid m, const Tensor& t, const Reduced& r, const Tensor& c) {
   const Compute compute = cpu::compute_of(t.dtype());
   Tensor out = empty(r.result_shape, t.dtype());
+  if (without_elements(t)) return out;
   const bool single = c && c.numel() == 1;
   const void* parameter = c ? c->data() : nullptr;
   if (r.all && t.contiguous()) {
@@ -242,6 +243,7 @@ OPERATION("nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarTy
 // out / n, in the compute type before rounding to half precision.
 static Tensor mean_data(const Tensor& in, const Reduced& r) {
   Tensor total = reduce_data(Monoid::sum, in_compute(in), r);
+  if (without_elements(total)) return cast_data(total, in.dtype());
   dispatch(total.dtype(), "mean", [&]<class T>() {
     T* p = total.data<T>();
     for (int64_t i = 0; i < total.numel(); ++i) p[i] = convert<T>(p[i] / static_cast<T>(r.count));

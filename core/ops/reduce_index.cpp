@@ -71,8 +71,10 @@ Found find_along(bool smallest, const Tensor& t, int dim) {
   const Reduced r(t, dim, true);
   const Tensor x = dense(in_compute(t));
   Found found{empty(r.result_shape, x.dtype()), empty(r.result_shape, DType::i64)};
-  cpu::arg_reduce(smallest, cpu::compute_of(x.dtype()), shape_along(x, dim), x->data(), found.values->data(),
-                  found.indices.data<int64_t>());
+  if (!without_elements(x)) {
+    cpu::arg_reduce(smallest, cpu::compute_of(x.dtype()), shape_along(x, dim), x->data(), found.values->data(),
+                    found.indices.data<int64_t>());
+  }
   found.values = cast_data(found.values, t.dtype());
   return found;
 }

@@ -15,7 +15,7 @@ Tensor scan_data(bool product, const Tensor& t, int dim) {
   if (cpu::compute_of(compute) == Compute::u8) compute = DType::i64;
   const Tensor x = dense(cast_data(t, compute));
   Tensor out = empty(x.shape(), compute);
-  cpu::scan(product, cpu::compute_of(compute), shape_along(x, dim), x->data(), out->data());
+  if (!without_elements(out)) cpu::scan(product, cpu::compute_of(compute), shape_along(x, dim), x->data(), out->data());
   return cast_data(out, t.dtype());
 }
 Tensor reversed(const Tensor& t, int dim) {

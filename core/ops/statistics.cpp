@@ -23,6 +23,7 @@ struct Variance {
 Variance variance_data(const Tensor& t, const Reduced& r, double correction) {
   const Tensor x = in_compute(t);
   Tensor mean = reduce_data(Monoid::sum, x, r);
+  if (without_elements(x)) return {mean, empty_like(mean)};
   dispatch(x.dtype(), "mean", [&]<class T>() {
     T* p = mean.data<T>();
     for (int64_t i = 0; i < mean.numel(); ++i) p[i] = convert<T>(p[i] / static_cast<T>(r.count));
@@ -38,6 +39,7 @@ Variance variance_data(const Tensor& t, const Reduced& r, double correction) {
   return {mean, squares};
 }
 void sqrt_data(const Tensor& t) {
+  if (without_elements(t)) return;
   dispatch(t.dtype(), "std", [&]<class T>() {
     T* p = t.data<T>();
     for (int64_t i = 0; i < t.numel(); ++i) p[i] = convert<T>(std::sqrt(static_cast<double>(p[i])));

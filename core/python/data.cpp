@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include "core/ops/basics.h"
+#include "core/ops/create.h"
+#include "core/program/backend.h"
 #include "core/python/python.h"
 
 namespace bulssi::python {
@@ -180,6 +182,7 @@ namespace {
 // Keyword arguments of tensor() and as_tensor().
 struct Options {
   std::optional<DType> dtype;
+  Device device = default_device;
   bool requires_grad = false;
 };
 Options options_of(PyObject* const* args, Py_ssize_t count, PyObject* names, Py_ssize_t positional, const char* op) {
@@ -189,9 +192,8 @@ Options options_of(PyObject* const* args, Py_ssize_t count, PyObject* names, Py_
       if (value != Py_None) o.dtype = dtype_value(value);
     } else if (name == "device") {
       if (value == Py_None) return;
-      const Device d = device_value(value);
-      check(d.kind == DeviceKind::cpu, d.kind == DeviceKind::cuda ? "Torch not compiled with CUDA enabled" : "device ",
-            d.kind == DeviceKind::cuda ? "" : str(d), d.kind == DeviceKind::cuda ? "" : " is not available");
+      o.device = device_value(value);
+      check_device(o.device);
     } else if (name == "requires_grad") {
       const int truth = PyObject_IsTrue(value);
       must(truth);
@@ -222,6 +224,10 @@ PyObject* py_tensor(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject
            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).");
     }
     Tensor t = tensor_from(args[0], o.dtype, true);
+    if (!(o.device == t.device())) {
+      const GradMode off(false);
+      t = moved(t, o.device, t.dtype());
+    }
     if (o.requires_grad) set_requires_grad(t, true);
     return wrap(std::move(t));
   });

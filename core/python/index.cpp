@@ -172,7 +172,10 @@ Tensor value_tensor(const Tensor& self, PyObject* value) {
   if (is_tensor(value)) return tensor_of(value);
   const Scalar number = number_value(value);
   check_fits(number, self.dtype());
-  return full({}, number, self.dtype());
+  {
+    const DeviceScope scope(self.device());
+    return full({}, number, self.dtype());
+  }
 }
 
 // value as self's elements: 0-d fills, leading dimensions of size 1 beyond self's are dropped.

@@ -10,6 +10,7 @@
 #include "core/op/pointwise.h"
 #include "core/ops/basics.h"
 #include "core/python/modes.h"
+#include "core/program/backend.h"
 #include "core/python/python.h"
 
 namespace nb = nanobind;
@@ -171,5 +172,13 @@ NB_MODULE(_core, m) {
       },
       nb::arg("tensor1"), nb::arg("tensor2"), "The dtype in which an operation on both would be done.");
   m.def("get_default_dtype", [] { return nb::borrow(dtype_object(default_dtype())); });
+  m.def("_set_default_device", [](nb::handle d) {
+    const Device device = device_value(d.ptr());
+    check_device(device);
+    default_device = device;
+  });
+  m.def(
+      "get_default_device", [] { return nb::steal(device_object(default_device)); },
+      "The device of tensors that are made without naming one.");
   m.def("_set_default_dtype", [](nb::handle d) { set_default_dtype(dtype_value(d.ptr())); });
 }

@@ -208,7 +208,7 @@ PyObject* py_run_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
     options.accumulate = PyObject_IsTrue(args[6]) == 1;
     options.has_inputs = !inputs.empty();
     for (size_t i = 0; i < grads.size(); ++i) {
-      if (!grads[i]) grads[i] = full(roots[i].shape(), Scalar(1.0), roots[i].dtype());
+      if (!grads[i]) grads[i] = full_like(roots[i], Scalar(1.0));
     }
     const auto out = run_backward(roots, grads, inputs, options);
     Object tuple(must(PyTuple_New(static_cast<Py_ssize_t>(out.size()))));
@@ -222,7 +222,7 @@ PyObject* py_backward(PyObject* self, PyObject* const* args, Py_ssize_t count, P
     return guard([&]() -> PyObject* {
       const Tensor t = tensor_of(self);
       check(is_floating(t.dtype()) || !requires_grad(t), "grad can be implicitly created only for real scalar outputs");
-      const Tensor g = full(t.shape(), Scalar(1.0), t.dtype());
+      const Tensor g = full_like(t, Scalar(1.0));
       run_backward({&t, 1}, {&g, 1}, {}, RunOptions{});
       Py_RETURN_NONE;
     });

@@ -69,6 +69,7 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
     if (!any) fail(ErrorKind::type, op.name, "(): argument 'input' (position 1) must be Tensor, not a number");
     return outcome(call_formula(f, list, attributes, out));
   }
+  const CallScope scope(device_of_call(op, v), op.name.c_str());
   if (form == Form::inplace) return op.call_inplace ? op.call_inplace(v) : outcome(run_inplace(op, v));
   return op.call(v);
 }

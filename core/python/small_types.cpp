@@ -1,5 +1,8 @@
 // dtype, device, Size, and errors.
+#include <vector>
+
 #include "core/ops/linalg.h"
+#include "core/program/backend.h"
 #include "core/python/python.h"
 
 namespace bulssi::python {
@@ -167,7 +170,30 @@ PyObject* device_reduce(PyObject* self, PyObject*) {
   const Device d = reinterpret_cast<PyDevice*>(self)->value;
   return Py_BuildValue("O(s)", reinterpret_cast<PyObject*>(Py_TYPE(self)), str(d).c_str());
 }
-PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr}, {}};
+// `with device('meta'):` makes it the default device of the block; blocks may nest.
+thread_local std::vector<Device> outer_devices;
+PyObject* device_enter(PyObject* self, PyObject*) {
+  return guard([&]() -> PyObject* {
+    const Device d = reinterpret_cast<PyDevice*>(self)->value;
+    check_device(d);
+    outer_devices.push_back(default_device);
+    default_device = d;
+    Py_INCREF(self);
+    return self;
+  });
+}
+PyObject* device_exit(PyObject*, PyObject*) {
+  return guard([&]() -> PyObject* {
+    check(!outer_devices.empty(), "device.__exit__ without __enter__");
+    default_device = outer_devices.back();
+    outer_devices.pop_back();
+    Py_RETURN_NONE;
+  });
+}
+PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr},
+                                {"__enter__", device_enter, METH_NOARGS, "Makes self the device of new tensors."},
+                                {"__exit__", device_exit, METH_VARARGS, nullptr},
+                                {}};
 PyGetSetDef device_properties[] = {
     {"type",
      [](PyObject* self, void*) -> PyObject* {

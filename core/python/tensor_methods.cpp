@@ -160,7 +160,10 @@ PyObject* make_subclass(PyObject*, PyObject* args, PyObject* kwargs) {
   });
 }
 PyObject* tolist_method(PyObject* self, PyObject*) {
-  return guard([&]() -> PyObject* { return tolist(tensor_of(self)); });
+  return guard([&]() -> PyObject* {
+    check(!without_elements(tensor_of(self)), ErrorKind::not_implemented, "Cannot copy out of meta tensor; no data!");
+    return tolist(tensor_of(self));
+  });
 }
 PyObject* is_contiguous(PyObject* self, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"memory_format", nullptr};

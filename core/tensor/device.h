@@ -20,4 +20,33 @@ inline void append(std::string& text, const Device& device) {
   if (device.index >= 0) text += ":" + std::to_string(device.index);
 }
 
+// Where the tensors that an operation makes shall live, and whose operation it is, for messages. The call of an
+// operation sets it from its arguments (Note [Devices] in program/backend.h), so that no operation passes devices on.
+struct Placement {
+  Device device;
+  const char* op = "";
+};
+extern thread_local constinit Placement placement [[gnu::tls_model("initial-exec")]];
+extern thread_local constinit Device default_device [[gnu::tls_model("initial-exec")]];
+
+struct DeviceScope {
+  explicit DeviceScope(Device device) : before(placement.device), changed(!(device == before)) {
+    if (changed) [[unlikely]]
+      placement.device = device;
+  }
+  ~DeviceScope() {
+    if (changed) [[unlikely]]
+      placement.device = before;
+  }
+  DeviceScope(const DeviceScope&) = delete;
+  Device before;
+  bool changed;
+};
+struct CallScope {
+  CallScope(Device device, const char* op) : before(placement) { placement = {device, op}; }
+  ~CallScope() { placement = before; }
+  CallScope(const CallScope&) = delete;
+  Placement before;
+};
+
 }  // namespace bulssi

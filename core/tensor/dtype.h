@@ -99,7 +99,8 @@ inline constexpr const char* legacy_name(DType dtype) {
 #define BULSSI_NAME(tag, type, name, legacy) legacy,
   constexpr const char* names[dtype_count] = {BULSSI_DTYPES(BULSSI_NAME)};
 #undef BULSSI_NAME
-  return names[static_cast<int>(dtype)];
+  const auto i = static_cast<unsigned>(dtype);
+  return i < dtype_count ? names[i] : "none";  // the test spares GCC 12 a false warning
 }
 inline void append(std::string& text, DType dtype) { text += dtype_name(dtype); }
 

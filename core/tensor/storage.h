@@ -52,7 +52,7 @@ inline void release(Storage* s) {
   if (--s->refs == 0) destroy(s);
 }
 
-Ref<Storage> new_storage(int64_t bytes, Device device = {});
+Ref<Storage> new_storage(int64_t bytes, Device device);
 // Memory owned by somebody else: `free_foreign` is called when the last tensor is gone.
 Ref<Storage> foreign_storage(void* data, int64_t bytes, void* context,
                              void (*free_foreign)(void* context, void* data, int64_t bytes));

@@ -1,14 +1,18 @@
 #include "core/tensor/tensor.h"
 
+#include <cctype>
 #include <cstring>
 
 #include "core/autograd/node.h"
 #include "core/cpu/cpu.h"
+#include "core/program/backend.h"
 
 namespace bulssi {
 
 PythonHooks python_hooks;
 int64_t live_tensors = 0;
+thread_local constinit Placement placement;
+thread_local constinit Device default_device;
 
 void destroy(Storage* s) {
   if (s->change) drop_change(s->change);
@@ -19,6 +23,8 @@ void destroy(Storage* s) {
 }
 
 Ref<Storage> new_storage(int64_t bytes, Device device) {
+  if (device.kind != DeviceKind::cpu) [[unlikely]]
+    return backend_of(device).new_storage(bytes, device);
   const int64_t block = static_cast<int64_t>(sizeof(Storage)) + bytes;
   auto* s = new (allocate(static_cast<size_t>(block))) Storage;
   s->bytes = bytes;
@@ -40,6 +46,10 @@ Ref<Storage> foreign_storage(void* data, int64_t bytes, void* context, void (*fr
 }
 
 void resize_storage(Storage& s, int64_t bytes) {
+  if (s.device.kind == DeviceKind::meta) {
+    s.bytes = bytes;
+    return;
+  }
   check(s.resizable, "Trying to resize storage that is not resizable: its memory belongs to another library");
   if (bytes == s.bytes) return;
   char* fresh = static_cast<char*>(allocate(static_cast<size_t>(bytes)));
@@ -84,7 +94,7 @@ static int64_t bytes_for(int64_t elements, DType dtype) {
   return bytes;
 }
 
-Tensor empty(Ints shape, DType dtype, Device device) {
+Tensor empty(Ints shape, DType dtype) {
   for (int64_t s : shape) {
     check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", shape);
   }
@@ -98,7 +108,7 @@ Tensor empty(Ints shape, DType dtype, Device device) {
   overflow = __builtin_mul_overflow(none ? 0 : elements, int64_t{itemsize(dtype)}, &bytes) || (overflow && !none);
   check(!overflow && bytes <= int64_t{1} << 62, "Storage size calculation overflowed with sizes=", shape,
         "\nthat would be more bytes of ", dtype, " than can be counted");
-  auto storage = new_storage(bytes, device);
+  auto storage = new_storage(bytes, placement.device);
   return new_tensor(std::move(storage), Layout::of(shape), dtype);
 }
 
@@ -106,7 +116,7 @@ Tensor empty_strided(const Layout& layout, DType dtype) {
   const auto [low, high] = layout.extent();
   Layout placed = layout;
   placed.offset -= low;
-  return new_tensor(new_storage(bytes_for(high - low + 1, dtype)), placed, dtype);
+  return new_tensor(new_storage(bytes_for(high - low + 1, dtype), placement.device), placed, dtype);
 }
 
 Tensor empty_like(const Tensor& like, DType dtype) {
@@ -157,7 +167,7 @@ Tensor full(Ints shape, Scalar value, DType dtype) {
 }
 
 Tensor wrapped_number(Scalar value) {
-  Tensor out = empty({}, value.dtype());
+  Tensor out = new_tensor(new_storage(itemsize(value.dtype()), Device{}), Layout{}, value.dtype());
   if (value.kind == Scalar::Kind::boolean)
     *out.data<bool>() = value.i != 0;
   else if (value.kind == Scalar::Kind::integer)
@@ -192,8 +202,38 @@ static std::pair<const char*, const char*> span_of(const Tensor& t) {
   return {base + low * size, base + (high + 1) * size};
 }
 
+char* memory_of(const Tensor& t) { return t->storage->data + t.layout().offset * itemsize(t.dtype()); }
+
+// One of the two is not on the CPU.
+static void copy_between(const Tensor& to, const Tensor& from) {
+  const Layout source = from.layout().broadcast(to.shape());
+  const Region into{memory_of(to), to.dtype(), to.strides()};
+  const Region out_of{memory_of(from), from.dtype(), source.strides};
+  const bool to_cpu = to.device().kind == DeviceKind::cpu, from_cpu = from.device().kind == DeviceKind::cpu;
+  const Backend& backend = backend_of(to_cpu ? from.device() : to.device());
+  if (to_cpu || from_cpu) {
+    const auto copy = to_cpu ? backend.to_cpu : backend.from_cpu;
+    check(copy, ErrorKind::not_implemented, "Cannot copy out of ", device_kind_name(from.device().kind),
+          " tensor; no data!");
+    return copy(into, out_of, to.shape());
+  }
+  check(to.device() == from.device() || to.device().kind == DeviceKind::meta, ErrorKind::not_implemented,
+        "Cannot copy out of ", from.device(), " tensor to ", to.device(), "; go through the CPU");
+  backend.copy(into, out_of, to.shape());
+}
+
+void no_cpu_memory(const TensorImpl& t) {
+  std::string kind = device_kind_name(t.storage->device.kind);
+  kind[0] = static_cast<char>(std::toupper(kind[0]));
+  fail(ErrorKind::not_implemented, "Could not run 'aten::", placement.op, "' with arguments from the '", kind,
+       "' backend.\nIt reads elements in CPU memory, and a tensor of shape ", Ints(t.layout.shape), " on device ",
+       t.storage->device, " has none there");
+}
+
 void copy_data(const Tensor& to, const Tensor& from) {
   if (to.numel() == 0) return;
+  if (to.device().kind != DeviceKind::cpu || from.device().kind != DeviceKind::cpu) [[unlikely]]
+    return copy_between(to, from);
   if (to.dtype() == from.dtype() && to.contiguous() && from.contiguous() && to.numel() == from.numel()) {
     cpu::copy_bytes(to->data(), from->data(), to.numel() * itemsize(to.dtype()));
     return;
@@ -214,6 +254,8 @@ void copy_data(const Tensor& to, const Tensor& from) {
 
 void fill_data(const Tensor& to, Scalar value) {
   if (to.numel() == 0) return;
+  if (to.device().kind != DeviceKind::cpu) [[unlikely]]
+    return backend_of(to.device()).fill({memory_of(to), to.dtype(), to.strides()}, to.shape(), value);
   cpu::fill(to->data(), to.dtype(), to.strides(), to.shape(), value);
 }
 
@@ -232,6 +274,7 @@ Tensor cast_data(const Tensor& t, DType dtype) {
 }
 
 Scalar item_data(const Tensor& t) {
+  check(!without_elements(t), "Tensor.item() cannot be called on meta tensors");
   switch (t.dtype()) {
     case DType::boolean: return Scalar(*t.data<bool>());
     case DType::f64: return Scalar(*t.data<double>());

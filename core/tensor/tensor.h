@@ -26,6 +26,9 @@ struct PythonHooks {
 };
 extern PythonHooks python_hooks;
 
+struct TensorImpl;
+[[noreturn]] void no_cpu_memory(const TensorImpl& t);
+
 struct TensorImpl {
   uintptr_t state = 3;
   Ref<Storage> storage;
@@ -40,7 +43,12 @@ struct TensorImpl {
   Autograd* autograd = nullptr;
   Ref<Version> own_version;
 
-  char* data() const { return storage->data + layout.offset * itemsize(dtype); }
+  // The elements, for kernels of the CPU: fails for a tensor that has none there.
+  char* data() const {
+    if (storage->device.kind != DeviceKind::cpu) [[unlikely]]
+      no_cpu_memory(*this);
+    return storage->data + layout.offset * itemsize(dtype);
+  }
   uint32_t version() const { return own_version ? own_version->value : storage->version; }
   void bump_version() { own_version ? ++own_version->value : ++storage->version; }
   ~TensorImpl();
@@ -64,6 +72,10 @@ inline void release(TensorImpl* t) {
 }
 
 class Tensor;
+// On the meta device: there is nothing to compute.
+bool without_elements(const Tensor& t);
+// The address of the first element on whatever device it is: for slots and regions.
+char* memory_of(const Tensor& t);
 using Tensors = std::span<const Tensor>;
 
 class Tensor : public Ref<TensorImpl> {
@@ -91,7 +103,9 @@ class Tensor : public Ref<TensorImpl> {
   static Tensor apply(Args... args);
 };
 
-Tensor empty(Ints shape, DType dtype, Device device = {});
+inline bool without_elements(const Tensor& t) { return t.device().kind == DeviceKind::meta; }
+
+Tensor empty(Ints shape, DType dtype);  // on `placement.device`, as everything that makes tensors
 Tensor empty_strided(const Layout& layout, DType dtype);
 // Dense memory whose order follows `strides` (broadcast to `shape`): the first that tells two dimensions apart decides.
 // empty_like: in the order of `like`'s strides (PyTorch's preserve_format).
@@ -99,6 +113,11 @@ Tensor empty_ordered(Ints shape, DType dtype, std::span<const Dims* const> strid
 Tensor empty_like(const Tensor& like, DType dtype);
 inline Tensor empty_like(const Tensor& like) { return empty_like(like, like.dtype()); }
 Tensor full(Ints shape, Scalar value, DType dtype);
+// Dense, of t's shape, dtype and device.
+inline Tensor full_like(const Tensor& t, Scalar value) {
+  const DeviceScope scope(t.device());
+  return full(t.shape(), value, t.dtype());
+}
 inline Tensor zeros(Ints shape, DType dtype) { return full(shape, Scalar(0), dtype); }
 // A 0-d tensor that promotes like the Python number it came from.
 Tensor wrapped_number(Scalar value);

@@ -34,24 +34,22 @@ def set_default_tensor_type(t: Any) -> None:
 
 
 def get_default_device() -> device:
-    """The device of new tensors."""
-    return _core.device("cpu")
+    """The device of tensors that are made without naming one."""
+    return _core.get_default_device()
 
 
 def set_default_device(device: Any) -> None:
-    """Choose the device of new tensors; there is only the CPU.
+    """Choose the device of tensors that are made without naming one; None is the CPU.
+
+    >>> torch.set_default_device("meta")
+    >>> torch.zeros(2).device
+    device(type='meta')
+    >>> torch.set_default_device(None)
 
     Raises:
-        AssertionError: a CUDA device.
-        RuntimeError: another device that does not exist here.
+        AssertionError: a CUDA device, which this build does not have.
     """
-    if device is None:
-        return
-    kind = _core.device(device).type
-    if kind == "cuda":
-        raise AssertionError("Torch not compiled with CUDA enabled")
-    if kind != "cpu":
-        raise RuntimeError(f"set_default_device: tensors live on the CPU, not on {kind}")
+    _core._set_default_device(_core.device("cpu" if device is None else device))
 
 
 def set_num_threads(num: int) -> None:

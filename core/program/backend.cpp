@@ -1,0 +1,55 @@
+#include "core/program/backend.h"
+
+#include "core/base/error.h"
+#include "core/cpu/cpu.h"
+
+namespace bulssi {
+
+namespace {
+
+// ---- cpu -----------------------------------------------------------------------------------------------------------
+
+void copy_on_cpu(const Region& to, const Region& from, Ints shape) {
+  cpu::copy(to.data, to.dtype, to.strides, from.data, from.dtype, from.strides, shape);
+}
+constexpr Backend cpu_backend{
+    new_storage,
+    cpu::run,
+    copy_on_cpu,
+    [](const Region& to, Ints shape, Scalar value) { cpu::fill(to.data, to.dtype, to.strides, shape, value); },
+    copy_on_cpu,
+    copy_on_cpu,
+};
+
+// ---- meta: shapes, strides and dtypes without elements
+// ---------------------------------------------------------------
+
+constexpr Backend meta_backend{
+    [](int64_t bytes, Device device) {
+      auto* s = new (allocate(sizeof(Storage))) Storage;
+      s->bytes = bytes;
+      s->block = sizeof(Storage);
+      s->device = device;
+      return Ref<Storage>::adopt(s);
+    },
+    [](const Program&) {},
+    [](const Region&, const Region&, Ints) {},
+    [](const Region&, Ints, Scalar) {},
+    nullptr,
+    [](const Region&, const Region&, Ints) {},
+};
+
+}  // namespace
+
+const Backend& backend_of(Device device) {
+  switch (device.kind) {
+    case DeviceKind::cpu: return cpu_backend;
+    case DeviceKind::meta: return meta_backend;
+    case DeviceKind::cuda: break;
+  }
+  fail(ErrorKind::assertion, "Torch not compiled with CUDA enabled");
+}
+
+void check_device(Device device) { backend_of(device); }
+
+}  // namespace bulssi
