@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
+import pkgutil
 import warnings
 from typing import Any
 
@@ -306,3 +309,9 @@ def test_import_of_the_library_leaves_distributions_out() -> None:
 
     code = "import sys, bulssi; sys.exit(any(m.startswith('bulssi.distributions') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["", *(f".{m.name}" for m in pkgutil.iter_modules(bulssi.distributions.__path__))])
+def test_examples(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"bulssi.distributions{module}"))
+    assert found.failed == 0

@@ -8,8 +8,9 @@ A loss that depends on draws is minimised by `rsample`, where the distribution h
 function of the parameters), or by the score function: `-(distribution.log_prob(action) * reward)`, where the action is
 drawn by `sample` (Williams, 1992).
 
+>>> import bulssi as torch
 >>> from bulssi.distributions import Categorical
->>> policy = Categorical(logits=bulssi.zeros(4, requires_grad=True))
+>>> policy = Categorical(logits=torch.zeros(4, requires_grad=True))
 >>> action = policy.sample()
 >>> (-policy.log_prob(action) * 2.5).backward()
 """

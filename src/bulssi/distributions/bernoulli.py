@@ -19,8 +19,9 @@ __all__ = ["Bernoulli"]
 class Bernoulli(ProbsOrLogits, ExponentialFamily):
     """1 with probability `probs`, else 0. `logits` are log odds.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Bernoulli
-    >>> Bernoulli(0.25).log_prob(bulssi.tensor(1.))
+    >>> Bernoulli(0.25).log_prob(torch.tensor(1.))
     tensor(-1.3863)
     """
 

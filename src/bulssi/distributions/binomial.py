@@ -24,8 +24,9 @@ class Binomial(ProbsOrLogits):
 
     `enumerate_support` and `entropy` need one total_count for the whole batch (NotImplementedError).
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Binomial
-    >>> Binomial(4, bulssi.tensor(0.5)).mean
+    >>> Binomial(4, torch.tensor(0.5)).mean
     tensor(2.)
     """
 

@@ -20,8 +20,9 @@ class Categorical(ProbsOrLogits):
     `probs` is (..., K), not negative and normalised to sum 1 over the last dimension; or else `logits`, logarithms of
     probabilities up to a constant, which is taken away. The leading dimensions are the batch; draws are int64.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Categorical
-    >>> Categorical(bulssi.tensor([1., 3.])).log_prob(bulssi.tensor(1))
+    >>> Categorical(torch.tensor([1., 3.])).log_prob(torch.tensor(1))
     tensor(-0.2877)
     """
 

@@ -16,8 +16,9 @@ __all__ = ["Cauchy"]
 class Cauchy(LocationScale):
     """The Cauchy (Lorentz) distribution of median `loc` and half width at half maximum `scale`. It has no mean.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Cauchy
-    >>> Cauchy(0., 1.).log_prob(bulssi.tensor(0.))
+    >>> Cauchy(0., 1.).log_prob(torch.tensor(0.))
     tensor(-1.1447)
     """
 

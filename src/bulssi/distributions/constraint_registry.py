@@ -21,8 +21,9 @@ __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
 class ConstraintRegistry:
     """Constraint classes and the functions that make their transforms.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import biject_to, constraints
-    >>> biject_to(constraints.positive)(bulssi.zeros(2))
+    >>> biject_to(constraints.positive)(torch.zeros(2))
     tensor([1., 1.])
     """
 

@@ -53,8 +53,9 @@ __all__ = [
 class Constraint:
     """A set of values, each of `event_dim` dimensions.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import constraints
-    >>> constraints.positive.check(bulssi.tensor([1., -1.]))
+    >>> constraints.positive.check(torch.tensor([1., -1.]))
     tensor([ True, False])
     """
 

@@ -23,8 +23,9 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
     Source: Loaiza-Ganem and Cunningham, "The continuous Bernoulli: fixing a pervasive error in variational
     autoencoders", 2019.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import ContinuousBernoulli
-    >>> ContinuousBernoulli(bulssi.tensor(0.5)).log_prob(bulssi.tensor(0.3))
+    >>> ContinuousBernoulli(torch.tensor(0.5)).log_prob(torch.tensor(0.3))
     tensor(0.)
     """
 

@@ -42,8 +42,9 @@ class Dirichlet(ExponentialFamily):
 
     `concentration` is (..., K); the leading dimensions are the batch.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Dirichlet
-    >>> Dirichlet(bulssi.tensor([1., 3.])).mean
+    >>> Dirichlet(torch.tensor([1., 3.])).mean
     tensor([0.2500, 0.7500])
     """
 

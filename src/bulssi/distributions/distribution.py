@@ -30,8 +30,9 @@ class Distribution:
     A subclass names in `arg_constraints` the attributes that hold its parameters, and in `_inner` further attributes
     that `expand` must carry over: tensors of the batch shape, other distributions (both are expanded), or plain values.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Normal
-    >>> d = Normal(bulssi.zeros(3), 1.)
+    >>> d = Normal(torch.zeros(3), 1.)
     >>> d.batch_shape, d.event_shape, d.sample((2,)).shape
     (torch.Size([3]), torch.Size([]), torch.Size([2, 3]))
     """

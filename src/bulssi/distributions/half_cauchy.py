@@ -19,8 +19,9 @@ __all__ = ["HalfCauchy"]
 class HalfCauchy(TransformedDistribution):
     """The distribution of |x|, where x is of Cauchy(0, scale).
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import HalfCauchy
-    >>> HalfCauchy(1.).log_prob(bulssi.tensor(0.))
+    >>> HalfCauchy(1.).log_prob(torch.tensor(0.))
     tensor(-0.4516)
     """
 
@@ -62,8 +63,8 @@ class HalfCauchy(TransformedDistribution):
             self._validate_sample(value)
         return 2 * self.base_dist.cdf(value) - 1
 
-    def icdf(self, value: Tensor) -> Tensor:
-        return self.base_dist.icdf((value + 1) / 2)
+    def icdf(self, prob: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.base_dist.icdf((prob + 1) / 2)
 
     def entropy(self) -> Tensor:
         return self.base_dist.entropy() - math.log(2)

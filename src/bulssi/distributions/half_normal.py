@@ -19,8 +19,9 @@ __all__ = ["HalfNormal"]
 class HalfNormal(TransformedDistribution):
     """The distribution of |x|, where x is of Normal(0, scale).
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import HalfNormal
-    >>> HalfNormal(1.).log_prob(bulssi.tensor(0.))
+    >>> HalfNormal(1.).log_prob(torch.tensor(0.))
     tensor(-0.2258)
     """
 
@@ -61,8 +62,8 @@ class HalfNormal(TransformedDistribution):
             self._validate_sample(value)
         return 2 * self.base_dist.cdf(value) - 1
 
-    def icdf(self, value: Tensor) -> Tensor:
-        return self.base_dist.icdf((value + 1) / 2)
+    def icdf(self, prob: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.base_dist.icdf((prob + 1) / 2)
 
     def entropy(self) -> Tensor:
         return self.base_dist.entropy() - math.log(2)

@@ -16,9 +16,10 @@ __all__ = ["Independent"]
 class Independent(Distribution):
     """The last `reinterpreted_batch_ndims` batch dimensions of a distribution become part of its event.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Independent, Normal
-    >>> d = Independent(Normal(bulssi.zeros(3), 1.), 1)
-    >>> d.event_shape, d.log_prob(bulssi.zeros(3))
+    >>> d = Independent(Normal(torch.zeros(3), 1.), 1)
+    >>> d.event_shape, d.log_prob(torch.zeros(3))
     (torch.Size([3]), tensor(-2.7568))
     """
 

@@ -15,8 +15,9 @@ __all__ = ["Laplace"]
 class Laplace(LocationScale):
     """The Laplace (double exponential) distribution: density exp(-|x - loc| / scale) / (2 scale).
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Laplace
-    >>> Laplace(0., 1.).log_prob(bulssi.tensor(1.))
+    >>> Laplace(0., 1.).log_prob(torch.tensor(1.))
     tensor(-1.6931)
     """
 

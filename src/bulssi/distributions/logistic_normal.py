@@ -18,8 +18,9 @@ class LogisticNormal(TransformedDistribution):
 
     `loc` and `scale` are (..., K).
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import LogisticNormal
-    >>> LogisticNormal(bulssi.zeros(2), bulssi.ones(2)).event_shape
+    >>> LogisticNormal(torch.zeros(2), torch.ones(2)).event_shape
     torch.Size([3])
     """
 

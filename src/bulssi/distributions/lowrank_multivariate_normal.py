@@ -38,8 +38,9 @@ class LowRankMultivariateNormal(Distribution):
 
     `cov_factor` is W (..., n, rank), `cov_diag` is d (..., n), positive. With a small rank the cost is linear in n.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import LowRankMultivariateNormal
-    >>> LowRankMultivariateNormal(bulssi.zeros(2), bulssi.ones(2, 1), bulssi.ones(2)).covariance_matrix
+    >>> LowRankMultivariateNormal(torch.zeros(2), torch.ones(2, 1), torch.ones(2)).covariance_matrix
     tensor([[2., 1.],
             [1., 2.]])
     """

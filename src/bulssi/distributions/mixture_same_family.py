@@ -19,8 +19,9 @@ class MixtureSameFamily(Distribution):
 
     The components are the last batch dimension of `component_distribution`.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Categorical, MixtureSameFamily, Normal
-    >>> d = MixtureSameFamily(Categorical(bulssi.ones(2)), Normal(bulssi.tensor([-1., 3.]), 1.))
+    >>> d = MixtureSameFamily(Categorical(torch.ones(2)), Normal(torch.tensor([-1., 3.]), 1.))
     >>> d.mean, d.variance
     (tensor(1.), tensor(5.))
     """
@@ -100,14 +101,14 @@ class MixtureSameFamily(Distribution):
     def _beside_components(self, value: Tensor) -> Tensor:
         return value.unsqueeze(-1 - len(self._event_shape))
 
-    def cdf(self, value: Tensor) -> Tensor:
-        cdf = self._component_distribution.cdf(self._beside_components(value))
+    def cdf(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        cdf = self._component_distribution.cdf(self._beside_components(x))
         return (cdf * self._mixture_distribution.probs).sum(dim=-1)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self._validate_args:
-            self._validate_sample(value)
-        log_prob = self._component_distribution.log_prob(self._beside_components(value))
+            self._validate_sample(x)
+        log_prob = self._component_distribution.log_prob(self._beside_components(x))
         return bulssi.logsumexp(log_prob + bulssi.log_softmax(self._mixture_distribution.logits, dim=-1), dim=-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:

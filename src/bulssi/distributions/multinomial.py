@@ -22,8 +22,9 @@ class Multinomial(OfCategorical):
 
     `probs` or `logits` are as Categorical's. `log_prob` takes counts of any sum, with `validate_args=False`.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Multinomial
-    >>> Multinomial(3, bulssi.tensor([0.5, 0.5])).log_prob(bulssi.tensor([3., 0.]))
+    >>> Multinomial(3, torch.tensor([0.5, 0.5])).log_prob(torch.tensor([3., 0.]))
     tensor(-2.0794)
     """
 

@@ -68,8 +68,9 @@ class MultivariateNormal(Distribution):
     These are `covariance_matrix`, `precision_matrix` (its inverse), both symmetric and positive definite, or
     `scale_tril`, the lower triangular L with L L^T the covariance (what the others are turned into).
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import MultivariateNormal
-    >>> MultivariateNormal(bulssi.zeros(2), bulssi.eye(2)).log_prob(bulssi.zeros(2))
+    >>> MultivariateNormal(torch.zeros(2), torch.eye(2)).log_prob(torch.zeros(2))
     tensor(-1.8379)
     """
 

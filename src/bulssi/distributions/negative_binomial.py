@@ -21,8 +21,9 @@ class NegativeBinomial(ProbsOrLogits):
 
     `total_count` need not be an integer. Draws are Poisson numbers whose rate is gamma distributed.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import NegativeBinomial
-    >>> NegativeBinomial(3., bulssi.tensor(0.5)).mean
+    >>> NegativeBinomial(3., torch.tensor(0.5)).mean
     tensor(3.)
     """
 

@@ -17,8 +17,9 @@ __all__ = ["Normal"]
 class Normal(LocationScale, ExponentialFamily):
     """The normal (Gaussian) distribution of mean `loc` and standard deviation `scale`.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Normal
-    >>> Normal(0., 1.).log_prob(bulssi.tensor(0.))
+    >>> Normal(0., 1.).log_prob(torch.tensor(0.))
     tensor(-0.9189)
     """
 

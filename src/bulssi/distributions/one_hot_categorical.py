@@ -17,8 +17,9 @@ __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]
 class OneHotCategorical(OfCategorical):
     """As Categorical, each draw being a vector of K elements: 1 for the category, 0 elsewhere.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import OneHotCategorical
-    >>> OneHotCategorical(bulssi.tensor([0., 1., 0.])).sample()
+    >>> OneHotCategorical(torch.tensor([0., 1., 0.])).sample()
     tensor([0., 1., 0.])
     """
 

@@ -17,8 +17,9 @@ __all__ = ["Poisson"]
 class Poisson(ExponentialFamily):
     """Counts of independent events of which `rate` are expected: k with probability rate^k exp(-rate) / k!.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Poisson
-    >>> Poisson(3.).log_prob(bulssi.tensor(0.))
+    >>> Poisson(3.).log_prob(torch.tensor(0.))
     tensor(-3.)
     """
 

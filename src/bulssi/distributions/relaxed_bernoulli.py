@@ -60,8 +60,9 @@ class RelaxedBernoulli(TransformedDistribution):
     Sources: Maddison, Mnih and Teh, "The Concrete distribution", 2017; Jang, Gu and Poole, "Categorical
     reparameterization with Gumbel-softmax", 2017.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import RelaxedBernoulli
-    >>> RelaxedBernoulli(bulssi.tensor(0.5), probs=bulssi.tensor([0.1, 0.9])).sample().shape
+    >>> RelaxedBernoulli(torch.tensor(0.5), probs=torch.tensor([0.1, 0.9])).sample().shape
     torch.Size([2])
     """
 

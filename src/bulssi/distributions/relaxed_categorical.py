@@ -63,8 +63,9 @@ class RelaxedOneHotCategorical(TransformedDistribution):
 
     Sources: as RelaxedBernoulli.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import RelaxedOneHotCategorical
-    >>> RelaxedOneHotCategorical(bulssi.tensor(0.5), probs=bulssi.ones(2, 3)).sample().shape
+    >>> RelaxedOneHotCategorical(torch.tensor(0.5), probs=torch.ones(2, 3)).sample().shape
     torch.Size([2, 3])
     """
 

@@ -22,8 +22,9 @@ class TransformedDistribution(Distribution):
     The density follows by the change of variables, so `log_prob` needs bijective transforms; `cdf` and `icdf` need
     monotone functions of numbers.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import ExpTransform, Normal, TransformedDistribution
-    >>> TransformedDistribution(Normal(0., 1.), [ExpTransform()]).log_prob(bulssi.tensor(1.))  # a log-normal
+    >>> TransformedDistribution(Normal(0., 1.), [ExpTransform()]).log_prob(torch.tensor(1.))  # a log-normal
     tensor(-0.9189)
     """
 

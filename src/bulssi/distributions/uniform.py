@@ -18,8 +18,9 @@ __all__ = ["Uniform"]
 class Uniform(Distribution):
     """Numbers of [low, high), all equally probable.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Uniform
-    >>> Uniform(0., 2.).log_prob(bulssi.tensor(1.))
+    >>> Uniform(0., 2.).log_prob(torch.tensor(1.))
     tensor(-0.6931)
     """
 

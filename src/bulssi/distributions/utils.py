@@ -36,8 +36,9 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
 
     Numbers take the dtype of the first tensor, or the default dtype if there is none. ValueError for anything else.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions.utils import broadcast_all
-    >>> broadcast_all(1, bulssi.tensor([1., 2.]))
+    >>> broadcast_all(1, torch.tensor([1., 2.]))
     (tensor([1., 1.]), tensor([1., 2.]))
     """
     if not all(isinstance(v, (Tensor, Number)) or hasattr(v, "__torch_function__") for v in values):
@@ -130,8 +131,9 @@ def tril_matrix_to_vec(mat: Tensor, diag: int = 0) -> Tensor:
 def vec_to_tril_matrix(vec: Tensor, diag: int = 0) -> Tensor:
     """The inverse of `tril_matrix_to_vec`: (..., D) to (..., n, n), zero above the diagonal.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions.utils import vec_to_tril_matrix
-    >>> vec_to_tril_matrix(bulssi.tensor([1., 2., 3.]))
+    >>> vec_to_tril_matrix(torch.tensor([1., 2., 3.]))
     tensor([[1., 0.],
             [2., 3.]])
     """

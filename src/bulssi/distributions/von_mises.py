@@ -21,8 +21,9 @@ class VonMises(Distribution):
     Draws are in [-pi, pi); they are made in double precision by rejection from a wrapped Cauchy distribution (Best and
     Fisher, "Efficient simulation of the von Mises distribution", 1979). `variance` is the circular variance.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import VonMises
-    >>> VonMises(0., 1.).log_prob(bulssi.tensor(0.))
+    >>> VonMises(0., 1.).log_prob(torch.tensor(0.))
     tensor(-1.0738)
     """
 

@@ -26,8 +26,9 @@ class Wishart(ExponentialFamily):
     p - 1, need not be an integer. Draws are made by Bartlett's decomposition. A draw that rounding makes singular is
     drawn again, up to ten times, with a warning.
 
+    >>> import bulssi as torch
     >>> from bulssi.distributions import Wishart
-    >>> Wishart(bulssi.tensor(3.), bulssi.eye(2)).mean
+    >>> Wishart(torch.tensor(3.), torch.eye(2)).mean
     tensor([[3., 0.],
             [0., 3.]])
     """
