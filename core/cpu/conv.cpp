@@ -112,6 +112,86 @@ void gather(const ConvShape& s, const Block& block, const T* x, int64_t room, T*
   });
 }
 
+// Two-dimensional, stride 1 along whole rows: columns are then plain copies out of an input with its padding around it.
+bool copies_rows(const ConvShape& s, const Blocks& blocks) {
+  return s.in[0] == 1 && s.kernel[0] == 1 && s.padding[0] == 0 && s.stride[2] == 1 && blocks.width_blocks == 1;
+}
+// Rows of the input that `rows` rows of the output see.
+int64_t seen_rows(const ConvShape& s, int64_t rows) {
+  return (rows - 1) * s.stride[1] + (s.kernel[1] - 1) * s.dilation[1] + 1;
+}
+int64_t padded_width(const ConvShape& s) { return s.in[2] + 2 * s.padding[2]; }
+
+// `count` rows of `bytes` bytes, of which each is written in whole chunks: what is too much is written over by the
+// next.
+template <int bytes>
+void copy_rows(int64_t count, int64_t chunks, const char* from, int64_t from_step, char* to, int64_t to_step) {
+  for (int64_t r = 0; r < count; ++r, from += from_step, to += to_step) {
+    for (int64_t i = 0; i < chunks; ++i) std::memcpy(to + i * bytes, from + i * bytes, bytes);
+  }
+}
+
+// padded: room for the seen rows of every channel and kChunk bytes; kChunk bytes behind the columns are written, too.
+template <class T>
+void gather_rows(const ConvShape& s, const Block& block, const T* x, T* padded, T* columns) {
+  const int64_t rows = seen_rows(s, block.rows), wide = padded_width(s), left = s.padding[2];
+  const int64_t first = block.row * s.stride[1] - s.padding[1];
+  T* to = padded;
+  for (int64_t c = 0; c < s.channels; ++c) {
+    for (int64_t r = 0; r < rows; ++r, to += wide) {
+      const int64_t h = first + r;
+      if (h < 0 || h >= s.in[1]) {
+        std::memset(to, 0, wide * sizeof(T));
+        continue;
+      }
+      for (int64_t i = 0; i < left; ++i) to[i] = to[wide - 1 - i] = T(0);
+      std::memcpy(to + left, x + (c * s.in[1] + h) * s.in[2], s.in[2] * sizeof(T));
+    }
+  }
+  const int64_t bytes = block.width * int64_t{sizeof(T)}, step = wide * s.stride[1] * int64_t{sizeof(T)};
+  char* column = reinterpret_cast<char*>(columns);
+  for (int64_t c = 0; c < s.channels; ++c) {
+    for (int64_t kh = 0; kh < s.kernel[1]; ++kh) {
+      for (int64_t kw = 0; kw < s.kernel[2]; ++kw, column += block.rows * bytes) {
+        const T* from = padded + (c * rows + kh * s.dilation[1]) * wide + kw * s.dilation[2];
+        const char* source = reinterpret_cast<const char*>(from);
+        if (bytes <= 32)
+          copy_rows<32>(block.rows, 1, source, step, column, bytes);
+        else
+          copy_rows<kChunk>(block.rows, (bytes + kChunk - 1) / kChunk, source, step, column, bytes);
+      }
+    }
+  }
+}
+
+// Makes the columns of blocks, with the room that takes.
+template <class T>
+class Columns {
+ public:
+  Columns(const ConvShape& s, const Blocks& blocks, const T* x, bool plain, bool with_ones)
+      : s_(s),
+        end_(x + s.batch * s.groups * s.channels * s.in_size()),
+        copies_(!plain && copies_rows(s, blocks)),
+        with_ones_(with_ones),
+        columns_(plain ? 0 : (s.depth() + with_ones) * blocks.block_rows * blocks.block_width + kChunk),
+        padded_(copies_ ? s.channels * seen_rows(s, blocks.block_rows) * padded_width(s) + kChunk : 0) {}
+  // Of one image; with_ones: one row of ones below.
+  const T* make(const Block& block, const T* image) {
+    if (copies_)
+      gather_rows(s_, block, image, padded_.get(), columns_.get());
+    else
+      gather(s_, block, image, end_ - image, columns_.get());
+    if (with_ones_) std::fill_n(columns_.get() + s_.depth() * block.size(), block.size(), T(1));
+    return columns_.get();
+  }
+
+ private:
+  const ConvShape& s_;
+  const T* end_;
+  bool copies_, with_ones_;
+  Scratch<T> columns_, padded_;
+};
+
 template <class T>
 void add_row(T* to, const T* from, int64_t n) {
   typedef T Vector __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
@@ -145,28 +225,69 @@ template <class T>
 void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
   const Blocks blocks(s, sizeof(T));
   const bool plain = needs_no_columns(s);
-  const int64_t depth = s.depth(), positions = s.out_size(), count = blocks.count();
-  const int64_t whole = s.batch * s.groups * s.channels * s.in_size();
+  const int64_t positions = s.out_size(), count = blocks.count();
+  // The bias is the weight of a column of ones.
+  const int64_t depth = s.depth() + (bias && !plain);
+  Scratch<T> extended(depth > s.depth() ? s.groups * s.features * depth : 0);
+  if (depth > s.depth()) {
+    for (int64_t o = 0; o < s.groups * s.features; ++o) {
+      std::memcpy(extended.get() + o * depth, w + o * s.depth(), s.depth() * sizeof(T));
+      extended.get()[o * depth + s.depth()] = bias[o];
+    }
+    w = extended.get();
+  }
   parallel_for(s.batch * s.groups * count, 1, [&](int64_t begin, int64_t end) {
-    Scratch<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
+    Columns<T> columns(s, blocks, x, plain, depth > s.depth());
     for (int64_t t = begin; t < end; ++t) {
       const int64_t image = t / count, group = image % s.groups;
       const Block block(blocks, t % count);
       const int64_t first = block.first(s), n = block.size();
       const T* from = x + image * s.channels * s.in_size();
       T* to = y + image * s.features * positions + first;
-      if (bias) {
+      if (bias && plain) {
         for (int64_t o = 0; o < s.features; ++o) std::fill_n(to + o * positions, n, bias[group * s.features + o]);
       }
-      if (!plain) gather(s, block, from, x + whole - from, columns.get());
       gemm(dtype_of<T>, false, false, s.features, n, depth, Scalar(1), w + group * s.features * depth, depth,
-           plain ? from + first : columns.get(), plain ? s.in_size() : n, Scalar(bias ? 1 : 0), to, positions);
+           plain ? from + first : columns.make(block, from), plain ? s.in_size() : n, Scalar(bias && plain), to,
+           positions);
     }
   });
 }
 
+// Stride 1: the adjoint is a convolution with the kernels turned around and channels and features exchanged.
+bool is_turned_correlation(const ConvShape& s) {
+  if (needs_no_columns(s) || s.features > 4 * s.channels) return false;  // columns of every feature cost more
+  for (int i = 0; i < 3; ++i) {
+    if (s.stride[i] != 1 || s.dilation[i] * (s.kernel[i] - 1) < s.padding[i]) return false;
+  }
+  return true;
+}
+template <class T>
+void spread_turned(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
+  ConvShape t = s;
+  std::swap(t.channels, t.features);
+  for (int i = 0; i < 3; ++i) {
+    t.in[i] = s.out[i];
+    t.out[i] = s.in[i];
+    t.padding[i] = s.dilation[i] * (s.kernel[i] - 1) - s.padding[i];
+  }
+  const int64_t taps = s.taps();
+  Scratch<T> turned(s.groups * s.features * s.depth());
+  T* to = turned.get();
+  for (int64_t g = 0; g < s.groups; ++g) {
+    for (int64_t c = 0; c < s.channels; ++c) {
+      for (int64_t o = 0; o < s.features; ++o) {
+        const T* from = w + ((g * s.features + o) * s.channels + c) * taps;
+        for (int64_t i = 0; i < taps; ++i) *to++ = from[taps - 1 - i];
+      }
+    }
+  }
+  correlate<T>(t, y, turned.get(), bias, x);
+}
+
 template <class T>
 void spread(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
+  if (is_turned_correlation(s)) return spread_turned(s, y, w, bias, x);
   const Blocks blocks(s, sizeof(T));
   const bool plain = needs_no_columns(s);
   const int64_t depth = s.depth(), positions = s.out_size(), size = s.in_size();
@@ -193,13 +314,12 @@ void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
   const Blocks blocks(s, sizeof(T));
   const bool plain = needs_no_columns(s);
   const int64_t depth = s.depth(), positions = s.out_size(), size = s.features * depth, count = blocks.count();
-  const int64_t whole = s.batch * s.groups * s.channels * s.in_size();
   // Images (and their blocks) in parts that do not depend on the threads, each with its own sum.
   const int64_t all = s.batch * count;
   const int64_t parts = std::clamp<int64_t>(s.work() / s.groups >> 20, 1, std::min<int64_t>(all, 16));
   Scratch<T> sums(parts * s.groups * size);
   parallel_for(parts * s.groups, 1, [&](int64_t begin, int64_t end) {
-    Scratch<T> columns(plain ? 0 : depth * blocks.block_rows * blocks.block_width + kChunk);
+    Columns<T> columns(s, blocks, x, plain, false);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t group = t % s.groups, part = t / s.groups;
       T* sum = sums.get() + t * size;
@@ -208,9 +328,8 @@ void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
         const Block block(blocks, i % count);
         const int64_t first = block.first(s), n = block.size();
         const T* from = x + image * s.channels * s.in_size();
-        if (!plain) gather(s, block, from, x + whole - from, columns.get());
         gemm(dtype_of<T>, false, true, s.features, depth, n, Scalar(1), y + image * s.features * positions + first,
-             positions, plain ? from + first : columns.get(), plain ? s.in_size() : n,
+             positions, plain ? from + first : columns.make(block, from), plain ? s.in_size() : n,
              Scalar(i == all * part / parts ? 0 : 1), sum, depth);
       }
     }

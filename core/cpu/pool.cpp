@@ -1,13 +1,33 @@
 #include "core/cpu/pool.h"
 
+#include <bulssi_isas.h>
+
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
 
 #include "core/base/threads.h"
+#include "core/cpu/cpu.h"
+#include "core/cpu/pool_kernels.h"
+
+#define BULSSI_DECLARE(isa) extern "C" const bulssi::PoolKernels* bulssi_pool_##isa();
+BULSSI_FOR_ISAS(BULSSI_DECLARE)
+#undef BULSSI_DECLARE
 
 namespace bulssi {
 namespace {
+
+const PoolKernels& kernels() {
+  static const PoolKernels* const found = [] {
+    const PoolKernels* table = nullptr;
+#define BULSSI_TAKE(name) \
+  if (!std::strcmp(cpu::isa(), #name)) table = bulssi_pool_##name();
+    BULSSI_FOR_ISAS(BULSSI_TAKE)
+#undef BULSSI_TAKE
+    return table;
+  }();
+  return *found;
+}
 
 // The part of a window along one dimension that lies inside the input.
 struct Range {
@@ -68,27 +88,10 @@ bool is_halving(const PoolShape& s) {
 }
 template <class T>
 void max_halving(const PoolShape& s, const T* x, T* values, int64_t* indices) {
+  const auto halve = kernels().halve[sizeof(T) == 8];
   for (int64_t b = 0; b < s.out[1]; ++b) {
-    const int64_t row = 2 * b * s.in[2];
-    const T* __restrict top = x + row;
-    const T* __restrict low = top + s.in[2];
-    T* __restrict to = values + b * s.out[2];
-    int64_t* __restrict at = indices + b * s.out[2];
-    for (int64_t c = 0; c < s.out[2]; ++c) {
-      // In order, and nan wins over everything before it; written without branches.
-      T most = top[2 * c];
-      int64_t best = 2 * c;
-      const auto take = [&](T v, int64_t place) {
-        const bool wins = (v > most) | (v != v);
-        most = wins ? v : most;
-        best = wins ? place : best;
-      };
-      take(top[2 * c + 1], 2 * c + 1);
-      take(low[2 * c], 2 * c + s.in[2]);
-      take(low[2 * c + 1], 2 * c + 1 + s.in[2]);
-      to[c] = most;
-      at[c] = best + row;
-    }
+    const int64_t row = 2 * b * s.in[2], to = b * s.out[2];
+    halve(s.out[2], x + row, s.in[2], row, values + to, indices + to);
   }
 }
 
@@ -143,15 +146,18 @@ void avg_plane_adjoint(const PoolShape& s, const T* g, T* x) {
 void max_pool_kernel(DType dtype, const PoolShape& s, const void* x, void* values, int64_t* indices) {
   dispatch(dtype, "max_pool2d", [&]<class T>() {
     if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
-      const bool halving = is_halving(s);
+      const bool halving = std::is_floating_point_v<T> && is_halving(s);
       parallel_for(s.planes, plane_grain(s.out_size() * s.taps()), [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; ++p) {
           const T* from = static_cast<const T*>(x) + p * s.in_size();
           T* to = static_cast<T*>(values) + p * s.out_size();
-          if (halving)
-            max_halving<T>(s, from, to, indices + p * s.out_size());
-          else
-            max_plane<T>(s, from, to, indices + p * s.out_size());
+          if constexpr (std::is_floating_point_v<T>) {
+            if (halving) {
+              max_halving<T>(s, from, to, indices + p * s.out_size());
+              continue;
+            }
+          }
+          max_plane<T>(s, from, to, indices + p * s.out_size());
         }
       });
     } else {
