@@ -50,6 +50,7 @@ _MODULES = {
     "cpu": ".",
     "cuda": ".",
     "datasets": ".",
+    "distributed": ".",
     "distributions": ".",
     "functional": ". chain_matmul einsum lu tensordot",
     "futures": ".",
@@ -82,7 +83,6 @@ for _name in _LAZY:  # the core has namespaces and functions under some of these
     globals().pop(_name, None)
 
 _ABSENT = {
-    "distributed": "one process works; utils.data.DataLoader(num_workers=...) loads data with several",
     "onnx": "save a state_dict() with save(), or tensors with safetensors",
     "sparse": "tensors are strided (dense)",
     "eig": "it was removed from PyTorch; for symmetric matrices use linalg.eigh",

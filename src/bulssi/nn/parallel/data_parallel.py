@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .modules.module import Module
+from bulssi.nn.modules.module import Module
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

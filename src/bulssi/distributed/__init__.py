@@ -1,0 +1,158 @@
+"""Processes that work together, on one machine or several: messages, sums over all, and what is built on them.
+
+Processes talk over sockets, each with each; the backend is called ``"gloo"``, as programs for the CPU call it. When a
+process dies, the others are told: what waits for it raises.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import distributed_c10d as distributed_c10d
+from .distributed_c10d import (
+    GroupMember,
+    P2POp,
+    ProcessGroup,
+    ReduceOp,
+    Work,
+    all_gather,
+    all_gather_into_tensor,
+    all_gather_object,
+    all_reduce,
+    all_reduce_coalesced,
+    all_to_all,
+    all_to_all_single,
+    barrier,
+    batch_isend_irecv,
+    broadcast,
+    broadcast_object_list,
+    default_pg_timeout,
+    destroy_process_group,
+    gather,
+    gather_object,
+    get_backend,
+    get_default_backend_for_device,
+    get_global_rank,
+    get_group_rank,
+    get_node_local_rank,
+    get_process_group_ranks,
+    get_rank,
+    get_world_size,
+    group,
+    init_process_group,
+    irecv,
+    is_available,
+    is_backend_available,
+    is_gloo_available,
+    is_initialized,
+    is_mpi_available,
+    is_nccl_available,
+    is_torchelastic_launched,
+    is_ucc_available,
+    is_xccl_available,
+    isend,
+    monitored_barrier,
+    new_group,
+    recv,
+    reduce,
+    reduce_scatter,
+    reduce_scatter_tensor,
+    scatter,
+    scatter_object_list,
+    send,
+)
+from .rendezvous import register_rendezvous_handler, rendezvous
+from .store import (
+    DistError,
+    DistNetworkError,
+    DistStoreError,
+    FileStore,
+    HashStore,
+    PrefixStore,
+    Store,
+    TCPStore,
+)
+
+__all__ = [
+    "DistError",
+    "DistNetworkError",
+    "DistStoreError",
+    "FileStore",
+    "GroupMember",
+    "HashStore",
+    "P2POp",
+    "PrefixStore",
+    "ProcessGroup",
+    "ReduceOp",
+    "Store",
+    "TCPStore",
+    "Work",
+    "all_gather",
+    "all_gather_into_tensor",
+    "all_gather_object",
+    "all_reduce",
+    "all_reduce_coalesced",
+    "all_to_all",
+    "all_to_all_single",
+    "barrier",
+    "batch_isend_irecv",
+    "broadcast",
+    "broadcast_object_list",
+    "default_pg_timeout",
+    "destroy_process_group",
+    "gather",
+    "gather_object",
+    "get_backend",
+    "get_default_backend_for_device",
+    "get_global_rank",
+    "get_group_rank",
+    "get_node_local_rank",
+    "get_process_group_ranks",
+    "get_rank",
+    "get_world_size",
+    "group",
+    "init_process_group",
+    "irecv",
+    "is_available",
+    "is_backend_available",
+    "is_gloo_available",
+    "is_initialized",
+    "is_mpi_available",
+    "is_nccl_available",
+    "is_torchelastic_launched",
+    "is_ucc_available",
+    "is_xccl_available",
+    "isend",
+    "monitored_barrier",
+    "new_group",
+    "recv",
+    "reduce",
+    "reduce_scatter",
+    "reduce_scatter_tensor",
+    "register_rendezvous_handler",
+    "rendezvous",
+    "scatter",
+    "scatter_object_list",
+    "send",
+]
+
+_ABSENT = {
+    "tensor": "tensors are not split over processes; nn.parallel.DistributedDataParallel splits batches",
+    "fsdp": "parameters are not split over processes; nn.parallel.DistributedDataParallel splits batches",
+    "init_device_mesh": "tensors are not split over processes",
+    "checkpoint": "save a state_dict() in one process, and load it in all",
+    "pipeline_sync": "there are no pipelines",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("run",):
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    why = f": {_ABSENT[name]}" if name in _ABSENT else ""
+    import sys
+
+    raise AttributeError(
+        f"module 'torch.distributed' has no attribute {name!r}{why}", name=name, obj=sys.modules[__name__]
+    )
