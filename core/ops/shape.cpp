@@ -151,6 +151,37 @@ OPERATION("view(Tensor self, ScalarType dtype) -> Tensor", (+[](const Tensor& t,
 // ---- several views at once
 // ---------------------------------------------------------------------------------------------
 
+// The gradient of pieces, of which some may have none.
+Tensor pieces_backward(const Small<Tensor, 2>& grads, const Dims& shape, int dim, const Dims& starts,
+                       const Dims& lengths, bool drop_dim) {
+  int64_t at = 0;
+  DType dtype{};
+  bool in_order = true;
+  for (size_t i = 0; i < starts.size(); ++i) {
+    in_order = in_order && starts[i] == at;
+    at += lengths[i];
+    if (grads[i]) dtype = grads[i].dtype();
+  }
+  if (in_order && at == shape[dim]) {  // one after the other, as almost always
+    std::vector<Tensor> parts;
+    for (size_t i = 0; i < starts.size(); ++i) {
+      Dims part = shape;
+      part[dim] = lengths[i];
+      parts.push_back(!grads[i] ? zeros(part, dtype) : drop_dim ? unsqueeze(grads[i], dim) : grads[i]);
+    }
+    return cat(parts, dim);
+  }
+  const Layout whole = Layout::of(shape);
+  Tensor total;
+  for (size_t i = 0; i < starts.size(); ++i) {
+    if (!grads[i]) continue;
+    const Layout part = drop_dim ? whole.selected(dim, starts[i]) : whole.sliced(dim, starts[i], lengths[i], 1);
+    const Tensor g = as_strided_backward(grads[i], whole, part);
+    total = total ? sum_of(total, g) : g;
+  }
+  return total;
+}
+
 // The pieces of a dimension, as views that may not be changed in place; one node for all of them.
 std::vector<Tensor> pieces(const char* name, const Tensor& t, int dim, const Dims& starts, const Dims& lengths,
                            bool drop_dim) {
@@ -158,16 +189,8 @@ std::vector<Tensor> pieces(const char* name, const Tensor& t, int dim, const Dim
   const bool wanted = recording(t) && is_differentiable(t.dtype());
   Ref<Node> node;
   if (wanted) {
-    const Layout whole = Layout::of(t.shape());
-    node = make_node(name, {&t}, [whole, dim, starts, lengths, drop_dim](BackwardCall& c) {
-      Tensor total;
-      for (size_t i = 0; i < starts.size(); ++i) {
-        if (!c.grad(int(i))) continue;
-        const Layout part = drop_dim ? whole.selected(dim, starts[i]) : whole.sliced(dim, starts[i], lengths[i], 1);
-        Tensor g = as_strided_backward(c.grad(int(i)), whole, part);
-        total = total ? sum_of(total, g) : g;
-      }
-      c.set(0, total);
+    node = make_node(name, {&t}, [shape = t.shape(), dim, starts, lengths, drop_dim](BackwardCall& c) {
+      c.set(0, pieces_backward(c.grads, shape, dim, starts, lengths, drop_dim));
     });
     node->results = static_cast<uint16_t>(starts.size());
   }
