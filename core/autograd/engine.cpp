@@ -223,7 +223,6 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   }
   if (!options_.retain_graph) {
     node.drop_saved();
-    if (node.once) node.released = true;
     if (node.released && !node.first_backward.code && source_hooks.here) node.first_backward = source_hooks.here();
   }
 }
@@ -337,14 +336,18 @@ void fail_released(Node& node) {
 
 Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options) {
   for (size_t i = 0; i < roots.size(); ++i) {
-    check(requires_grad(roots[i]), "element ", i, " of tensors does not require grad and does not have a grad_fn");
+    check(static_cast<bool>(edge_to(roots[i])), "element ", i,
+          " of tensors does not require grad and does not have a grad_fn");
   }
   // The roots keep the graph alive while it runs, even if a hook drops the user's last reference.
   return Run(options).execute(roots, grads, inputs);
 }
 
 void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) {
-  if (!grads[0] || !leaf || !leaf->autograd->requires_grad) return;  // detach_() may have come since
+  if (!grads[0] || !leaf) return;
+  check(!producer(leaf), "leaf variable has been moved into the graph interior\nA tensor of shape ", Ints(leaf.shape()),
+        " that was a leaf when it was used has been changed in place by a recorded operation since.");
+  if (!leaf->autograd->requires_grad) return;  // requires_grad_(False) has come since
   Tensor g = grads[0];
   Autograd& a = autograd_of(leaf);
   if (g.dtype() != leaf.dtype()) g = cast(g, leaf.dtype());
@@ -354,7 +357,10 @@ void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) 
     // Keep the buffer itself if nobody else holds it (the engine's list and `g` do).
     const bool ours = !grad_state.enabled && g->state == (2 << 1 | 1) && g->storage->refs == 1 && g.layout().dense() &&
                       !g->is_view && !g->autograd;
-    a.grad = ours ? g : grad_state.enabled ? clone(g) : in_layout(detach(g), leaf.layout());
+    a.grad = ours                    ? g
+             : grad_state.enabled    ? clone(g)
+             : leaf.layout().dense() ? in_layout(detach(g), leaf.layout())
+                                     : clone(detach(g));
   } else if (grad_state.enabled) {
     a.grad = sum_of(a.grad, g);
   } else {

@@ -19,23 +19,53 @@ Layout inside(const Layout& view, const Layout& base) {
   return made;
 }
 
+// What stands behind a base whose view was changed by `inner`: the gradient of the view goes through `inner`, and what
+// comes out of it takes its place in the gradient of the base. The other inputs of `inner` are inputs of this node.
 class ScatterView final : public Node {
  public:
-  ScatterView(const Layout& base, const Layout& view) : base_(base), view_(view) {}
+  ScatterView(const Tensor& base, const Tensor& view, Ref<Node> inner)
+      : inner_(std::move(inner)), base_(base.layout()), view_(view.layout()) {
+    edges.push_back(edge_to(base));
+    for (size_t i = 1; i < inner_->edges.size(); ++i) edges.push_back(inner_->edges[i]);
+  }
   std::string name() const override { return "CopySlices"; }
-  void drop_saved() override {}
+  void drop_saved() override {
+    released = true;
+    inner_ = {};
+  }
   void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
     if (!grads[0]) return;
-    if (edges[1].node->released) fail_released(*edges[1].node);
-    Tensor whole = in_layout(grads[0], base_);
+    if (!inner_ || inner_->released) fail_released(*this);
+    const Ref<Node> inner = inner_;  // a hook may run this graph again and free it
+    // Its own memory: the part is written below.
+    Tensor whole;
+    if (grad_state.enabled) {
+      whole = in_layout(grads[0], base_);
+    } else {
+      whole = empty_strided(inside(base_, base_), grads[0].dtype());
+      if (!base_.dense()) fill_data(whole, Scalar(0));
+      copy_data(whole, grads[0]);
+    }
     const Layout part = inside(view_, base_);
-    if (needs(1)) inputs[1] = clone(as_strided(whole, part));
-    // As PyTorch, which writes the part's gradient into that of the whole.
-    if (needs(0)) check_no_internal_overlap(as_strided(whole, part));
-    if (needs(0)) inputs[0] = as_strided_scatter(whole, zeros(view_.shape, whole.dtype()), part);
+    Small<Tensor, 2> given, made(inner->edges.size());
+    given.push_back(clone(as_strided(whole, part)));
+    inner->backward(given, made);
+    for (size_t i = 1; i < made.size(); ++i) {
+      if (needs(static_cast<int>(i))) inputs[i] = std::move(made[i]);
+    }
+    if (made.empty() || !made[0] || !needs(0)) return;
+    const Tensor slice = as_strided(whole, part);
+    check_no_internal_overlap(slice);
+    if (grad_state.enabled) {
+      inputs[0] = as_strided_scatter(whole, expand(made[0], slice.shape()), part);
+    } else {
+      copy_data(slice, made[0]);
+      inputs[0] = std::move(whole);
+    }
   }
 
  private:
+  Ref<Node> inner_;
   Layout base_, view_;
 };
 
@@ -147,6 +177,10 @@ void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
           "torch.no_grad().");
   }
   check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
+  check_overlap(t, op, overlap);
+}
+
+void check_overlap(const Tensor& t, const char* op, Overlap overlap) {
   if (overlap == Overlap::refused) {
     check_no_internal_overlap(t);
   } else if (overlap == Overlap::deprecated && t.layout().overlaps_itself()) {
@@ -168,16 +202,13 @@ void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
   }
   const Tensor base = t->autograd->base;
   Ref<Node> old = producer(base);
-  for (Saved& kept : node->saved) kept.mark_view();
-  node->once = true;
-  auto scatter = Ref<Node>::adopt(new ScatterView(base.layout(), t.layout()));
-  init_node(*scatter);
-  scatter->edges.push_back(edge_to(base));
-  scatter->edges.push_back({std::move(node), 0});
   const bool followed = requires_grad(t);
+  auto scatter = Ref<Node>::adopt(new ScatterView(base, t, node));
+  init_node(*scatter);
   set_producer(base, std::move(scatter));
   if (followed && old && old->hooks && base->autograd->retains_grad) old->hooks->moved(base, *old);
   producer(t);  // makes the node of t anew, from the base
+  for (Saved& kept : node->saved) kept.mark_view(t);
 }
 
 void check_no_internal_overlap(const Tensor& t) {

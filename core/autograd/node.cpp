@@ -30,6 +30,7 @@ void init_node(Node& node) {
 std::string operation_name(const Node& node) {
   const std::string name = node.name();
   const size_t at = name.rfind("Backward");
+  if (name == "CopySlices") return "torch::autograd::CopySlices";
   // CopyBackwards keeps its name.
   if (at == std::string::npos || name.find_first_not_of("0123456789", at + 8) != std::string::npos) return name;
   // SqueezeBackward1 is Squeeze1, TanhBackward0 is Tanh.
@@ -91,6 +92,7 @@ Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)
   }
   version_ = t->version();
   if (!is_result && requires_grad_) producer_ = edge_to(t);
+  if (!is_result && !t->wrapped_number && is_differentiable(t.dtype())) state_ = Ref<Autograd>(&autograd_of(t));
   if (producer_ && producer_.node->is_accumulate()) {
     producer_ = {};
     data_ = t;
@@ -103,6 +105,8 @@ Saved::Saved(Saved&& other) noexcept { *this = std::move(other); }
 Saved& Saved::operator=(Saved&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(producer_, other.producer_);
+  std::swap(state_, other.state_);
+  view_node_ = other.view_node_;
   std::swap(packed_, other.packed_);
   version_ = other.version_;
   result_index_ = other.result_index_;
@@ -115,37 +119,62 @@ Saved::~Saved() {
   if (packed_) saved_hooks.drop(packed_);
 }
 
+Tensor Saved::original() const {
+  TensorImpl* owner = state_ ? state_->owner : nullptr;
+  if (!owner) return {};
+  if (!(owner->state & 1) && !python_hooks.alive(reinterpret_cast<void*>(owner->state))) return {};
+  return Ref<TensorImpl>(owner);
+}
+
+void Saved::mark_view(const Tensor& t) {
+  if (!is_result_ || packed_) return;
+  of_view_ = true;
+  state_ = Ref<Autograd>(t->autograd);
+  view_node_ = t->autograd->node.get();
+}
+
 void Saved::check_version(Node& node) const {
-  if (__builtin_expect(producer_ && producer_.node->detached, 0)) {
-    const std::string where = describe(node.source);
+  if (is_result_ || !state_) {
+    if (__builtin_expect(data_->version() != version_, 0)) fail_changed(node);
+    return;
+  }
+  const TensorImpl* owner = state_->owner;
+  const uint32_t version = owner ? owner->version() : data_->version();
+  const bool lost = producer_ && (owner ? !state_->node : state_->ended_as_leaf);
+  if (__builtin_expect(version != version_ || lost, 0)) fail_changed(node);
+}
+
+// As PyTorch, this looks at the producer of the tensor as it stands now, which may itself be an error for a view.
+void Saved::fail_changed(Node& node) const {
+  const Tensor saved = is_result_ ? Tensor() : original();
+  const Tensor& t = saved ? saved : data_;
+  const Ref<Node> now = saved ? producer(saved) : Ref<Node>();
+  const std::string where = describe(node.source), saved_at = where.empty() ? "" : " at " + where;
+  if (!is_result_ && producer_ && (saved ? !now : state_->ended_as_leaf)) {
     fail(
         "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not supported, "
         "please use out-of-place `.detach()` instead\n",
-        node.name(), " saved it", where.empty() ? "" : " at " + where, ".");
+        node.name(), " saved it", saved_at, ".");
   }
-  if (__builtin_expect(data_->version() == version_, 1)) return;
-  const std::string saved_at = describe(node.source);
-  std::string producer_name;
+  std::string name;
   if (is_result_) {
-    producer_name =
-        str(", which is output ", result_index_, " of ", of_view_ ? "AsStrided" : operation_name(node), ",");
+    const bool view_stands = of_view_ && state_->owner && state_->node.get() == view_node_;
+    name = operation_name(view_stands ? *state_->node : node);
+  } else if (saved) {
+    if (now) name = operation_name(*now);
   } else if (const Change* c = data_->storage->change; c && c->recorded) {
-    const std::string name = backward_name(c->op);
-    producer_name = str(", which is output 0 of ",
-                        of_view_                  ? "AsStrided"
-                        : name == "CopyBackward0" ? "CopyBackwards"
-                                                  : name.substr(0, name.rfind("Backward")),
-                        ",");
+    const std::string full = backward_name(c->op);
+    name = of_view_ ? "AsStrided" : full == "CopyBackward0" ? "CopyBackwards" : full.substr(0, full.rfind("Backward"));
   } else if (producer_) {
-    producer_name = str(", which is output ", producer_.index, " of ", operation_name(*producer_.node), ",");
+    name = operation_name(*producer_.node);
   }
-  std::string kind = str(legacy_name(data_.dtype()), "Tensor");
+  // Which of the producer's results it is, PyTorch knows of results only.
+  if (!name.empty()) name = str(", which is output ", is_result_ && !of_view_ ? result_index_ : 0, " of ", name, ",");
   std::string text =
-      str("one of the variables needed for gradient computation has been modified by an inplace operation: [", "torch.",
-          kind, " ", Ints(data_.shape()), "]", producer_name, " is at version ", data_->version(),
-          "; expected version ", version_, " instead.");
-  text += str("\n", node.name(), " saved it", saved_at.empty() ? "" : " at " + saved_at, ".");
-  const std::string changed = last_change(data_);
+      str("one of the variables needed for gradient computation has been modified by an inplace operation: [torch.",
+          legacy_name(t.dtype()), "Tensor ", Ints(t.shape()), "]", name, " is at version ", t->version(),
+          "; expected version ", version_, " instead.\n", node.name(), " saved it", saved_at, ".");
+  const std::string changed = last_change(t);
   if (!changed.empty()) text += "\nIt was changed in place by " + changed + ".";
   text += "\nUse the out-of-place form of the changing operation, or change a clone().";
   fail(ErrorKind::runtime, text);
@@ -154,6 +183,9 @@ void Saved::check_version(Node& node) const {
 Tensor Saved::elements(Node& node) const {
   if (packed_ || !data_) return get(node);
   check_version(node);
+  if (state_ && !is_result_) {
+    if (Tensor whole = original()) return whole;
+  }
   return data_;
 }
 
@@ -168,26 +200,45 @@ Tensor Saved::get(Node& node) const {
     t = data_;
   }
   if (!is_result_) {
+    if (Tensor whole = original()) return whole;
     if (!producer_) return t;
     Tensor whole = alias(t);
     set_producer(whole, producer_.node, producer_.index);
     return whole;
   }
   Tensor whole = detach(t);
-  if (is_differentiable(whole.dtype())) set_producer(whole, Ref<Node>(&node), result_index_);
+  if (!is_differentiable(whole.dtype())) return whole;
+  const bool view_stands = of_view_ && state_->owner && state_->node.get() == view_node_;
+  set_producer(whole, view_stands ? state_->node : Ref<Node>(&node), view_stands ? 0 : result_index_);
   return whole;
 }
 
 // ---- tensor state
 // --------------------------------------------------------------------------------------------------------
 
-void destroy(Autograd* a) {
+void retain(Autograd* a) { ++a->refs; }
+void release(Autograd* a) {
+  if (--a->refs != 0) return;
   if (a->made.code) source_hooks.release(a->made.code);
   a->~Autograd();
   deallocate(a, sizeof(Autograd));
 }
+void abandon(Autograd* a) {
+  if (a->refs > 1) {
+    a->owner = nullptr;
+    a->ended_as_leaf = !a->node;
+    // Taken out first: what is freed here may lead to whoever looks at `a`.
+    Ref<Node> node = std::move(a->node);
+    Tensor grad = std::move(a->grad), base = std::move(a->base);
+    std::unique_ptr<Hooks> hooks = std::move(a->hooks), post = std::move(a->post_accumulate);
+  }
+  release(a);
+}
 Autograd& autograd_of(const Tensor& t) {
-  if (!t->autograd) t->autograd = new (allocate(sizeof(Autograd))) Autograd;
+  if (!t->autograd) {
+    t->autograd = new (allocate(sizeof(Autograd))) Autograd;
+    t->autograd->owner = t.get();
+  }
   return *t->autograd;
 }
 

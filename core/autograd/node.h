@@ -16,6 +16,8 @@ namespace bulssi {
 class Node;
 void retain(Node* node);
 void release(Node* node);
+void retain(Autograd* a);
+void release(Autograd* a);
 
 // ---- modes ---------------------------------------------------------------------------------------------------------
 
@@ -73,17 +75,23 @@ class Saved {
   Tensor elements(Node& node) const;
   // For a result that is saved before the in-place operation that makes it counts its version.
   void expect_next_version() { ++version_; }
-  // The result is a view: what PyTorch names as its producer is the view, not the operation that changed it.
-  void mark_view() { of_view_ = is_result_; }
+  // The result is written into the view `t`, whose producer is the view's, not the operation that changed it.
+  void mark_view(const Tensor& t);
   bool defined() const { return static_cast<bool>(data_) || packed_; }
 
  private:
+  // The tensor that was saved, as long as it lives.
+  Tensor original() const;
   void check_version(Node& node) const;
+  [[noreturn]] void fail_changed(Node& node) const;
   // A leaf that requires grad is kept itself. Anything else is kept as its elements and its producer: the tensor may
-  // get another producer later (in place), and that one's graph may lead back here, which would be a cycle.
+  // get another producer later (in place), and that one's graph may lead back here, which would be a cycle. Its
+  // autograd state is known in addition, which survives it: it tells what has become of it.
   Tensor data_;
   Edge producer_;
-  void* packed_ = nullptr;  // what a saved-tensor hook made of it
+  Ref<Autograd> state_;
+  const Node* view_node_ = nullptr;  // a result in a view: the view's producer then (only compared)
+  void* packed_ = nullptr;           // what a saved-tensor hook made of it
   uint32_t version_ = 0;
   uint32_t result_index_ = 0;
   bool is_result_ = false;
@@ -154,9 +162,7 @@ class Node {
   bool from_function = false;  // a user's autograd.Function
   Small<Edge, 2> edges;
   Count refs = 1;
-  uint16_t results = 1;   // how many gradients arrive here
-  bool detached = false;  // its result was taken out of the graph in place: who saved it cannot go on
-  bool once = false;      // may run once even if nothing is saved: the graph behind it is gone after that
+  uint16_t results = 1;  // how many gradients arrive here
   uint64_t sequence = 0;
   Small<Tensor, 2> incoming;
   std::unique_ptr<Hooks> hooks;
@@ -216,8 +222,12 @@ class AccumulateNode final : public Node {
 // How a view came to be, which decides whether it may be changed in place.
 enum class Creation : uint8_t { normal, multi_output, no_grad, inference, function };
 
+// It is shared with those who saved the tensor; once the tensor is gone it holds nothing of the graph.
 struct Autograd {
-  bool requires_grad = false;  // set by the user on a leaf
+  Count refs = 1;
+  TensorImpl* owner = nullptr;  // null once it is gone
+  bool ended_as_leaf = false;   // when it went
+  bool requires_grad = false;   // set by the user on a leaf
   bool retains_grad = false;
   Creation creation = Creation::normal;
   bool non_differentiable_view = false;
@@ -232,7 +242,7 @@ struct Autograd {
   std::string name;
   Source made;  // where a non-leaf was made is its node's source
 };
-void destroy(Autograd* a);
+void abandon(Autograd* a);  // its tensor is gone
 Autograd& autograd_of(const Tensor& t);
 
 // Does an operation on t get recorded (views: after a look at their base)?
@@ -310,6 +320,7 @@ Tensor make_view(const char* name, const Tensor& t, const Layout& layout, F rule
 enum class Overlap : uint8_t { refused, deprecated, allowed };
 // Fails if t may not be changed in place now; call before writing. `op` is for messages.
 void check_inplace(const Tensor& t, const char* op, Overlap overlap = Overlap::refused);
+void check_overlap(const Tensor& t, const char* op, Overlap overlap);  // the last part of it
 // After writing to t: version, and the history with `node` as its newest entry (null: no new entry).
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op);
 // Operation and place of the last in-place change of the memory of t, for messages; "" if none.

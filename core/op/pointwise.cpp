@@ -272,7 +272,9 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
   const int count = op_.tensors + 1;
   Tensor values[max_tensors + 1];
   const Tensor* pointers[max_tensors + 1] = {};
-  for (int i = 0; i < count; ++i) {
+  // In PyTorch's order, by name (other before self): of several that were changed, the first one is named.
+  for (int step = 0; step < count; ++step) {
+    const int i = step == op_.tensors ? step : (step + 1) % op_.tensors;
     if (!(op_.saves >> i & 1)) continue;
     Saved& s = saved[place(i)];
     if (!s.defined()) continue;
@@ -312,12 +314,21 @@ Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const
   }
   return owned;
 }
+// Which arguments (and, as bit `tensors`, whether the result) are saved. As PyTorch, what only one of several partials
+// reads is left out if that one is not needed; anything else is saved, and so may not be changed, in any case.
+unsigned to_save(const Node& node, const FormulaOp& op) {
+  unsigned needed = op.tensors == 1 ? op.saves : op.saves & 1u << op.tensors, once = 0;
+  for (int k = 0; k < op.tensors; ++k) {
+    const unsigned uses = op.partial[k].uses;
+    if (node.edges[k]) needed |= uses;
+    needed |= once & uses;
+    once |= uses;
+  }
+  return needed;
+}
 void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> args, const Tensor& out,
                    bool next_version) {
-  unsigned needed = 0;
-  for (int k = 0; k < op.tensors; ++k) {
-    if (node.edges[k]) needed |= op.partial[k].uses;
-  }
+  const unsigned needed = to_save(node, op);
   auto& formula = static_cast<FormulaNode&>(node);
   for (int k = 0; k <= op.tensors; ++k) {
     if (!(op.saves >> k & 1)) continue;
@@ -601,32 +612,29 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
 Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::span<const Operand> args,
                             const Scalar* attributes) {
   const FormulaOp& op = stand_in(asked, args);
+  const bool record = wants_recording(op, args) || (grad_state.enabled && requires_grad(self));
+  {
+    GradMode mode(record);
+    check_inplace(self, op.info->name, Overlap::allowed);
+  }
+  // As PyTorch, what concerns the graph comes before memory, shapes and types.
+  Ref<Node> node = record && is_differentiable(self.dtype()) ? formula_node(op, args, attributes) : Ref<Node>();
+  check_no_internal_overlap(self);
   const Plan p = plan(op, args, attributes);
   check(category(p.out) <= category(self.dtype()), "result type ", legacy_name(p.out),
         " can't be cast to the desired output type ", legacy_name(self.dtype()));
   check(p.shape == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
         Ints(p.shape));
   const DeviceScope scope(p.device);
-  const bool record = wants_recording(op, args) || (grad_state.enabled && requires_grad(self));
-  if (record)
-    check_inplace(self, op.info->name);
-  else {
-    GradMode off(false);
-    check_inplace(self, op.info->name);
-  }
   for (const Operand& a : args) {
     if (a.tensor && !a.tensor->same(self)) check_no_partial_overlap(self, *a.tensor);
   }
-  if (!record || !is_differentiable(self.dtype())) {
+  if (!node) {
     execute(op, args, attributes, p, self);
     changed_inplace(self, {}, op.info->name);
     return self;
   }
-  Ref<Node> node = formula_node(op, args, attributes);
-  unsigned needed = 0;
-  for (int k = 0; k < op.tensors; ++k) {
-    if (node->edges[k]) needed |= op.partial[k].uses;
-  }
+  const unsigned needed = to_save(*node, op);
   // The old value, where backward reads it.
   Tensor old;
   Small<Operand, 3> kept(args.begin(), args.end());

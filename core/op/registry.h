@@ -264,10 +264,9 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
   const bool record = any_recording(self, args...);
   {
     GradMode mode(record);
-    Overlap overlap = Overlap::refused;
-    if constexpr (requires { F::overlap; }) overlap = F::overlap;
-    check_inplace(self, name, overlap);
+    check_inplace(self, name, Overlap::allowed);
   }
+  // As PyTorch, what concerns the graph comes before what concerns memory.
   Ref<Node> node;
   if (record && is_differentiable(self.dtype())) {
     if constexpr (requires { F::inplace_node(self, args...); })
@@ -275,6 +274,9 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
     else
       node = F::node(self, args...);
   }
+  Overlap overlap = Overlap::refused;
+  if constexpr (requires { F::overlap; }) overlap = F::overlap;
+  check_overlap(self, name, overlap);
   F::write(self, args...);
   changed_inplace(self, std::move(node), name);
   return self;

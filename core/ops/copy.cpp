@@ -59,7 +59,15 @@ Tensor in_layout(const Tensor& t, const Layout& layout) {
 
 namespace {
 struct Copy {
-  static void write(const Tensor& self, const Tensor& src, bool) { copy_data(self, src); }
+  static void write(const Tensor& self, const Tensor& src, bool) {
+    if (!(self.shape() == src.shape())) {
+      const Dims both = broadcast_shapes(self.shape(), src.shape());
+      check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
+            Ints(both));
+    }
+    check_no_partial_overlap(self, src);
+    copy_data(self, src);
+  }
   static Ref<Node> node(const Tensor& self, const Tensor& src, bool) {
     const Dims shape = src.shape();
     const DType dtype = src.dtype();
@@ -112,13 +120,9 @@ struct Zero {
 }  // namespace
 
 Tensor copy_(const Tensor& self, const Tensor& from) {
-  if (!(self.shape() == from.shape())) {
-    const Dims both = broadcast_shapes(self.shape(), from.shape());
-    check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
-          Ints(both));
-  }
-  if (self.same(from)) return alter_inplace<CopySelf, const Tensor&, bool>("copy", self, from, false);
-  check_no_partial_overlap(self, from);
+  const bool same = (self->storage == from->storage) && self.dtype() == from.dtype() && self.shape() == from.shape() &&
+                    self.strides() == from.strides() && self.layout().offset == from.layout().offset;
+  if (same) return alter_inplace<CopySelf, const Tensor&, bool>("copy", self, from, false);
   return alter_inplace<Copy, const Tensor&, bool>("copy", self, from, false);
 }
 OPERATION("copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",

@@ -325,6 +325,16 @@ void write_rows(const Places& p, T* to, const T* values, bool one_value, Put put
   }
 }
 
+// As PyTorch: only tensors without holes can be judged.
+void check_no_overlap(const Tensor& written, const Tensor& read) {
+  const bool dense = written.layout().dense() && read.layout().dense();
+  if (!dense || !(written->storage == read->storage) || written.numel() == 0 || read.numel() == 0) return;
+  const char *w = written->data(), *r = read->data();
+  check(w >= r + read.numel() * itemsize(read.dtype()) || r >= w + written.numel() * itemsize(written.dtype()),
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+        "location. Please clone() the tensor before performing the operation.");
+}
+
 struct IndexPut {
   static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
@@ -332,10 +342,10 @@ struct IndexPut {
           legacy_name(self.dtype()), " for the destination and ", legacy_name(values.dtype()), " for the source.");
     std::vector<Tensor> own;
     for (const Tensor& t : indices) own.push_back(t ? apart(t, self) : t);
-    if (!accumulate && values.numel() == 1 && own.size() == 1 && own[0] && own[0].dtype() == DType::boolean &&
-        own[0].shape() == self.shape()) {
-      return masked_fill_data(self, own[0], apart(values, self));
-    }
+    const bool masked = !accumulate && values.numel() == 1 && own.size() == 1 && own[0] &&
+                        own[0].dtype() == DType::boolean && own[0].shape() == self.shape();
+    if (!masked) check_no_overlap(self, values);
+    if (masked) return masked_fill_data(self, own[0], apart(values, self));
     const Places places(self, own);
     const Dims shape = places.shape();
     check(fits(values.shape(), shape), "shape mismatch: value tensor of shape ", Ints(values.shape()),

@@ -118,8 +118,13 @@ struct Atan2 {
   static constexpr Info info{
       .name = "atan2", .doc = "Angle of the point (other, self), in radians.", .aliases = "arctan2"};
   static constexpr auto value(auto x, auto y) { return vecmath::atan2(x, y); }
-  static constexpr auto dx(auto g, auto x, auto y, auto) { return g * (y / (x * x + y * y)); }
-  static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * (x / (x * x + y * y)); }
+  // At the origin the gradient is 0, as in PyTorch.
+  static constexpr auto inverse_square(auto x, auto y) {
+    const auto square = x * x + y * y;
+    return select(square == 0.0, square, 1.0 / square);
+  }
+  static constexpr auto dx(auto g, auto x, auto y, auto) { return g * y * inverse_square(x, y); }
+  static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * x * inverse_square(x, y); }
 };
 OP(Atan2, atan2)
 

@@ -178,12 +178,19 @@ Tensor value_tensor(const Tensor& self, PyObject* value) {
   }
 }
 
+// PyTorch drops leading dimensions of size 1 from a value before it looks at what it is assigned to: a use of it, which
+// fails for a view that cannot follow a change of its memory.
+void use_of_value(const Tensor& value) {
+  if (value.dims() && value.shape()[0] == 1 && recording(value)) producer(value);
+}
+
 // value as self's elements: 0-d fills, leading dimensions of size 1 beyond self's are dropped.
 void copy_into(const Tensor& part, const Tensor& value) {
   if (value.dims() == 0 && part.dims() != 0) {
     fill_(part, value);
     return;
   }
+  if (!(value.shape() == part.shape())) use_of_value(value);
   Tensor v = value;
   if (v.dims() > part.dims()) {
     Dims shape = v.shape();
@@ -207,8 +214,10 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
   }
   const Parsed parsed(self, index, true);
   if (parsed.advanced) {
+    const Tensor part = parsed.basic.changed() ? parsed.basic.view() : self;
     const Tensor v = value_tensor(self, value);
-    index_put_(parsed.basic.changed() ? parsed.basic.view() : self, parsed.tensors, v, false);
+    use_of_value(v);
+    index_put_(part, parsed.tensors, v, false);
     return;
   }
   if (!parsed.basic.changed()) {

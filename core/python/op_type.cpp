@@ -71,7 +71,16 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
   }
   const CallScope scope(device_of_call(op, v), op.name.c_str());
   if (form == Form::inplace) return op.call_inplace ? op.call_inplace(v) : outcome(run_inplace(op, v));
-  return op.call(v);
+  try {
+    return op.call(v);
+  } catch (const Error&) {
+    // Of several errors PyTorch finds those of the graph first: a view that cannot follow a change of its memory.
+    const bool writes = op.name.back() == '_';  // these look at the graph themselves
+    for (size_t i = 0; i < op.signature.parameters.size() && !writes; ++i) {
+      if (v[i].tensor && recording(v[i].tensor)) producer(v[i].tensor);
+    }
+    throw;
+  }
 }
 
 // Takes the keyword `out` out of a call. Returns the number of out tensors, or -1 if there is none.

@@ -80,6 +80,7 @@ int set_data(PyObject* self, PyObject* value, void*) {
           value ? type_name(value) : std::string("nothing"));
     const Tensor t = tensor_of(self), from = tensor_of(value);
     if (t.same(from)) return 0;
+    const uint32_t version = t->version();  // who saved t must see no change
     t->storage = from->storage;
     t->dtype = from->dtype;
     set_layout(t, from.layout());
@@ -88,6 +89,7 @@ int set_data(PyObject* self, PyObject* value, void*) {
       if (t->autograd) t->autograd->base = Tensor();
     }
     t->own_version = Ref<Version>::adopt(new (allocate(sizeof(Version))) Version);
+    t->own_version->value = version;
     return 0;
   });
 }
@@ -101,7 +103,6 @@ PyObject* detach_inplace(PyObject* self, PyObject*) {
         "are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
         "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.");
     if (t->autograd) {
-      if (t->autograd->node) t->autograd->node->detached = true;
       set_producer(t, {});
       t->autograd->requires_grad = false;
       t->needs_grad = false;

@@ -346,6 +346,7 @@ PyObject* wrap_as(PyTypeObject* type, Tensor t) {
 void add_tensor_type(PyObject* module) {
   python_hooks.retain = [](void* o) { Py_INCREF(static_cast<PyObject*>(o)); };
   python_hooks.release = [](void* o) { Py_DECREF(static_cast<PyObject*>(o)); };
+  python_hooks.alive = [](void* o) { return Py_REFCNT(static_cast<PyObject*>(o)) > 0; };
   tensor_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&spec)));
   tensor_type->tp_name = "Tensor";  // in texts of errors; the type itself is shown with its module
   must(PyObject_SetAttrString(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type)));

@@ -61,7 +61,7 @@ void resize_storage(Storage& s, int64_t bytes) {
 }
 
 TensorImpl::~TensorImpl() {
-  if (autograd) destroy(autograd);
+  if (autograd) abandon(autograd);
 }
 
 void destroy(TensorImpl* t) {

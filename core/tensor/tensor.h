@@ -23,6 +23,7 @@ struct Autograd;  // autograd/node.h
 struct PythonHooks {
   void (*retain)(void* object) = nullptr;
   void (*release)(void* object) = nullptr;
+  bool (*alive)(void* object) = nullptr;  // false while it is being taken apart
 };
 extern PythonHooks python_hooks;
 
