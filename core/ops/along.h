@@ -28,6 +28,7 @@ inline void check_range(const int64_t* index, int64_t n, int64_t size, int64_t d
 
 // Is some element of a dense index outside [0, size)?
 inline bool any_outside(const Tensor& index, int64_t size) {
+  if (without_elements(index)) return false;
   std::atomic<bool> found = false;
   parallel_for(index.numel(), 131072, [&](int64_t begin, int64_t end) {
     if (cpu::gather_kernels().outside(end - begin, index.data<int64_t>() + begin, size)) found = true;

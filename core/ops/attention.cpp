@@ -24,6 +24,7 @@ struct Options {
 Tensor causal_mask(int64_t queries, int64_t keys) {
   const int64_t shape[] = {queries, keys};
   const Tensor allowed = empty(shape, DType::boolean);
+  if (without_elements(allowed)) return allowed;
   bool* p = allowed.data<bool>();
   for (int64_t i = 0; i < queries; ++i) {
     for (int64_t j = 0; j < keys; ++j) *p++ = j <= i;
@@ -118,7 +119,7 @@ std::vector<Tensor> fused_backward(const Tensor& g, const Tensor& q_, const Tens
   const Tensor mask = ready_mask(mask_, type, s), out = by_rows(kept.out, type);
   const Tensor dq = room_like(q, q.shape(), type), dk = room_like(k, k.shape(), type),
                dv = room_like(v, v.shape(), type);
-  {
+  if (!without_elements(q)) {
     const Unlocked unlocked(work(s));
     attention_backward(type, s, matrix(q), matrix(k), matrix(v), mask_matrix(mask), matrix(out), kept.sums->data(),
                        matrix(dout), matrix(dq), matrix(dk), matrix(dv));
@@ -134,7 +135,7 @@ Tensor fused(const Tensor& q_, const Tensor& k_, const Tensor& v_, const Tensor&
   const Dims shape{s.batch, s.heads, s.queries, s.value_size};
   const Tensor computed = s.size == s.value_size ? room_like(q, shape, type) : empty(shape, type);
   const Tensor sums = empty(std::initializer_list<int64_t>{s.batch, s.heads, s.queries}, type);
-  {
+  if (!without_elements(q)) {
     const Unlocked unlocked(work(s));
     attention_forward(type, s, matrix(q), matrix(k), matrix(v), mask_matrix(mask), matrix(computed), sums->data());
   }

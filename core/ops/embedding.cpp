@@ -26,8 +26,9 @@ Tensor embedding_dense_backward(const Tensor& g, const Tensor& indices, int64_t 
                                 bool scale_by_frequency) {
   check_indices(indices, "embedding_backward");
   const Tensor at = index_data(indices);
-  const int64_t* index = at.data<int64_t>();
   const int64_t n = at.numel(), width = g.dims() ? g.shape()[g.dims() - 1] : 1;
+  if (without_elements(g)) return empty(Dims{rows, width}, g.dtype());
+  const int64_t* index = at.data<int64_t>();
   check(g.numel() == n * width, "embedding_dense_backward: grad_output of shape ", Ints(g.shape()),
         " does not match indices of shape ", Ints(indices.shape()));
   check_range(index, n, rows, 0, ErrorKind::index);
@@ -91,7 +92,13 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, b
   {
     GradMode off(false);
     const Tensor list[] = {at};
-    out = bulssi::index(weight, list);
+    if (without_elements(weight)) {
+      Dims shape(indices.shape());
+      shape.push_back(weight.shape()[1]);
+      out = empty(shape, weight.dtype());
+    } else {
+      out = bulssi::index(weight, list);
+    }
   }
   return record("EmbeddingBackward0", {&weight}, out,
                 [rows, padding, scale_by_frequency](BackwardCall& c) {

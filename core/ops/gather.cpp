@@ -87,7 +87,7 @@ Tensor gather(const Tensor& self, int64_t dim, const Tensor& index, bool) {
   const int d = wrap_dim(dim, self.dims());
   check_gather(self, d, index);
   Tensor out = empty(index.shape(), self.dtype());
-  if (out.numel() > 0) {
+  if (out.numel() > 0 && !without_elements(out)) {
     const Along a(at_least_1d(self), d, index, at_least_1d(out));
     const Unlocked unlocked(out.numel());
     dispatch_size(itemsize(self.dtype()), [&]<class T>() {

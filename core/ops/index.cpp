@@ -223,7 +223,8 @@ Places::Places(const Tensor& self, Tensors indices) {
     int64_t size = 1;
     for (int j = 0; j < item.span; ++j) size *= self.shape()[item.dim + j];
     check(size > 0 || rows == 0, ErrorKind::index, "index is out of bounds for dimension with size 0");
-    selectors.push_back({t.data<int64_t>(), size, self.strides()[item.dim + item.span - 1], item.dim});
+    selectors.push_back({without_elements(self) ? nullptr : t.data<int64_t>(), size,
+                         self.strides()[item.dim + item.span - 1], item.dim});
     owned.push_back(std::move(t));
   }
   if (width > 1 && !(Layout{after, after_strides, 0}.contiguous())) {
@@ -338,6 +339,7 @@ void check_no_overlap(const Tensor& written, const Tensor& read) {
 struct IndexPut {
   static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
+    if (without_elements(self)) return;
     check(self.dtype() == values.dtype(), "Index put requires the source and destination dtypes match, got ",
           legacy_name(self.dtype()), " for the destination and ", legacy_name(values.dtype()), " for the source.");
     std::vector<Tensor> own;
@@ -421,6 +423,7 @@ struct IndexPut {
 }  // namespace
 
 Tensor index(const Tensor& self, Tensors indices) {
+  const DeviceScope scope(self.device());
   Tensor out;
   if (indices.size() == 1 && indices[0] && indices[0].dtype() == DType::boolean && indices[0].dims() > 0 &&
       indices[0].shape() == self.shape()) {
@@ -429,7 +432,7 @@ Tensor index(const Tensor& self, Tensors indices) {
   } else {
     const Places places(self, indices);
     out = empty(places.shape(), self.dtype());
-    if (out.numel() > 0) {
+    if (out.numel() > 0 && !without_elements(out)) {
       const Unlocked unlocked(out.numel());
       dispatch_size(itemsize(self.dtype()), [&]<class T>() { read_rows(places, self.data<T>(), out.data<T>()); });
     }

@@ -22,6 +22,7 @@ bool legacy_empty(const Tensor& t) { return t.dims() == 1 && t.numel() == 0; }
 
 // Row-major tensors of one dtype: `out` is rows of pieces, one of each tensor, and is cut among the threads anywhere.
 void join_rows(const Tensor& out, Tensors ts, const Dims& lengths, int d) {
+  if (without_elements(out)) return;
   int64_t rows = 1, inner = itemsize(out.dtype());
   for (int k = 0; k < d; ++k) rows *= out.shape()[k];
   for (int k = d + 1; k < out.dims(); ++k) inner *= out.shape()[k];
@@ -354,7 +355,7 @@ Tensor triangle(const Tensor& t, int64_t k) {
   const Tensor d = dense(t);
   const int64_t rows = t.shape()[t.dims() - 2], cols = t.shape()[t.dims() - 1];
   const int size = itemsize(t.dtype());
-  if (out.numel() > 0) {
+  if (out.numel() > 0 && !without_elements(out)) {
     parallel_for(out.numel() / cols, std::max<int64_t>(1, 32768 / cols), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const int64_t edge = r % rows + k + (lower ? 1 : 0);  // first column beyond (lower) or inside (upper)

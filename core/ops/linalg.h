@@ -68,6 +68,7 @@ class ReadMatrices {
 // f(i) for every matrix of a batch, over the threads; `work` is about the number of multiplications for one.
 template <class F>
 void each_matrix(int64_t count, double work, F&& f) {
+  if (placement.device.kind == DeviceKind::meta) return;
   const int64_t grain = static_cast<int64_t>(std::max(1.0, 100000.0 / std::max(1.0, work)));
   const Unlocked unlocked(static_cast<int64_t>(std::min(1e18, static_cast<double>(count) * work / 4)));
   parallel_for(count, grain, [&](int64_t begin, int64_t end) {
@@ -92,6 +93,7 @@ void check_same_type(const Tensor& a, const Tensor& b, const char* op, const cha
 // Calls fail(where, code) for the first matrix whose info is not 0; `where` is "" or "(Batch element 3): ".
 template <class F>
 void check_info(const Tensor& info, F&& fail_with) {
+  if (without_elements(info)) return;
   const int32_t* codes = info.data<int32_t>();
   for (int64_t i = 0; i < info.numel(); ++i) {
     if (codes[i] != 0) fail_with(info.dims() ? str("(Batch element ", i, "): ") : std::string(), codes[i]);

@@ -204,6 +204,7 @@ Tensor permutation_of(const Tensor& pivots, int64_t m, DType dtype) {
   Tensor p = zeros(with(batch_of(pivots, 1), {m, m}), dtype);
   const int64_t count = m ? p.numel() / (m * m) : 0;
   dispatch(dtype, "lu_unpack", [&]<class T>() {
+    if (without_elements(p)) return;
     std::vector<int64_t> rows(static_cast<size_t>(m));
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t r = 0; r < m; ++r) rows[r] = r;
@@ -324,7 +325,8 @@ std::tuple<Tensor, Tensor, Tensor> ldl_factor_ex(const Tensor& a, bool hermitian
     Tensor pivots = empty(with(batch_of(a), {n}), DType::i32), info = zeros(info_shape(a), DType::i32);
     int code = 0;
     T best = 0;
-    if (n) sytrf('L', lapack_int(n), ld.data<T>(), leading(n), pivots.data<int32_t>(), &best, -1, &code);
+    if (n && !without_elements(ld))
+      sytrf('L', lapack_int(n), ld.data<T>(), leading(n), pivots.data<int32_t>(), &best, -1, &code);
     const int64_t room = std::max<int64_t>(1, static_cast<int64_t>(best));
     each_matrix(n ? count_of(a) : 0, double(n * n * n) / 3, [&](int64_t i) {
       std::vector<T> work(static_cast<size_t>(room));
@@ -361,7 +363,7 @@ Tensor ldl_solve(const Tensor& ld, const Tensor& pivots, const Tensor& b, bool h
     const Dims batch = broadcast_shapes(batch_of(ld), batch_of(b));
     const ReadMatrices factors(ld, batch);
     const Tensor steps = dense(expand(detach(pivots), with(batch, {n})));
-    for (int64_t i = 0; i < steps.numel(); ++i) {
+    for (int64_t i = 0; i < (without_elements(steps) ? 0 : steps.numel()); ++i) {
       const int64_t p = std::abs(static_cast<int64_t>(steps.data<int32_t>()[i]));
       check(p >= 1 && p <= n, "torch.linalg.ldl_solve: pivots must be between 1 and ", n, " in size, but one is ", p);
     }
@@ -396,7 +398,7 @@ Reflectors geqrf_data(const Tensor& a) {
     const Routine& geqrf = lapack<T, "geqrf">();
     const int64_t m = rows_of(a), n = columns_of(a), k = std::min(m, n);
     Reflectors out{copy_by_columns(a), zeros(with(batch_of(a), {k}), a.dtype())};
-    if (a.numel() == 0) return out;
+    if (a.numel() == 0 || without_elements(a)) return out;
     int code = 0;
     T best = 0;
     geqrf(lapack_int(m), lapack_int(n), out.a.data<T>(), leading(m), out.tau.data<T>(), &best, -1, &code);
@@ -456,7 +458,7 @@ Tensor orthogonal_factor(const Reflectors& f, int64_t columns) {
     const int64_t kept = std::min(columns, columns_of(a));
     copy_data(alias(q, q.layout().sliced(q.dims() - 1, 0, kept, 1)),
               alias(a, a.layout().sliced(a.dims() - 1, 0, kept, 1)));
-    if (q.numel() == 0) return q;
+    if (q.numel() == 0 || without_elements(q)) return q;
     int code = 0;
     T best = 0;
     orgqr(lapack_int(m), lapack_int(columns), lapack_int(k), q.data<T>(), leading(m), f.tau.data<T>(), &best, -1,
@@ -609,7 +611,7 @@ Tensor ormqr(const Tensor& a, const Tensor& tau, const Tensor& other, bool left,
     const Routine& ormqr = lapack<T, "ormqr">();
     const int64_t m = rows_of(other), n = columns_of(other), k = tau.shape().back(), length = rows_of(a);
     Tensor c = copy_by_columns(other);
-    if (c.numel() == 0 || k == 0) return c;
+    if (c.numel() == 0 || k == 0 || without_elements(c)) return c;
     const ReadMatrices v(a, batch_of(a));
     const Tensor factors = dense(tau);
     const char side = left ? 'L' : 'R', how = transposed ? 'T' : 'N';

@@ -67,7 +67,7 @@ LeastSquares lstsq_data(const Tensor& a, const Tensor& b, double rcond, Driver d
     LeastSquares out{zeros(with(batch, {n, k}), a.dtype()), zeros(ranked ? batch : Dims{0}, DType::i64),
                      zeros(valued ? with(batch, {few}) : Dims{0}, a.dtype())};
     const int64_t count = numel_of(batch);
-    if (few == 0 || count == 0) return out;
+    if (few == 0 || count == 0 || without_elements(a)) return out;
     if (k == 0) {  // LAPACK does not look at A then
       const Tensor none = zeros(with(batch_of(b), {m, 1}), b.dtype());
       LeastSquares made = lstsq_data(a, none, rcond, driver);
@@ -110,7 +110,8 @@ Driver driver_of(std::optional<std::string_view> name) {
 Tensor residuals_of(const Tensor& a, const Tensor& b, const LeastSquares& s, Driver driver) {
   const int64_t m = rows_of(a), n = columns_of(a);
   bool wanted = m > n && driver != Driver::gelsy;
-  for (int64_t i = 0; i < s.rank.numel(); ++i) wanted = wanted && s.rank.data<int64_t>()[i] == n;
+  for (int64_t i = 0; i < (without_elements(s.rank) ? 0 : s.rank.numel()); ++i)
+    wanted = wanted && s.rank.data<int64_t>()[i] == n;
   if (!wanted) return empty(Dims{0}, a.dtype());
   const GradMode off(false);
   const Tensor r = matmul(a, s.solution) - b;
@@ -211,7 +212,7 @@ Tensor matrix_exp_data(const Tensor& a) {
   const Tensor norms = dense(cast_data(matrix_norm(a, 1.0, dims, false), DType::f64));
   Tensor scale = empty(norms.shape(), DType::f64), steps = empty(norms.shape(), DType::i64);
   int64_t most = 0;
-  for (int64_t i = 0; i < norms.numel(); ++i) {
+  for (int64_t i = 0; i < (without_elements(norms) ? 0 : norms.numel()); ++i) {
     const double n = norms.data<double>()[i];
     const int64_t s = std::isfinite(n) && n > limit ? static_cast<int64_t>(std::ceil(std::log2(n / limit))) : 0;
     steps.data<int64_t>()[i] = s;

@@ -90,6 +90,7 @@ OPERATION(
 // ---- by LU --------------------------------------------------------------------------------------------------------
 
 void check_pivots(const Tensor& pivots, int64_t n) {
+  if (without_elements(pivots)) return;
   const int32_t* p = pivots.data<int32_t>();
   for (int64_t i = 0; i < pivots.numel(); ++i) {
     check(p[i] >= 1,
@@ -293,6 +294,7 @@ Determinant determinant(const Tensor& a, bool logarithm) {
   (logarithm ? out.sign : out.value) = empty(batch, a.dtype());
   if (logarithm) out.logarithm = empty(batch, a.dtype());
   dispatch_lapack(a.dtype(), "lu_cpu", [&]<class T>() {
+    if (without_elements(out.lu)) return;
     const T* lu = out.lu.template data<T>();
     for (int64_t i = 0; i < info.numel(); ++i, lu += n * n) {
       T sign = 1, product = 1, sum = 0;

@@ -24,7 +24,7 @@ Eigen eigen_data(const Tensor& a, char uplo, bool with_vectors) {
     const Routine& syevd = lapack<T, "syevd">();
     const int64_t n = rows_of(a);
     Eigen out{empty(batch_of(a, 1), a.dtype()), copy_by_columns(a)};
-    if (a.numel() == 0) return out;
+    if (a.numel() == 0 || without_elements(a)) return out;
     Tensor info = zeros(batch_of(a), DType::i32);
     const char job = with_vectors ? 'V' : 'N';
     int code = 0, best_ints = 0;
@@ -126,6 +126,7 @@ Svd svd_data(const Tensor& a, char job) {
       if (job == 'A') copy_data(out.u, identity(batch, m, a.dtype())), copy_data(out.vh, identity(batch, n, a.dtype()));
       return out;
     }
+    if (without_elements(a)) return out;
     Tensor work_a = copy_by_columns(a), info = zeros(batch, DType::i32);
     const auto call = [&](int64_t i, T* work, int room, int* ints, int* code) {
       T* u = job == 'N' ? nullptr : out.u.data<T>() + i * m * left;

@@ -147,7 +147,7 @@ OPERATION("where(Tensor condition) -> Tensor[]", nonzero_parts, "One argument: c
 // ------------------------------------------------------------------------------------------------------------
 
 void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& value) {
-  if (self.numel() == 0) return;
+  if (self.numel() == 0 || without_elements(self)) return;
   const Tensor m = mask_data(mask.shape() == self.shape() ? mask : alias(mask, mask.layout().broadcast(self.shape())));
   const Tensor to = dense(self);
   const int kernel = log2_size(self.dtype());

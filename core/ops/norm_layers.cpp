@@ -264,6 +264,7 @@ Tensor cross_entropy_backward(const Tensor& g, const Tensor& x_, const Tensor& t
   Tensor dx = empty(x.shape(), dtype);
   const int f = float_index(dtype);
   const auto kernel = cpu::row_kernels().exp_scaled[f];
+  if (without_elements(dx)) return cast_data(dx, x_.dtype());
   const int64_t* wanted = target.data<int64_t>();
   dispatch(dtype, "nll_loss", [&]<class T>() {
     if constexpr (std::is_floating_point_v<T>) {
@@ -310,15 +311,17 @@ static Tensor cross_entropy(const Tensor& x_, const Tensor& target_, int64_t red
   const DType dtype = compute_dtype(x_.dtype());
   const Tensor x = dense(cast_data(x_, dtype)), target = dense(target_);
   const Tensor lse = empty(Ints(&rows, 1), dtype), losses = empty(Ints(&rows, 1), dtype);
-  const int64_t* wanted = target.data<int64_t>();
+  const bool meta = without_elements(losses);
+  const int64_t* wanted = meta ? nullptr : target.data<int64_t>();
   int64_t known = 0;
-  for (int64_t r = 0; r < rows; ++r) {
+  for (int64_t r = 0; r < (meta ? 0 : rows); ++r) {
     if (wanted[r] == ignored) continue;
     ++known;
     check(wanted[r] >= 0 && wanted[r] < n, ErrorKind::index, "Target ", wanted[r], " is out of bounds.");
   }
   const auto kernel = cpu::row_kernels().logsumexp[float_index(dtype)];
   dispatch(dtype, "nll_loss", [&]<class T>() {
+    if (meta) return;
     if constexpr (std::is_floating_point_v<T>) {
       const T* from = x.data<T>();
       T *lp = lse.data<T>(), *to = losses.data<T>();
@@ -331,7 +334,7 @@ static Tensor cross_entropy(const Tensor& x_, const Tensor& target_, int64_t red
   Tensor out = losses;
   if (reduction != reduction_none) {
     out = reduce_data(Monoid::sum, losses, Reduced(losses, std::nullopt, false));
-    if (reduction == reduction_mean) {
+    if (reduction == reduction_mean && !meta) {
       if (dtype == DType::f64)
         *out.data<double>() /= double(known);
       else

@@ -185,7 +185,7 @@ void draw_bernoulli(const Tensor& t, double p, Generator* g) {
 void draw_bernoulli_each(const Tensor& self, const Tensor& p, Generator* g) {
   check(is_floating(p.dtype()), ErrorKind::not_implemented, "\"bernoulli_tensor_cpu_p_\" not implemented for '",
         legacy_name(p.dtype()), "'\nthe probabilities must be floating-point numbers");
-  if (self.numel() == 0) return;
+  if (self.numel() == 0 || without_elements(self)) return;
   check_no_internal_overlap(self);
   Small<int, 6> order;
   const Layout visited = in_visiting_order(self.layout(), &order);

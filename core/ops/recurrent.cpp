@@ -267,7 +267,7 @@ std::vector<Tensor> fused(const Plan& plan, const Arguments& a) {
     const GradMode off(false);
     bias = bias ? detach(bias) + detach(own_bias) : own_bias;
   }
-  {
+  if (!without_elements(y)) {
     const Unlocked unlocked(positions * gates * (s.hidden + features) / 16);
     gemm(type, false, true, positions, gates, features, Scalar(1), x->data(), features, w_ih->data(), features,
          Scalar(0), kept->data(), width, bias ? bias->data() : nullptr);

@@ -57,7 +57,8 @@ Tensor extreme_all(const Tensor& t) {
   return record(m == Monoid::maximum ? "MaxBackward1" : "MinBackward1", {&t}, out,
                 [](BackwardCall& c) {
                   const Tensor x = c.saved(0), y = c.saved(1);
-                  const bool nan = item_data(in_compute(y)).as_double() != item_data(in_compute(y)).as_double();
+                  const bool nan = !without_elements(y) &&
+                                   item_data(in_compute(y)).as_double() != item_data(in_compute(y)).as_double();
                   c.set(0, spread(c.grad(), x, y, Dims(x.dims(), 1), std::nullopt, nan));
                 },
                 {keep(t), result(out)});

@@ -112,6 +112,7 @@ Tensor logsumexp(const Tensor& t, Ints dims, bool keepdim) {
     const Tensor x = in_compute(in);
     const Tensor top = reduce_data(Monoid::maximum, x, r);
     dispatch(top.dtype(), "logsumexp", [&]<class T>() {
+      if (without_elements(top)) return;
       T* p = top.data<T>();
       for (int64_t i = 0; i < top.numel(); ++i) {
         if (std::isinf(static_cast<double>(p[i]))) p[i] = T(0);

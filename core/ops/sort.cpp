@@ -193,6 +193,7 @@ Sorted sort_data(const Tensor& self, int dim, bool descending) {
   const RowsOf r(self, dim);
   Tensor values = empty(r.data.shape(), self.dtype()), indices = empty(r.data.shape(), DType::i64);
   dispatch(self.dtype(), "sort", [&]<class T>() {
+    if (without_elements(values)) return;
     const Unlocked unlocked(self.numel() * 8);
     with_pairs<T>(r.n, [&]<class P>() { sort_rows<T, P>(r, descending, values.data<T>(), indices.data<int64_t>()); });
   });
@@ -380,6 +381,7 @@ Sorted top_data(const Tensor& self, int dim, int64_t k, bool descending, bool so
   Dims shape{r.rows, k};
   Tensor values = empty(shape, self.dtype()), indices = empty(shape, DType::i64);
   dispatch(self.dtype(), "topk", [&]<class T>() {
+    if (without_elements(values)) return;
     const Unlocked unlocked(self.numel());
     with_pairs<T>(
         r.n, [&]<class P>() { top_rows<T, P>(r, k, descending, sorted, values.data<T>(), indices.data<int64_t>()); });

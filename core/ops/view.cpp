@@ -42,6 +42,7 @@ namespace {
 
 // Adds (or writes) the elements of `source`, shown as `layout`, into the memory of `whole`.
 void scatter_data(const Tensor& whole, const Layout& layout, const Tensor& source, bool add) {
+  if (without_elements(whole)) return;
   Tensor part = alias(whole, layout);
   if (!add || !layout.overlaps_itself()) {
     bool unique = !add;

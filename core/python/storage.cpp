@@ -138,6 +138,8 @@ PyObject* share(PyObject*, PyObject* o) {
   return guard([&]() -> PyObject* {
     const Tensor t = argument(o, "share_memory_");
     Storage& s = *t->storage.get();
+    check(!without_elements(t),
+          "_share_fd_: only available on CPU\na tensor on the meta device has no memory to share");
     if (s.free_foreign == unmap || s.bytes == 0) Py_RETURN_NONE;
     check(s.resizable, "share_memory_(): the memory of this tensor belongs to another library; clone() it first");
     const int descriptor = new_descriptor(s.bytes);

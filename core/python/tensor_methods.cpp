@@ -213,7 +213,7 @@ PyMethodDef tensor_methods[] = {
     BULSSI_METHOD("numel", PyLong_FromLongLong(t.numel())),
     BULSSI_METHOD("nelement", PyLong_FromLongLong(t.numel())),
     BULSSI_METHOD("element_size", PyLong_FromLong(itemsize(t.dtype()))),
-    BULSSI_METHOD("data_ptr", PyLong_FromVoidPtr(t.numel() ? t->data() : nullptr)),
+    BULSSI_METHOD("data_ptr", PyLong_FromVoidPtr(t.numel() && !without_elements(t) ? t->data() : nullptr)),
     BULSSI_METHOD("storage_offset", PyLong_FromLongLong(t.layout().offset)),
     BULSSI_METHOD("detach", wrap_like(self, detach(t))),
     BULSSI_METHOD("is_floating_point", PyBool_FromLong(is_floating(t.dtype()))),

@@ -236,8 +236,13 @@ def numpy_of(self: Tensor, *, force: bool = False) -> Any:
 
     Raises:
         RuntimeError: the tensor requires grad and ``force`` is not set.
-        TypeError: bfloat16, which NumPy does not have.
+        TypeError: bfloat16, which NumPy does not have, or the meta device.
     """
+    if self.is_meta:
+        raise TypeError(
+            "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            "\nA tensor on the meta device has no elements: numpy.empty(tensor.shape) makes an array of its shape."
+        )
     import numpy
 
     return numpy.asarray(memoryview(self.detach() if force else self))
