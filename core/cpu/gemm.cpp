@@ -59,6 +59,7 @@ constexpr int64_t kTileRows = 112, kTileCols = 256;
 constexpr int64_t kFewRows = 48;    // up to here b is not read often enough to be worth packing
 constexpr int64_t kDotRows = 12;    // beyond, packing b is paid back: a sum along k costs twice a tile's step
 constexpr int64_t kPackFrom = 640;  // uses of an operand, in elements of the other side, from which packing pays
+constexpr int64_t kPackTurnedFrom = 96;  // the same for an a whose columns are side by side: its rows come in pieces
 constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -250,7 +251,7 @@ void blocked_path(const Product<T>& g) {
   const int64_t panel = kernels<T>().panel;
   const int64_t blocks = std::max<int64_t>(1, (g.k + kDepth / 2) / kDepth), depth = ceil_div(g.k, blocks);
   const int64_t rows = std::min(g.m, kBlockRows), cols = std::min(g.n, kBlockCols);
-  const bool pack_a = g.n >= kPackFrom, pack_b = g.m >= kPackFrom || g.b.col != 1;
+  const bool pack_a = g.n >= (g.a.col == 1 ? kPackFrom : kPackTurnedFrom), pack_b = g.m >= kPackFrom || g.b.col != 1;
   Scratch<T> a_scratch(pack_a ? rows * depth : 0);
   Scratch<T> b_scratch(pack_b ? depth * ceil_div(cols, panel) * panel : 0);
   for (int64_t j = 0; j < g.n; j += cols) {
