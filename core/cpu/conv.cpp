@@ -13,7 +13,14 @@
 namespace bulssi {
 namespace {
 
-constexpr int64_t kBlockBytes = 192 << 10;
+constexpr int64_t kBlockBytes = 192 << 10, kMostBytes = 512 << 10;
+constexpr int64_t kTasks = 8;  // blocks that there should be at least, for the threads
+
+// How long a product takes for n positions, in positions: registers that are not full cost as much as full ones.
+constexpr int64_t product_cost(int64_t n) {
+  const int64_t rest = n % 32;
+  return n - rest + (rest == 0 ? 0 : rest == 16 ? 18 : rest < 16 ? 20 : 40);
+}
 
 // The output positions in blocks: whole rows (of the last dimension), or parts of one row where rows are long.
 struct Blocks {
@@ -25,9 +32,24 @@ struct Blocks {
     block_width = std::min(width, std::max<int64_t>(most, 16));
     width_blocks = (width + block_width - 1) / block_width;
     block_rows = width_blocks > 1 ? 1 : std::clamp<int64_t>(most / block_width, 1, rows);
+    if (width_blocks == 1) choose_rows(s, itemsize);
     row_blocks = (rows + block_rows - 1) / block_rows;
   }
   int64_t count() const { return row_blocks * width_blocks; }
+
+ private:
+  // The number of rows whose products waste least, among those that leave enough blocks and whose columns stay in the
+  // second-level cache.
+  void choose_rows(const ConvShape& s, int64_t itemsize) {
+    const int64_t room = kMostBytes / itemsize / std::max<int64_t>(1, s.depth() * width);
+    const int64_t wanted = std::max<int64_t>(1, kTasks / std::max<int64_t>(1, s.batch * s.groups));
+    const int64_t most = std::max(block_rows, std::min(room, (rows + wanted - 1) / wanted));
+    int64_t least = INT64_MAX;
+    for (int64_t r = std::min(most, rows); r >= std::max<int64_t>(1, std::min(block_rows, most) / 2); --r) {
+      const int64_t cost = rows / r * (product_cost(r * width) + 8) + product_cost(rows % r * width);
+      if (cost < least) least = cost, block_rows = r;
+    }
+  }
 };
 struct Block {
   int64_t row, rows, from, width;  // rows [row, row + rows), columns [from, from + width)
@@ -112,15 +134,35 @@ void gather(const ConvShape& s, const Block& block, const T* x, int64_t room, T*
   });
 }
 
-// Two-dimensional, stride 1 along whole rows: columns are then plain copies out of an input with its padding around it.
+// Two-dimensional, by whole rows: columns are then plain copies out of an input with its padding around it, whose rows
+// are taken apart by place modulo stride.
 bool copies_rows(const ConvShape& s, const Blocks& blocks) {
-  return s.in[0] == 1 && s.kernel[0] == 1 && s.padding[0] == 0 && s.stride[2] == 1 && blocks.width_blocks == 1;
+  return s.in[0] == 1 && s.kernel[0] == 1 && s.padding[0] == 0 && blocks.width_blocks == 1;
 }
 // Rows of the input that `rows` rows of the output see.
 int64_t seen_rows(const ConvShape& s, int64_t rows) {
   return (rows - 1) * s.stride[1] + (s.kernel[1] - 1) * s.dilation[1] + 1;
 }
-int64_t padded_width(const ConvShape& s) { return s.in[2] + 2 * s.padding[2]; }
+int64_t phase_width(const ConvShape& s) { return (s.in[2] + 2 * s.padding[2] + s.stride[2] - 1) / s.stride[2]; }
+
+// One row of the input with its padding, every stride-th element together.
+template <class T>
+void pad_row(const ConvShape& s, const T* row, T* to) {
+  const int64_t left = s.padding[2], step = s.stride[2], wide = phase_width(s), n = s.in[2];
+  if (step == 1) {
+    for (int64_t i = 0; i < left; ++i) to[i] = to[wide - 1 - i] = T(0);
+    std::memcpy(to + left, row, n * sizeof(T));
+    return;
+  }
+  for (int64_t phase = 0; phase < step; ++phase, to += wide) {
+    const int64_t first = left > phase ? (left - phase + step - 1) / step : 0;
+    const int64_t end = std::max(first, std::min(wide, (n + left - phase + step - 1) / step));
+    std::fill(to, to + first, T(0));
+    const T* from = row + first * step + phase - left;
+    for (int64_t i = first; i < end; ++i, from += step) to[i] = *from;
+    std::fill(to + end, to + wide, T(0));
+  }
+}
 
 // `count` rows of `bytes` bytes, of which each is written in whole chunks: what is too much is written over by the
 // next.
@@ -134,26 +176,25 @@ void copy_rows(int64_t count, int64_t chunks, const char* from, int64_t from_ste
 // padded: room for the seen rows of every channel and kChunk bytes; kChunk bytes behind the columns are written, too.
 template <class T>
 void gather_rows(const ConvShape& s, const Block& block, const T* x, T* padded, T* columns) {
-  const int64_t rows = seen_rows(s, block.rows), wide = padded_width(s), left = s.padding[2];
+  const int64_t rows = seen_rows(s, block.rows), wide = phase_width(s), phases = s.stride[2];
   const int64_t first = block.row * s.stride[1] - s.padding[1];
   T* to = padded;
   for (int64_t c = 0; c < s.channels; ++c) {
-    for (int64_t r = 0; r < rows; ++r, to += wide) {
+    for (int64_t r = 0; r < rows; ++r, to += phases * wide) {
       const int64_t h = first + r;
-      if (h < 0 || h >= s.in[1]) {
-        std::memset(to, 0, wide * sizeof(T));
-        continue;
-      }
-      for (int64_t i = 0; i < left; ++i) to[i] = to[wide - 1 - i] = T(0);
-      std::memcpy(to + left, x + (c * s.in[1] + h) * s.in[2], s.in[2] * sizeof(T));
+      if (h < 0 || h >= s.in[1])
+        std::memset(to, 0, phases * wide * sizeof(T));
+      else
+        pad_row(s, x + (c * s.in[1] + h) * s.in[2], to);
     }
   }
-  const int64_t bytes = block.width * int64_t{sizeof(T)}, step = wide * s.stride[1] * int64_t{sizeof(T)};
+  const int64_t bytes = block.width * int64_t{sizeof(T)}, step = phases * wide * s.stride[1] * int64_t{sizeof(T)};
   char* column = reinterpret_cast<char*>(columns);
   for (int64_t c = 0; c < s.channels; ++c) {
     for (int64_t kh = 0; kh < s.kernel[1]; ++kh) {
       for (int64_t kw = 0; kw < s.kernel[2]; ++kw, column += block.rows * bytes) {
-        const T* from = padded + (c * rows + kh * s.dilation[1]) * wide + kw * s.dilation[2];
+        const int64_t at = kw * s.dilation[2];
+        const T* from = padded + ((c * rows + kh * s.dilation[1]) * phases + at % phases) * wide + at / phases;
         const char* source = reinterpret_cast<const char*>(from);
         if (bytes <= 32)
           copy_rows<32>(block.rows, 1, source, step, column, bytes);
@@ -174,7 +215,7 @@ class Columns {
         copies_(!plain && copies_rows(s, blocks)),
         with_ones_(with_ones),
         columns_(plain ? 0 : (s.depth() + with_ones) * blocks.block_rows * blocks.block_width + kChunk),
-        padded_(copies_ ? s.channels * seen_rows(s, blocks.block_rows) * padded_width(s) + kChunk : 0) {}
+        padded_(copies_ ? s.channels * seen_rows(s, blocks.block_rows) * s.stride[2] * phase_width(s) + kChunk : 0) {}
   // Of one image; with_ones: one row of ones below.
   const T* make(const Block& block, const T* image) {
     if (copies_)
