@@ -136,11 +136,19 @@ PyMethodDef functions[] = {
 }  // namespace
 
 Autocast autocast_policy(std::string_view name) {
-  const std::string word = " " + std::string(name) + " ";
-  for (const Row& row : table) {
-    if (row.names.find(word) != std::string_view::npos) return row.policy;
-  }
-  return Autocast::composite;
+  static const std::unordered_map<std::string_view, Autocast> policies = [] {
+    std::unordered_map<std::string_view, Autocast> made;
+    for (const Row& row : table) {
+      for (size_t at = 0; (at = row.names.find_first_not_of(' ', at)) != std::string_view::npos;) {
+        const size_t end = row.names.find(' ', at);
+        made.emplace(row.names.substr(at, end - at), row.policy);
+        at = end;
+      }
+    }
+    return made;
+  }();
+  const auto found = policies.find(name);
+  return found == policies.end() ? Autocast::composite : found->second;
 }
 
 bool autocast_on() { return state.enabled && !state.inside; }

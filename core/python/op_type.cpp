@@ -16,6 +16,7 @@ enum class Form : uint8_t { function, method, inplace };
 // All overloads of one name.
 struct Family {
   std::string name;  // with the trailing _ of in-place forms
+  std::string path;  // and with the submodule
   std::vector<const Operation*> overloads;
   const FormulaOp* simple = nullptr;  // the only overload, or the first, takes just tensors
   bool out = false;
@@ -268,14 +269,10 @@ PyObject* operation_text_signature(PyObject* self, void*) {
 PyObject* operation_module(PyObject*, void*) { return PyUnicode_FromString("bulssi"); }
 PyObject* operation_reduce(PyObject* self, PyObject*) {
   auto* o = reinterpret_cast<PyOperation*>(self);
-  Object module(PyImport_ImportModule("bulssi"));
+  const Object module(PyImport_ImportModule("bulssi._tensor_methods"));
   if (!module) return nullptr;
-  Object getter(PyObject_GetAttrString(reinterpret_cast<PyObject*>(&PyBaseObject_Type), "__getattribute__"));
-  Object builtins(PyImport_ImportModule("builtins"));
-  Object get(PyObject_GetAttrString(builtins.get(), "getattr"));
-  return Py_BuildValue("O(Os)", get.get(),
-                       o->form == Form::function ? module.get() : reinterpret_cast<PyObject*>(tensor_type),
-                       o->family->name.c_str());
+  const std::string path = o->form == Form::function ? o->family->path : "Tensor." + o->family->name;
+  return Py_BuildValue("N(s)", PyObject_GetAttrString(module.get(), "operation"), path.c_str());
 }
 PyObject* operation_copy(PyObject* self, PyObject*) {
   Py_INCREF(self);
@@ -329,7 +326,7 @@ std::map<std::string, std::unique_ptr<Family>>& families(Form form) {
 void add(const Operation& op, const std::string& name, Form form) {
   auto& family = families(form)[name];
   if (!family) family = std::make_unique<Family>();
-  family->name = name;
+  family->name = family->path = name;
   family->autocast = autocast_policy(name);
   family->overloads.push_back(&op);
   family->out = family->out || op.traits.out;

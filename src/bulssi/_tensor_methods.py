@@ -227,6 +227,14 @@ def _reduce(self: Tensor, protocol: Any) -> tuple[Any, ...]:
     )
 
 
+def operation(path: str) -> Any:
+    """The operation of that name in the core, such as `special.erf` or `Tensor.add_`; for pickle."""
+    found: Any = _core
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
 # ---- other protocols ------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,8 @@ def test_subclasses_see_functions_of_nn() -> None:
 
 def test_wrapped_functions_are_like_functions() -> None:
     assert pickle.loads(pickle.dumps(F.mse_loss)) is F.mse_loss
+    for f in (bulssi.add, bulssi.special.erf, bulssi.Tensor.add, bulssi.Tensor.add_, F.gelu):
+        assert pickle.loads(pickle.dumps(f)) is f
     assert list(inspect.signature(F.relu).parameters) == ["input", "inplace"] and F.relu.__doc__
     assert F.relu.__name__ == "relu" and F.relu.__module__ == "bulssi.nn.functional"
 

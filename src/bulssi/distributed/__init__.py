@@ -146,7 +146,7 @@ _ABSENT = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("run",):
+    if name in ("autograd", "optim", "rpc", "run"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -263,6 +263,8 @@ def receive_exactly(connection: socket.socket, size: int) -> bytearray:
 class _Server:
     """Holds the values for all processes: a thread for each connection."""
 
+    _here: dict[int, _Server] = {}
+
     def __init__(self, host: str, port: int) -> None:
         try:
             self._socket = socket.create_server((host, port), backlog=1024)
@@ -271,6 +273,7 @@ class _Server:
                 f"The server socket has failed to listen on any local network address. port: {port}, error: {error}"
             ) from error
         self.port = self._socket.getsockname()[1]
+        self._users = 1
         self._data: dict[str, bytes] = {}
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True, name="store").start()
@@ -295,8 +298,22 @@ class _Server:
                 except (OSError, ValueError):
                     return  # the client is gone
 
+    @classmethod
+    def at(cls, host: str, port: int) -> _Server:
+        """The server of a port: that which this process has there already, for another purpose, or a new one."""
+        known = cls._here.get(port)
+        if known is not None:
+            known._users += 1
+            return known
+        made = cls(host, port)
+        cls._here[made.port] = made
+        return made
+
     def close(self) -> None:
-        self._socket.close()
+        self._users -= 1
+        if self._users == 0:
+            self._here.pop(self.port, None)
+            self._socket.close()
 
 
 class TCPStore(Store):
@@ -325,7 +342,7 @@ class TCPStore(Store):
         super().__init__()
         self._timeout = timeout
         local = host_name in ("localhost", "127.0.0.1", "::1")
-        self._server = _Server("127.0.0.1" if local else "", port) if is_master else None
+        self._server = _Server.at("127.0.0.1" if local else "", port) if is_master else None
         self.host = host_name
         self.port = self._server.port if self._server is not None else port
         self._lock = threading.Lock()
@@ -376,8 +393,11 @@ class TCPStore(Store):
 
     def close(self) -> None:
         """Leave the store; the process that holds it closes it."""
-        for part in (getattr(self, "_connection", None), getattr(self, "_server", None)):
-            if part is not None:
-                part.close()
+        connection, server = getattr(self, "_connection", None), getattr(self, "_server", None)
+        if connection is not None:
+            connection.close()
+        if server is not None:
+            self._server = None
+            server.close()
 
     __del__ = close
