@@ -162,7 +162,11 @@ class Agent:
             except RuntimeError as error:
                 self._fail_all(error)
                 return
-            self._arrived(sender, bytes(message))
+            try:
+                self._arrived(sender, bytes(message))
+            except Exception as error:
+                self._fail_all(error)
+                raise
 
     def _fail_all(self, error: Exception) -> None:
         """A process has died: nobody knows what is lost with it."""
@@ -406,8 +410,16 @@ class _Later(NamedTuple):
 
 
 def _finish(future: Future[Any], value: Any, error: BaseException | None) -> None:
-    """Complete a future; what was put on it runs in a thread of its own, as it may call and wait."""
+    """Complete a future, unless its time was over; what was put on it runs in a thread of its own, as it may wait."""
+
+    def run() -> None:
+        try:
+            future._finish(value, error)
+        except RuntimeError:
+            if not future.done():
+                raise
+
     if future._callbacks:
-        threading.Thread(target=future._finish, args=(value, error), daemon=True).start()
+        threading.Thread(target=run, daemon=True).start()
     else:
-        future._finish(value, error)
+        run()
