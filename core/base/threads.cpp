@@ -147,23 +147,54 @@ struct Pool {
   std::atomic<bool> caller_waits{false};
   int workers = 0;
 
-  alignas(64) std::atomic<int64_t> next{0};  // first element not taken
+  // The ranges are dealt out in equal runs, the same run to the same thread in every job, so that what a thread wrote
+  // is in its own cache when the next operation reads it. Whoever is done helps the others, from the far end of theirs.
+  // Both ends are numbers of ranges: the first one left in the lower half, one past the last in the upper.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> left{0};
+  };
+  static constexpr int kShares = 64;
+  Share shares[kShares];
   alignas(64) int64_t n = 0, size = 0;
+  int dealt = 0;  // shares in use
   threads_detail::Body body = nullptr;
   void* context = nullptr;
   std::atomic<int> wanted{0};  // workers that may join
   std::atomic<bool> failed{false};
   std::exception_ptr error;
 
-  void take_ranges() noexcept {
-    inside = true;
+  void deal(int threads) {
+    const uint64_t ranges = static_cast<uint64_t>((n + size - 1) / size);
+    dealt = std::min(threads, kShares);
+    for (int i = 0; i < dealt; i++) {
+      const uint64_t first = ranges * i / dealt, end = ranges * (i + 1) / dealt;
+      shares[i].left.store(end << 32 | first, std::memory_order_relaxed);
+    }
+  }
+
+  // The next range of a share, or -1.
+  static int64_t take(Share& share, bool own) {
+    uint64_t left = share.left.load(std::memory_order_relaxed);
     for (;;) {
-      const int64_t begin = next.fetch_add(size, std::memory_order_relaxed);
-      if (begin >= n || failed.load(std::memory_order_relaxed)) break;
-      try {
-        body(context, begin, std::min(n, begin + size));
-      } catch (...) {
-        if (!failed.exchange(true)) error = std::current_exception();
+      const uint64_t first = left & 0xffffffffu, end = left >> 32;
+      if (first >= end) return -1;
+      const uint64_t rest = own ? end << 32 | (first + 1) : (end - 1) << 32 | first;
+      if (share.left.compare_exchange_weak(left, rest, std::memory_order_relaxed))
+        return static_cast<int64_t>(own ? first : end - 1);
+    }
+  }
+
+  void take_ranges(int thread) noexcept {
+    inside = true;
+    for (int i = 0; i < dealt; i++) {
+      Share& share = shares[(thread + i) % dealt];
+      for (int64_t range; (range = take(share, i == 0)) >= 0;) {
+        if (failed.load(std::memory_order_relaxed)) break;
+        try {
+          body(context, range * size, std::min(n, (range + 1) * size));
+        } catch (...) {
+          if (!failed.exchange(true)) error = std::current_exception();
+        }
       }
     }
     inside = false;
@@ -189,12 +220,12 @@ struct Pool {
     }
   }
 
-  void worker() {
+  void worker(int number) {
     uint64_t last = 0;
     for (;;) {
       const uint32_t seen = epoch.load();
       if (join(last)) {
-        take_ranges();
+        take_ranges(number);
         leave();
       }
       for (int i = 0; i < kSpins && epoch.load(std::memory_order_relaxed) == seen; i++) pause();
@@ -211,7 +242,7 @@ struct Pool {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      for (; workers < count; workers++) std::thread([this] { worker(); }).detach();
+      for (; workers < count; workers++) std::thread([this, number = workers + 1] { worker(number); }).detach();
     } catch (const std::system_error&) {
       // The system refuses more threads: those there are do the work.
     }
@@ -294,7 +325,7 @@ void run(int64_t n, int64_t size, Body body, void* context) {
   p.size = size;
   p.body = body;
   p.context = context;
-  p.next.store(0, std::memory_order_relaxed);
+  p.deal(wanted + 1);
   p.failed.store(false, std::memory_order_relaxed);
   p.wanted.store(wanted, std::memory_order_relaxed);
   p.caller_waits.store(false, std::memory_order_relaxed);
@@ -305,7 +336,7 @@ void run(int64_t n, int64_t size, Body body, void* context) {
   const int awake = p.workers - p.sleeping.load();
   for (int i = awake; i < wanted; i++) p.epoch.notify_one();
 
-  p.take_ranges();
+  p.take_ranges(0);
 
   uint64_t g = p.gate.fetch_and(~Pool::kOpen) & ~Pool::kOpen;
   for (int i = 0; i < kSpins * 4 && (g & Pool::kCount); i++) pause(), g = p.gate.load();

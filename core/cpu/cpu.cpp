@@ -126,6 +126,14 @@ namespace {
 
 constexpr int64_t block_size = 512;
 constexpr int64_t grain = 64 * block_size;
+// Elements per range: few ranges are of equal size and as many as a power of two, so that two or four threads get the
+// same share, and the same one of every tensor of a size.
+constexpr int64_t share(int64_t n) {
+  int64_t ranges = (n + grain - 1) / grain;
+  if (ranges < 2 || ranges > 16) return grain;
+  while (ranges & (ranges - 1)) ++ranges;
+  return (n / ranges / block_size + 1) * block_size;
+}
 
 // Element offset of linear index i, and what is needed to go on from there.
 struct Cursor {
@@ -323,7 +331,7 @@ void run_loops(std::span<const Loop> loops, std::span<const Slot> slots, Ints sh
   }
   if (!strided) {
     const Unlocked unlocked(n);
-    return parallel_for(n, grain, [&](int64_t begin, int64_t end) { e.range(begin, end); });
+    return parallel_for(n, share(n), [&](int64_t begin, int64_t end) { e.range(begin, end); });
   }
   const Dims flat = contiguous_strides(shape);
   Small<const int64_t*, 8> strides;
@@ -339,7 +347,7 @@ void run_loops(std::span<const Loop> loops, std::span<const Slot> slots, Ints sh
   for (const Dims& d : walk.strides) dense = dense && (d[0] == 1 || n == 1);
   if (!dense) e.walk = &walk;
   const Unlocked unlocked(n);
-  parallel_for(n, grain, [&](int64_t begin, int64_t end) { e.range(begin, end); });
+  parallel_for(n, share(n), [&](int64_t begin, int64_t end) { e.range(begin, end); });
 }
 
 Kernel kernel_of(const Step& step) {
@@ -488,7 +496,8 @@ void fill(char* to, DType dtype, Ints strides, Ints shape, Scalar value) {
   bool zero = true;
   for (int i = 0; i < size; ++i) zero = zero && one[i] == 0;
   const Unlocked unlocked(n);
-  parallel_for(n, int64_t{1} << 17, [&](int64_t begin, int64_t end) {
+  const int64_t part = std::max<int64_t>(1, share(n * size / 4) * 4 / size);  // as a float tensor of as many bytes
+  parallel_for(n, part, [&](int64_t begin, int64_t end) {
     if (zero || size == 1) {
       std::memset(to + begin * size, one[0], static_cast<size_t>((end - begin) * size));
       return;

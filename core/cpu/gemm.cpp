@@ -279,30 +279,31 @@ void blocked_path(const Product<T>& g) {
 template <class T>
 void product(const Product<T>& g);
 
-// k in `parts` pieces, each with its own c; they are added in order.
+// k in `parts` pieces; the first makes c, the others a c of their own each, which are added in order.
 template <class T>
 void parts_path(const Product<T>& g, int64_t parts) {
   const int64_t size = g.m * g.n;
-  Scratch<T> partial(parts * size);
+  Scratch<T> partial((parts - 1) * size);
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; t++) {
       const int64_t p = g.k * t / parts;
-      product<T>({g.m, g.n, g.k * (t + 1) / parts - p, g.a.at(0, p), g.b.at(p, 0), partial.get() + t * size, g.n,
-                  g.alpha, T(0), nullptr});
+      Product<T> part = g;
+      part.k = g.k * (t + 1) / parts - p;
+      part.a = g.a.at(0, p);
+      part.b = g.b.at(p, 0);
+      if (t > 0) {
+        part.c = partial.get() + (t - 1) * size;
+        part.ldc = g.n;
+        part.beta = T(0);
+        part.bias = nullptr;
+      }
+      product<T>(part);
     }
   });
-  for (int64_t i = 0; i < g.m; i++) {
-    T* c = g.c + i * g.ldc;
-    T* sum = partial.get() + i * g.n;
-    for (int64_t t = 1; t < parts; t++) {
-      const T* more = sum + t * size;
-      for (int64_t j = 0; j < g.n; j++) sum[j] += more[j];
-    }
-    scale_rows(1, g.n, c, 0, g.beta, g.bias ? g.bias : nullptr);
-    if (g.beta == T(0) && !g.bias)
-      for (int64_t j = 0; j < g.n; j++) c[j] = sum[j];
-    else
-      for (int64_t j = 0; j < g.n; j++) c[j] += sum[j];
+  const T one = 1;
+  const bool together = g.ldc == g.n;
+  for (int64_t i = 0; i < (together ? 1 : g.m); i++) {
+    kernels<T>().stream(together ? size : g.n, parts - 1, &one, 0, partial.get() + i * g.n, size, g.c + i * g.ldc);
   }
 }
 
@@ -324,6 +325,9 @@ void product(const Product<T>& g) {
   }
   const int64_t work = g.m * g.n * g.k;
   if (work >= kSerial && g.k >= 4096 && g.m * g.n <= 16384) return parts_path(g, std::min<int64_t>(64, g.k / 2048));
+  // Few rows and columns: pieces of k read b once and in order, and a thread's piece stays in its cache.
+  if (work >= kSerial && g.m <= kFewRows && g.b.col == 1 && g.k >= 512 && g.k >= 4 * g.n)
+    return parts_path(g, std::min<int64_t>(64, g.k / 512 * 2));
   const bool dots = g.a.col == 1 && g.b.row == 1 && (g.m == 1 || (g.m <= kDotRows && g.k >= 9 * g.m && g.k >= 64));
   if (dots) return dot_path(g);
   if (g.m == 1 && g.b.col == 1) return row_path(g);
