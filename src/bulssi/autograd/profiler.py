@@ -323,6 +323,8 @@ def _stop(profile_memory: bool) -> EventList:
     calls: list[tuple[Any, ...]] = []
     for what, start, end, thread, memory, shapes in _core._profile_stop():
         name = what if isinstance(what, str) else f"aten::{what.__name__}"
+        if name.startswith("aten::_record_function"):
+            continue  # the range itself is there
         calls.append((start, -end, name, thread, memory, shapes, False))
     for name, start, end, thread in _ranges or ():
         calls.append((start, -end, name, thread, 0, None, True))

@@ -543,10 +543,10 @@ class _Writer:
             gone = [n.name for n in [*last_uses.get(node, []), *unused]]
             body.append(self._call(node) + (f";  {' = '.join([*gone, 'None'])}" if gone else ""))
         head = graph._codegen.gen_fn_def(inputs, returns)
-        wraps = "".join(f"torch.fx.wrap({name!r})\n" for name in self._wrapped)
+        wraps = "\n".join(f'torch.fx._symbolic_trace.wrap("{name}")' for name in self._wrapped)
         lines = "".join(f"    {line}\n" for line in body or ["pass"])
         self._globals.setdefault("torch", bulssi)
-        return PythonCode(f"{wraps}\n\n\n{head}\n{lines}    ", self._globals)
+        return PythonCode(f"\n{wraps}\n\n{head}\n{lines}    ", self._globals)
 
     def _output(self, graph: Graph, node: Node) -> str:
         for name in re.findall(r"\b(inf|nan|device|NoneType)\b", self.text(node.args[0])):
