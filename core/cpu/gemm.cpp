@@ -56,9 +56,9 @@ constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which on
 constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread should take at a time, at least
 constexpr int64_t kDepth = 256;                  // of a block of k: a packed panel of b fits the first-level cache
 constexpr int64_t kTileRows = 112, kTileCols = 256;
-constexpr int64_t kFewRows = 48;    // up to here b is not read often enough to be worth packing
-constexpr int64_t kDotRows = 12;    // beyond, packing b is paid back: a sum along k costs twice a tile's step
-constexpr int64_t kPackFrom = 640;  // uses of an operand, in elements of the other side, from which packing pays
+constexpr int64_t kFewRows = 48;         // up to here b is not read often enough to be worth packing
+constexpr int64_t kDotRows = 12;         // beyond, packing b is paid back: a sum along k costs twice a tile's step
+constexpr int64_t kPackFrom = 640;       // uses of an operand, in elements of the other side, from which packing pays
 constexpr int64_t kPackTurnedFrom = 96;  // the same for an a whose columns are side by side: its rows come in pieces
 constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
 

@@ -42,6 +42,7 @@ Plan plan_of(Cell cell, const Tensor& x, std::optional<Ints> batch_sizes, int64_
     check(x.dims() == 3, "rnn_layer: expected an input of shape (steps, batch, features), got ", Ints(x.shape()));
     plan.counts.assign(size_t(x.shape()[0]), x.shape()[1]);
   }
+  check(!plan.counts.empty(), "Expected sequence length to be larger than 0 in RNN");
   int64_t total = 0;
   for (size_t t = 0; t < plan.counts.size(); ++t) {
     check(plan.counts[t] > 0 || !batch_sizes, "rnn_layer: batch sizes must be positive, got ", plan.counts[t]);

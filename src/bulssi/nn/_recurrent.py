@@ -91,13 +91,13 @@ rnn_relu = _sequence("RNN_RELU", "rnn_relu")
 # ---- cells --------------------------------------------------------------------------------------------------------
 
 
-def _check_cell(input: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor) -> None:
+def _check_cell(input: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, number: int = 0) -> None:
     if input.shape[1] != w_ih.shape[1]:
         raise RuntimeError(f"input has inconsistent input_size: got {input.shape[1]} expected {w_ih.shape[1]}")
     if input.shape[0] != h.shape[0]:
-        raise RuntimeError(f"Input batch size {input.shape[0]} doesn't match hidden0 batch size {h.shape[0]}")
+        raise RuntimeError(f"Input batch size {input.shape[0]} doesn't match hidden{number} batch size {h.shape[0]}")
     if h.shape[1] != w_hh.shape[1]:
-        raise RuntimeError(f"hidden0 has inconsistent hidden_size: got {h.shape[1]}, expected {w_hh.shape[1]}")
+        raise RuntimeError(f"hidden{number} has inconsistent hidden_size: got {h.shape[1]}, expected {w_hh.shape[1]}")
 
 
 def lstm_cell(
@@ -111,7 +111,7 @@ def lstm_cell(
     """One step of an LSTM: the new hidden and cell state."""
     h, c = hx
     _check_cell(input, h, w_ih, w_hh)
-    _check_cell(input, c, w_ih, w_hh)
+    _check_cell(input, c, w_ih, w_hh, 1)
     _, h, c = native.rnn_layer("LSTM", input.unsqueeze(0), None, h, c, w_ih, w_hh, b_ih, b_hh)
     return h, c
 
