@@ -113,9 +113,11 @@ def test_refusals(tmp_path: Any) -> None:
     assert [row[2] for row in _read(tmp_path)] == ["again"]
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch: Any) -> None:
+def test_without_the_package_it_says_what_to_install(monkeypatch: Any, tmp_path: Any) -> None:
     for name in [n for n in sys.modules if n.split(".")[0] == "tensorboard" or "utils.tensorboard" in n]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
+    from bulssi.utils.tensorboard import SummaryWriter
+
     with pytest.raises(ImportError, match="pip install tensorboard"):
-        from bulssi.utils.tensorboard import SummaryWriter  # noqa: F401
+        SummaryWriter(tmp_path)

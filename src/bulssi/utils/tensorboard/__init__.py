@@ -1,12 +1,7 @@
-"""Event files for TensorBoard. Needs the package `tensorboard` (`pip install bulssi[tensorboard]`) and NumPy."""
+"""Event files for TensorBoard. A writer needs the packages `tensorboard` and NumPy (`pip install bulssi[tensorboard]`)."""
 
 from __future__ import annotations
 
-try:
-    from tensorboard.summary.writer.record_writer import RecordWriter
-except ImportError as error:
-    raise ImportError("utils.tensorboard needs the package tensorboard: pip install tensorboard") from error
-
 from .writer import FileWriter, SummaryWriter
 
-__all__ = ["FileWriter", "RecordWriter", "SummaryWriter"]
+__all__ = ["FileWriter", "SummaryWriter"]

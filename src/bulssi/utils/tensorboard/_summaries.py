@@ -6,9 +6,12 @@ import io
 from typing import Any
 
 import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event as Event
+from tensorboard.compat.proto.event_pb2 import SessionLog as SessionLog
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.summary.writer.event_file_writer import EventFileWriter as EventFileWriter
 
 import bulssi
 

@@ -8,15 +8,28 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-from . import _summaries as summaries
-
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
 __all__ = ["FileWriter", "SummaryWriter"]
+
+
+def _protocol() -> ModuleType:
+    """The module that makes _protocol().
+
+    Raises:
+        ImportError: the package `tensorboard` is not there.
+    """
+    try:
+        from . import _summaries
+    except ImportError as error:
+        raise ImportError(
+            f"utils.tensorboard needs the package tensorboard: pip install tensorboard\n({error})"
+        ) from error
+    return _summaries
 
 
 class FileWriter:
@@ -32,7 +45,7 @@ class FileWriter:
     def __init__(
         self, log_dir: str | os.PathLike[str], max_queue: int = 10, flush_secs: int = 120, filename_suffix: str = ""
     ) -> None:
-        self.event_writer = EventFileWriter(str(log_dir), max_queue, flush_secs, filename_suffix)
+        self.event_writer = _protocol().EventFileWriter(str(log_dir), max_queue, flush_secs, filename_suffix)
 
     def get_logdir(self) -> str:
         """The folder."""
@@ -47,7 +60,7 @@ class FileWriter:
 
     def add_summary(self, summary: Summary, global_step: int | None = None, walltime: float | None = None) -> None:
         """Write a summary as an event."""
-        self.add_event(Event(summary=summary), global_step, walltime)
+        self.add_event(_protocol().Event(summary=summary), global_step, walltime)
 
     def flush(self) -> None:
         """Write what waits."""
@@ -106,8 +119,10 @@ class SummaryWriter:
             self.file_writer = FileWriter(self.log_dir, self.max_queue, self.flush_secs, self.filename_suffix)
             self.all_writers = {self.file_writer.get_logdir(): self.file_writer}
             if self.purge_step is not None:
-                self.file_writer.add_event(Event(step=self.purge_step, file_version="brain.Event:2"))
-                self.file_writer.add_event(Event(step=self.purge_step, session_log=SessionLog(status=SessionLog.START)))
+                made = _protocol()
+                self.file_writer.add_event(made.Event(step=self.purge_step, file_version="brain.Event:2"))
+                start = made.SessionLog(status=made.SessionLog.START)
+                self.file_writer.add_event(made.Event(step=self.purge_step, session_log=start))
                 self.purge_step = None
         return self.file_writer
 
@@ -132,7 +147,7 @@ class SummaryWriter:
         Raises:
             AssertionError: a tensor of more.
         """
-        self._add(summaries.scalar(tag, scalar_value, new_style, double_precision), global_step, walltime)
+        self._add(_protocol().scalar(tag, scalar_value, new_style, double_precision), global_step, walltime)
 
     def add_scalars(
         self,
@@ -149,7 +164,7 @@ class SummaryWriter:
             folder = f"{base}/{main_tag.replace('/', '_')}_{name}"
             if folder not in self.all_writers:
                 self.all_writers[folder] = FileWriter(folder, self.max_queue, self.flush_secs, self.filename_suffix)
-            summary = summaries.scalar(main_tag, value, False, False)
+            summary = _protocol().scalar(main_tag, value, False, False)
             self.all_writers[folder].add_summary(summary, global_step, walltime)
 
     def add_histogram(
@@ -168,9 +183,9 @@ class SummaryWriter:
             max_bins: join bins until there are no more than that.
         """
         if isinstance(bins, str) and bins == "tensorflow":
-            self.default_bins = self.default_bins or summaries.default_bins()
+            self.default_bins = self.default_bins or _protocol().default_bins()
             bins = self.default_bins
-        self._add(summaries.histogram(tag, values, bins, max_bins), global_step, walltime)
+        self._add(_protocol().histogram(tag, values, bins, max_bins), global_step, walltime)
 
     def add_histogram_raw(
         self,
@@ -194,7 +209,7 @@ class SummaryWriter:
             raise ValueError("len(bucket_limits) != len(bucket_counts), see the document.")
         fields = {"min": min, "max": max, "num": num, "sum": sum, "sum_squares": sum_squares}
         limits, counts = list(map(float, bucket_limits)), list(map(float, bucket_counts))
-        summary = summaries.histogram_raw(tag, bucket_limit=limits, bucket=counts, **fields)
+        summary = _protocol().histogram_raw(tag, bucket_limit=limits, bucket=counts, **fields)
         self._add(summary, global_step, walltime)
 
     def add_image(
@@ -209,7 +224,7 @@ class SummaryWriter:
 
         ``dataformats`` names the dimensions: channels, height, width.
         """
-        self._add(summaries.picture(tag, img_tensor, dataformats), global_step, walltime)
+        self._add(_protocol().picture(tag, img_tensor, dataformats), global_step, walltime)
 
     def add_images(
         self,
@@ -221,8 +236,8 @@ class SummaryWriter:
     ) -> None:
         """A batch of pictures in one, eight in a row; or a list of them. Needs Pillow."""
         if isinstance(img_tensor, list):
-            img_tensor = summaries.np.stack([summaries.array_of(image) for image in img_tensor])
-        self._add(summaries.picture(tag, img_tensor, dataformats), global_step, walltime)
+            img_tensor = _protocol().np.stack([_protocol().array_of(image) for image in img_tensor])
+        self._add(_protocol().picture(tag, img_tensor, dataformats), global_step, walltime)
 
     def add_figure(
         self,
@@ -234,7 +249,7 @@ class SummaryWriter:
     ) -> None:
         """A matplotlib figure, or a list of figures of one size; closed afterwards if ``close``."""
         layout = "NCHW" if isinstance(figure, list) else "CHW"
-        self._add(summaries.picture(tag, summaries.figure_pixels(figure, close), layout), global_step, walltime)
+        self._add(_protocol().picture(tag, _protocol().figure_pixels(figure, close), layout), global_step, walltime)
 
     def add_audio(
         self,
@@ -245,13 +260,13 @@ class SummaryWriter:
         walltime: float | None = None,
     ) -> None:
         """Sound: samples from -1 to 1."""
-        self._add(summaries.sound(tag, snd_tensor, sample_rate), global_step, walltime)
+        self._add(_protocol().sound(tag, snd_tensor, sample_rate), global_step, walltime)
 
     def add_text(
         self, tag: str, text_string: str, global_step: int | None = None, walltime: float | None = None
     ) -> None:
         """Text, in Markdown."""
-        self._add(summaries.text(tag, text_string), global_step, walltime)
+        self._add(_protocol().text(tag, text_string), global_step, walltime)
 
     def add_hparams(
         self,
@@ -283,7 +298,7 @@ class SummaryWriter:
                 raise TypeError(
                     f"parameter: hparam_domain_discrete[{name}] should be a list of same type as hparam_dict[{name}]."
                 )
-        made = summaries.hyperparameters(hparam_dict, metric_dict, choices)
+        made = _protocol().hyperparameters(hparam_dict, metric_dict, choices)
         folder = os.path.join(self._get_file_writer().get_logdir(), run_name or str(time.time()))
         with SummaryWriter(folder) as run:
             for summary in made:

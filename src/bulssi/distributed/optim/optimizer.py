@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from bulssi.distributed import autograd as dist_autograd
+from bulssi.distributed import rpc
 from bulssi.futures import wait_all
-
-from . import autograd as dist_autograd
-from . import rpc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
