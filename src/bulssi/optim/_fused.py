@@ -37,8 +37,6 @@ def step(
     scalars: dict[str, Any],
 ) -> None:
     """Runs the formula `kind` on every parameter, in place. See Note [Optimizer seam]."""
-    if scalars.get("capturable"):
-        _refuse_capturable(kind)
     plain = not scalars.get("differentiable") and not any(isinstance(v, bulssi.Tensor) for v in scalars.values())
     if plain and _core_step is not None and _core_step(kind, params, grads, states, scalars):  # pyright: ignore[reportArgumentType]
         return
@@ -51,9 +49,16 @@ def step(
         formula(param, grad, *state, **scalars)
 
 
-def _refuse_capturable(kind: str) -> None:
-    others = {"nadam": "mu_products and ", "asgd": "mus, etas, and "}.get(kind, "")
-    devices = _CAPTURABLE_DEVICES[:-1] if kind == "adadelta" else _CAPTURABLE_DEVICES
+def check_options(kind: str, capturable: bool, foreach: bool | None, differentiable: bool) -> None:
+    """Refuses at the first step what PyTorch refuses then: its texts depend on the optimizer and on `foreach`."""
+    if foreach and differentiable:
+        raise AssertionError("_foreach ops don't support autograd")
+    if not capturable:
+        return
+    nadam = "mu_products, and " if foreach else "mu_products and "
+    others = {"nadam": nadam, "asgd": "mus, etas, and "}.get(kind, "")
+    without_xla = kind == "adadelta" or (foreach and kind not in ("rmsprop", "rprop"))
+    devices = _CAPTURABLE_DEVICES[:-1] if without_xla else _CAPTURABLE_DEVICES
     joint = ", " if others else " and "
     raise AssertionError(
         f"If capturable=True, params{joint}{others}state_steps must be on supported devices: {devices}."

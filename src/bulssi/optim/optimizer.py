@@ -461,6 +461,9 @@ class ElementwiseOptimizer(Optimizer):
             grads.append(grad)
             states.append(tuple([None if key is None else state[key] for key in slots]))
         if params:
+            options = group.get("capturable", False), group.get("foreach"), group.get("differentiable", False)
+            if options[0] or options[2]:
+                _fused.check_options(self._kind, *options)
             _fused.step(self._kind, params, grads, states, self._scalars(group))
 
     def _check_fused(self, fused: bool | None, foreach: bool | None, differentiable: bool) -> None:
