@@ -7,8 +7,12 @@ nothing.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"]
 
@@ -58,6 +62,50 @@ class _Cpu(_Backend):
         return {"v4": "AVX512", "v3": "AVX2"}.get(_core.isa(), "DEFAULT")
 
 
+class _Cuda(_Backend):
+    """`backends.cuda`: with the switches of the kernels of attention, such as `enable_flash_sdp(False)`."""
+
+    _ATTENTION = ("flash", "mem_efficient", "math", "cudnn", "overrideable")
+
+    def __init__(self, name: str, **attributes: Any) -> None:
+        super().__init__(name, **attributes)
+        self.__dict__["_attention"] = dict.fromkeys(self._ATTENTION, True)
+
+    def __getattr__(self, name: str) -> Any:
+        kernel, _, end = name.removeprefix("enable_").rpartition("_sdp")
+        if kernel in self._ATTENTION:
+            if name.startswith("enable_") and not end:
+                return lambda enabled: self.sdp_enable({kernel: enabled})
+            if end == "_enabled":
+                return lambda: self._attention[kernel]
+        raise AttributeError(f"module 'torch.backends.cuda' has no attribute {name!r}")
+
+    def sdp_enabled(self) -> dict[str, bool]:
+        """Which kernels of attention are allowed."""
+        return dict(self._attention)
+
+    def sdp_enable(self, switches: dict[str, bool]) -> None:
+        """Allows some kernels of attention and forbids others."""
+        self._attention.update({name: bool(value) for name, value in switches.items()})
+
+    @contextmanager
+    def sdp_kernel(
+        self,
+        enable_flash: bool = True,
+        enable_math: bool = True,
+        enable_mem_efficient: bool = True,
+        enable_cudnn: bool = True,
+    ) -> Iterator[dict[str, object]]:
+        """A block in which attention may use only these kernels."""
+        before = self.sdp_enabled()
+        switches = {"flash": enable_flash, "math": enable_math, "mem_efficient": enable_mem_efficient}
+        self.sdp_enable({**switches, "cudnn": enable_cudnn})
+        try:
+            yield {}
+        finally:
+            self.sdp_enable(before)
+
+
 class _Switches:
     """A group of switches such as `cuda.matmul`."""
 
@@ -66,7 +114,7 @@ class _Switches:
 
 
 cudnn = _Backend("cudnn", enabled=True, benchmark=False, deterministic=False, allow_tf32=True, benchmark_limit=10)
-cuda = _Backend(
+cuda = _Cuda(
     "cuda",
     matmul=_Switches(
         allow_tf32=False,

@@ -15,6 +15,7 @@ from .parameter import UninitializedParameter as UninitializedParameter
 if TYPE_CHECKING:
     from typing import Any
 
+    from . import attention as attention
     from . import parallel as parallel
     from . import utils as utils
     from .parallel import DataParallel as DataParallel
@@ -24,7 +25,7 @@ def __getattr__(name: str) -> Any:
     """Loads on first use what few programs need, to keep the import short."""
     from importlib import import_module
 
-    if name in ("parallel", "utils"):
+    if name in ("attention", "parallel", "utils"):
         return import_module(f"{__name__}.{name}")
     if name == "DataParallel":
         return import_module(f"{__name__}.parallel").DataParallel
