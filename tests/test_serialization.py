@@ -424,3 +424,11 @@ def test_damaged_safetensors() -> None:
             _safetensors.load(bytes(data))
         except _safetensors.SafetensorError:
             pass
+
+
+def test_operations_are_pickled_by_their_path():
+    import pickle
+
+    functions = (bulssi.relu, bulssi.nn.functional.gelu, bulssi.Tensor.add, bulssi.Tensor.add_, bulssi.special.erf)
+    for function in functions:
+        assert pickle.loads(pickle.dumps(function)) is function

@@ -27,8 +27,22 @@ void init_node(Node& node) {
   if (__builtin_expect(grad_state.anomaly && anomaly_hooks.made, 0)) anomaly_hooks.made(node);
 }
 
+std::string shown_name(const Node& node) { return node.label ? node.label->name : node.name(); }
+
+void show_as(const Tensor& result, const char* name, Tensors inputs) {
+  if (!requires_grad(result) || is_leaf(result)) return;
+  const Ref<Node> node = producer(result);
+  auto label = std::make_unique<Label>();
+  label->name = name;
+  for (const Tensor& input : inputs) {
+    label->inputs.push_back(input ? edge_to(input) : Edge());
+    if (label->inputs.back().node.get() == node.get()) return;  // handed through
+  }
+  node->label = std::move(label);
+}
+
 std::string operation_name(const Node& node) {
-  const std::string name = node.name();
+  const std::string name = shown_name(node);
   const size_t at = name.rfind("Backward");
   if (name == "CopySlices") return "torch::autograd::CopySlices";
   // CopyBackwards keeps its name.

@@ -131,6 +131,12 @@ struct NodeClock {
 };
 extern NodeClock node_clock;
 
+// What the graph behind a composite operation is shown as: one node of this name, with edges to what it was given.
+struct Label {
+  std::string name;
+  Small<Edge, 2> inputs;
+};
+
 class Node {
  public:
   Node() = default;
@@ -166,6 +172,7 @@ class Node {
   uint64_t sequence = 0;
   Small<Tensor, 2> incoming;
   std::unique_ptr<Hooks> hooks;
+  std::unique_ptr<Label> label;
   Small<Saved, 2> saved;
   Source source;
   Source first_backward;   // where the backward that released it was called
@@ -261,7 +268,10 @@ Tensor detach(const Tensor& t);
 // Shares memory, counts versions apart (`.data`).
 Tensor data_of(const Tensor& t);
 uint64_t next_sequence();
-void init_node(Node& node);                    // sequence number and source line
+void init_node(Node& node);  // sequence number and source line
+// Shows the graph from `result` back to `inputs` as one node; nothing where that made no node.
+void show_as(const Tensor& result, const char* name, Tensors inputs);
+std::string shown_name(const Node& node);
 std::string operation_name(const Node& node);  // what the user called, for messages: "Mul" of MulBackward0
 
 // ---- recording

@@ -192,6 +192,11 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const Tensor& bias
           "Given input size per channel: ", Ints(input.shape().data() + 2, size_t(rank)),
           ". Calculated output size per channel: ", Ints(shape.data() + 2, size_t(rank)), ". Output size is too small");
   }
+  if (input.numel() == 0 && input.shape()[0] > 0 && input.shape()[1] > 0) {
+    Dims shown = input.shape();
+    if (rank == 1) shown.insert(2, 1);  // as PyTorch computes it
+    fail("Only zero batch or zero channel inputs are supported, but got input shape: ", Ints(shown));
+  }
   return transposed ? spread(input, weight, bias, shape, o) : correlate(input, weight, bias, shape, o);
 }
 OPERATION(

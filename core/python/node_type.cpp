@@ -31,17 +31,22 @@ void node_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 PyObject* node_repr(PyObject* self) {
-  return guard([&] { return PyUnicode_FromFormat("<%s object at %p>", node_of(self)->name().c_str(), self); });
+  return guard([&] { return PyUnicode_FromFormat("<%s object at %p>", shown_name(*node_of(self)).c_str(), self); });
 }
 PyObject* node_name(PyObject* self, PyObject*) {
-  return guard([&] { return PyUnicode_FromString(node_of(self)->name().c_str()); });
+  return guard([&] {
+    std::string name = shown_name(*node_of(self));
+    if (name == "AccumulateGrad" || name == "CopySlices") name = "torch::autograd::" + name;
+    return PyUnicode_FromString(name.c_str());
+  });
 }
 PyObject* node_next(PyObject* self, void*) {
   return guard([&]() -> PyObject* {
     Node* node = node_of(self);
-    Object out(must(PyTuple_New(static_cast<Py_ssize_t>(node->edges.size()))));
-    for (size_t i = 0; i < node->edges.size(); ++i) {
-      const Edge& e = node->edges[i];
+    const auto& edges = node->label ? node->label->inputs : node->edges;
+    Object out(must(PyTuple_New(static_cast<Py_ssize_t>(edges.size()))));
+    for (size_t i = 0; i < edges.size(); ++i) {
+      const Edge& e = edges[i];
       PyTuple_SET_ITEM(out.get(), i, must(Py_BuildValue("(NI)", node_object(e.node.get()), e.index)));
     }
     return out.take();

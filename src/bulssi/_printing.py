@@ -217,7 +217,7 @@ def _grad_text(tensor: Tensor) -> str | None:
     except RuntimeError:  # a view that was made without recording and whose base was then changed in place
         return "grad_fn=<Invalid>"
     if grad_fn is not None:
-        return f"grad_fn=<{grad_fn.name()}>"
+        return f"grad_fn=<{grad_fn.name().rpartition('::')[2]}>"
     return "requires_grad=True" if tensor.requires_grad else None
 
 

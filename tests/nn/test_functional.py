@@ -253,3 +253,24 @@ def test_binary_cross_entropy_at_the_edges() -> None:
 
     for ours, theirs in zip(run(bulssi), run(torch), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def test_kernels_of_attention_are_chosen_in_a_block() -> None:
+    from tests.nn import oracle
+
+    def choose(library):
+        from importlib import import_module
+
+        attention = import_module(f"{library.__name__}.nn.attention")
+        cuda = library.backends.cuda
+        out = [cuda.flash_sdp_enabled(), cuda.math_sdp_enabled()]
+        with attention.sdpa_kernel([attention.SDPBackend.MATH]):
+            out += [cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled()]
+        cuda.enable_flash_sdp(False)
+        out.append(cuda.flash_sdp_enabled())
+        cuda.enable_flash_sdp(True)
+        out.append(cuda.flash_sdp_enabled())
+        out.append(oracle.error(lambda: attention.sdpa_kernel("math").__enter__()))
+        return out
+
+    oracle.compare_runs(choose)

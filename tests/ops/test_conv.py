@@ -116,3 +116,11 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
         assert step() == one
     finally:
         bulssi.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_no_elements_in_space_is_refused(rank: int) -> None:
+    layer = getattr(bulssi.nn, f"ConvTranspose{rank}d")(4, 5, 3)
+    with pytest.raises(RuntimeError, match="Only zero batch or zero channel inputs are supported"):
+        layer(bulssi.zeros(1, 4, *(0,) * rank))
+    assert layer(bulssi.zeros(0, 4, *(5,) * rank)).shape == (0, 5, *(7,) * rank)

@@ -366,3 +366,21 @@ def test_duplicates_warn_and_capturable_raises() -> None:
                 opt.step()
             texts.append(str(caught.value))
         assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["ASGD", "Adadelta", "Adagrad", "Adam", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop"]
+)
+@pytest.mark.parametrize("flags", [{"foreach": True, "differentiable": True}, {"foreach": True, "capturable": True}])
+def test_flags_that_do_not_go_together_raise_at_the_first_step(name: str, flags: dict) -> None:
+    if name == "Adagrad" and "capturable" in flags:
+        return
+    texts = []
+    for lib in (bulssi, torch):
+        w = lib.zeros(2).clone()
+        opt = getattr(lib.optim, name)([w], **flags)
+        w.grad = lib.ones(2)
+        with pytest.raises(AssertionError) as caught:
+            opt.step()
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn._native import native
 
+from ._graph import shown_as
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -103,6 +105,7 @@ def softsign(input: Tensor) -> Tensor:
     return input / (input.abs() + 1)
 
 
+@shown_as("GluBackward0")
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """One half of ``input`` along ``dim``, times the sigmoid of the other half."""
     if input.dim() == 0:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn import _kernels
 
+from ._graph import shown_as
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -218,6 +220,7 @@ def _block_sizes(kernel_size, dilation, padding, stride):  # type: ignore[no-unt
     return sizes
 
 
+@shown_as("Im2ColBackward0")
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The sliding blocks of ``(N, C, H, W)`` as columns: ``(N, C * kh * kw, number of blocks)``."""
     kernel, dilation, padding, stride = _block_sizes(kernel_size, dilation, padding, stride)
@@ -247,6 +250,7 @@ def _check_blocks(size, kernel, dilation, padding, stride) -> list[int]:  # type
     return counts
 
 
+@shown_as("Col2ImBackward0")
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The adjoint of :func:`unfold`: columns are added into an image of ``output_size`` where their blocks lie."""
     kernel, dilation, padding, stride = _block_sizes(kernel_size, dilation, padding, stride)

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import bulssi
 
+from ._graph import shown_as
+
 if TYPE_CHECKING:
     from bulssi import Tensor
 
 
+@shown_as("NormBackward1")
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
     return bulssi.norm(x1 - x2 + eps, p, max(x1.dim(), x2.dim()) - 1, keepdim)
@@ -28,6 +31,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (unit(x1) * unit(x2)).sum(dim)
 
 
+@shown_as("PdistBackward0")
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The p-norm distances between all pairs of rows of ``(N, M)``: ``(N (N - 1) / 2,)``, in row order."""
     if input.dim() != 2:

@@ -14,6 +14,7 @@ import bulssi
 from bulssi.nn._native import native
 
 from . import _reduction
+from ._graph import shown_as
 from .distance import pairwise_distance
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def _weighted(loss: Tensor, input: Tensor, weight: Tensor | None, reduction: str
     return _reduction.apply(loss, reduction)
 
 
+@shown_as("MseLossBackward0")
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -84,6 +86,7 @@ def l1_loss(
     return _weighted((input - target).abs(), input, weight, reduction, by_weight=True)
 
 
+@shown_as("SmoothL1LossBackward0")
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -105,6 +108,7 @@ def smooth_l1_loss(
     return _reduction.apply(loss, reduction)
 
 
+@shown_as("HuberLossBackward0")
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -252,6 +256,11 @@ def nll_loss(
     return _nll(input, target, weight, ignore_index, reduction)
 
 
+def _nll_name(logp: Tensor, *_: object) -> str:
+    return "NllLossBackward0" if logp.dim() <= 2 else "NllLoss2DBackward0"
+
+
+@shown_as(_nll_name)
 def _nll(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> Tensor:
     """:func:`nll_loss` when the shapes have been checked."""
     if target.dtype != bulssi.int64:
@@ -407,6 +416,7 @@ def linear_cross_entropy(
 _BCE_EDGE = 1e-12  # where x * (1 - x) is smaller, the gradient's denominator is this
 
 
+@shown_as("BinaryCrossEntropyBackward0")
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -441,6 +451,7 @@ def binary_cross_entropy(
     return _reduction.apply(loss if weight is None else loss * weight, reduction)
 
 
+@shown_as("BinaryCrossEntropyWithLogitsBackward0")
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -524,6 +535,7 @@ def margin_ranking_loss(
     return _reduction.apply((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
+@shown_as("SoftMarginLossBackward0")
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -568,6 +580,7 @@ def _check_margin_input(input: Tensor) -> None:
         )
 
 
+@shown_as("MultiMarginLossBackward0")
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -608,6 +621,7 @@ def multi_margin_loss(
     return _reduction.apply(loss.reshape(target.shape) if input.dim() == 1 else loss, reduction)
 
 
+@shown_as("MultilabelMarginLossBackward0")
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn._native import native
 
+from ._graph import shown_as
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
@@ -34,6 +36,7 @@ def _normalized(x: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Ten
     return centered * (var + eps).rsqrt(), mean, var
 
 
+@shown_as("NativeBatchNormBackward0")
 def batch_norm(
     input: Tensor,
     running_mean: Any,
@@ -88,6 +91,7 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequen
     return x if bias is None else x + bias.reshape(shape)
 
 
+@shown_as("ViewBackward0")
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -122,6 +126,7 @@ def instance_norm(
     return _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
 
 
+@shown_as("NativeGroupNormBackward0")
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
@@ -154,6 +159,7 @@ def group_norm(
     return _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
 
 
+@shown_as("MulBackward0")
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:

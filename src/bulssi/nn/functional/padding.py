@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn import _kernels
 
+from ._graph import shown_as
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulssi import Tensor
 
 
+def _pad_name(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> str:
+    kind = {"constant": "ConstantPadNd", "circular": "CopySlices"}.get(mode)
+    if kind is None:
+        kind = f"{'Reflection' if mode == 'reflect' else 'Replication'}Pad{len(pad) // 2}D"
+    return kind if kind == "CopySlices" else f"{kind}Backward0"
+
+
+@shown_as(_pad_name)
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Extend the last dimensions, or crop them where ``pad`` is negative.
 

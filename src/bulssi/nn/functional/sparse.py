@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn._native import native
 
+from ._graph import shown_as
+
 if TYPE_CHECKING:
     from bulssi import Tensor
 
@@ -54,6 +56,7 @@ def embedding(
     return native.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
 
 
+@shown_as("EmbeddingBagBackward0")
 def embedding_bag(
     input: Tensor,
     weight: Tensor,

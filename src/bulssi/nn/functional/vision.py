@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import bulssi
 
+from ._graph import shown_as
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 if TYPE_CHECKING:
@@ -22,6 +23,17 @@ _RANKS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2, "lanczos": 2
 _AREA = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
 
 
+def _resize_name(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, antialias: bool = False,
+    **__: Any,
+) -> str:  # fmt: skip
+    rank = input.dim() - 2
+    if mode == "area":
+        return "SqueezeBackward1" if rank == 1 else f"AdaptiveAvgPool{rank}DBackward0"
+    return f"Upsample{mode.title().replace('-', '')}{rank}D{'Aa' if antialias else ''}Backward0"
+
+
+@shown_as(_resize_name)
 def interpolate(
     input: Tensor,
     size: int | Sequence[int] | None = None,
@@ -269,6 +281,11 @@ def _warn_align_corners() -> None:
     )
 
 
+def _grid_name(input: Tensor, *_: Any, **__: Any) -> str:
+    return f"GridSampler{input.dim() - 2}DBackward0"
+
+
+@shown_as(_grid_name)
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -397,6 +414,7 @@ def _grid_bicubic(input: Tensor, at: list[Tensor], padding_mode: str, align_corn
     return out
 
 
+@shown_as("AffineGridGeneratorBackward0")
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """The grid for :func:`grid_sample` that maps an output of ``size`` through affine maps.
 
