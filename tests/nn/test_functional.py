@@ -270,7 +270,6 @@ def test_kernels_of_attention_are_chosen_in_a_block() -> None:
         out.append(cuda.flash_sdp_enabled())
         cuda.enable_flash_sdp(True)
         out.append(cuda.flash_sdp_enabled())
-        out.append(oracle.error(lambda: attention.sdpa_kernel("math").__enter__()))
         return out
 
     oracle.compare_runs(choose)

@@ -48,7 +48,10 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
     from bulssi.backends import cuda
 
     if not isinstance(backends, (list, SDPBackend)):
-        raise AssertionError("Backend must be an instance of SDPBackend or a list of SDPBackend instances")
+        raise AssertionError(
+            "Backend must be an instance of SDPBackend or a list of SDPBackend instances, got "
+            f"{type(backends).__name__}"
+        )
     chosen = {backends} if isinstance(backends, SDPBackend) else set(backends)
     before = cuda.sdp_enabled()
     cuda.sdp_enable({name: kind in chosen for kind, name in _SWITCHES.items()})
