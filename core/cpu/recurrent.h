@@ -6,27 +6,15 @@
 #pragma once
 #include <cstdint>
 
+#include "core/cpu/recurrent_kernels.h"
 #include "core/tensor/dtype.h"
 
 namespace bulssi {
-
-enum class Cell : uint8_t { tanh, relu, lstm, gru };
 
 // Blocks of `hidden` numbers that the input contributes to per position, and that are kept per position for backward:
 // LSTM: take, forget, new, give. GRU: reset, update, new; and the state's part of new.
 constexpr int64_t gate_count(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
 constexpr int64_t kept_count(Cell cell) { return cell == Cell::gru ? 4 : gate_count(cell); }
-
-struct RecurrentTable {
-  // One position. gates: in, the sums (for a GRU the input's part; part: the state's part, with its bias); out, the
-  // activations. h, c: the state, renewed in place.
-  void (*forward[4][2])(int64_t hidden, void* gates, const void* part, void* h, void* c) = {};
-  // dh, dc: gradients of the new state in, of the old state out (without what comes through the hidden weight). dgates:
-  // of the sums; dpart: of the state's part (GRU). h, c: the new state; h0, c0: the old one. dy: the output's; may be
-  // null.
-  void (*backward[4][2])(int64_t hidden, const void* gates, const void* h, const void* c, const void* h0,
-                         const void* c0, const void* dy, void* dh, void* dc, void* dgates, void* dpart) = {};
-};
 
 // `steps` steps in the order in which they run; step t covers the sequences [0, counts[t]), whose positions are
 // [starts[t], starts[t] + counts[t]).

@@ -1,5 +1,5 @@
 // The rows of attention: weights from scores and their gradients. Compiled once per ISA.
-#include "core/cpu/attention.h"
+#include "core/cpu/attention_kernels.h"
 
 #include "core/cpu/reduce_monoids.h"
 

@@ -1,5 +1,5 @@
 // One position of a recurrent layer: activations and the new state, and their gradients. Compiled once per ISA.
-#include "core/cpu/recurrent.h"
+#include "core/cpu/recurrent_kernels.h"
 
 #include "core/cpu/reduce_vec.h"
 
