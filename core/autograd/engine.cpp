@@ -281,7 +281,8 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
   for (size_t i = 0; i < roots_.size(); ++i) {
     Node* node = roots_[i].node.get();
     if (node->pending == 0 && node->incoming.empty()) ready_.push(node);  // once, if it is the root of several
-    deliver(roots_[i], grads[i]);
+    const Tensor& g = grads[i];
+    deliver(roots_[i], g && g.dtype() != roots[i].dtype() ? cast(g, roots[i].dtype()) : g);
   }
   GradMode mode(options_.create_graph);
   struct Number {  // hooks may start runs of their own

@@ -217,22 +217,42 @@ void check_no_internal_overlap(const Tensor& t) {
         "to a single memory location. Please clone() the tensor before performing the operation.");
 }
 
-void check_no_partial_overlap(const Tensor& written, const Tensor& read) {
-  if (!(written->storage == read->storage) || written.same(read)) return;
-  if (written.numel() == 0 || read.numel() == 0) return;
-  const auto a = written.layout().extent(), b = read.layout().extent();
-  const int64_t sa = itemsize(written.dtype()), sb = itemsize(read.dtype());
+namespace {
+
+enum class Shared : uint8_t { nothing, some, everything };
+
+// As PyTorch: only tensors without holes can be judged; of others nothing is said to be shared.
+Shared shared_memory(const Tensor& t, const Layout& layout, const Tensor& read) {
+  if (!(t->storage == read->storage) || layout.numel() == 0 || read.numel() == 0) return Shared::nothing;
+  const auto a = layout.extent(), b = read.layout().extent();
+  const int64_t sa = itemsize(t.dtype()), sb = itemsize(read.dtype());
   const int64_t a0 = a.first * sa, a1 = (a.second + 1) * sa, b0 = b.first * sb, b1 = (b.second + 1) * sb;
-  if (a1 <= b0 || b1 <= a0) return;
-  if (a0 == b0 && a1 == b1 && written.strides() == read.strides() && written.shape() == read.shape()) return;
-  // As PyTorch: only tensors without holes can be judged; others pass.
-  if (!written.layout().dense() || !read.layout().dense()) return;
-  if (a0 == b0 && a1 == b1 && written.shape() == read.shape()) {
-    if (written.strides() == read.strides()) return;
+  if (a1 <= b0 || b1 <= a0) return Shared::nothing;
+  if (a0 == b0 && a1 == b1 && layout.strides == read.strides() && layout.shape == read.shape()) {
+    return Shared::everything;
   }
+  return layout.dense() && read.layout().dense() ? Shared::some : Shared::nothing;
+}
+[[noreturn]] void fail_shared() {
   fail(
       "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
       "location. Please clone() the tensor before performing the operation.");
+}
+
+}  // namespace
+
+void check_no_partial_overlap(const Tensor& written, const Tensor& read) {
+  if (!written.same(read) && shared_memory(written, written.layout(), read) == Shared::some) fail_shared();
+}
+
+void check_no_overlap(const Tensor& written, Ints shape, const Tensor& read) {
+  Layout after = written.layout();
+  if (!(after.shape == Dims(shape))) {
+    after = Layout::of(shape);
+    after.offset = written.layout().offset;
+    if (written.same(read) && numel_of(shape) > 0) fail_shared();  // the resized tensor is the argument
+  }
+  if (shared_memory(written, after, read) != Shared::nothing) fail_shared();
 }
 
 Tensor snapshot(const Tensor& t) {

@@ -340,6 +340,8 @@ void note_change(const Tensor& t, const char* op, bool recorded);
 std::string backward_name(const char* op);
 void check_no_internal_overlap(const Tensor& t);
 void check_no_partial_overlap(const Tensor& written, const Tensor& read);
+// Fails where any memory is shared. `written` shall first get the shape `shape`.
+void check_no_overlap(const Tensor& written, Ints shape, const Tensor& read);
 // A stand-in for t that keeps its place in the graph but has its own memory: what in-place operations that read
 // their argument in backward save.
 Tensor snapshot(const Tensor& t);

@@ -10,9 +10,16 @@
 
 namespace bulssi::reference {
 
+using special::airy_ai;
+using special::chebyshev_t;
+using special::chebyshev_u;
+using special::chebyshev_v;
+using special::chebyshev_w;
 using special::cos;
 using special::digamma;
 using special::fmod;
+using special::hermite_h;
+using special::hermite_he;
 using special::igamma;
 using special::igammac;
 using special::j0;
@@ -21,6 +28,8 @@ using special::k0;
 using special::k0e;
 using special::k1;
 using special::k1e;
+using special::laguerre_l;
+using special::legendre_p;
 using special::lgamma;
 using special::polygamma;
 using special::sin;

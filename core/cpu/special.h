@@ -45,4 +45,21 @@ double digamma(double x);
 double igamma(double a, double x);
 double igammac(double a, double x);
 
+// Airy's function Ai; NaN at -infinity. 10 eps, below zero absolutely where it is near a zero of the function, times
+// |x|^1.5 far below. Power series near zero; else integrals over its steepest descent by the trapezoidal rule, which
+// converges exponentially (DLMF 9.5.8 and 9.2.11).
+double airy_ai(double x);
+
+// Orthogonal polynomials of degree n, rounded towards zero; 0 for n < 0. Three-term recurrences (DLMF 18.9), between -1
+// and 1 the trigonometric forms of Chebyshev's (DLMF 18.5.1-4), so that a large degree costs nothing there. NaN where a
+// recurrence would take more than 10^6 steps.
+double chebyshev_t(double x, double n);
+double chebyshev_u(double x, double n);
+double chebyshev_v(double x, double n);
+double chebyshev_w(double x, double n);
+double hermite_h(double x, double n);
+double hermite_he(double x, double n);
+double laguerre_l(double x, double n);
+double legendre_p(double x, double n);
+
 }  // namespace bulssi::special

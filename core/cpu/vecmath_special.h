@@ -378,6 +378,21 @@ BULSSI_LANES(k0)
 BULSSI_LANES(k1)
 BULSSI_LANES(k0e)
 BULSSI_LANES(k1e)
+BULSSI_LANES(airy_ai)
+#undef BULSSI_LANES
+#define BULSSI_LANES(fn)                          \
+  template <class T>                              \
+  inline Vec<T> fn(Vec<T> x, Vec<T> n) {          \
+    return detail::each_lane(x, n, &special::fn); \
+  }
+BULSSI_LANES(chebyshev_t)
+BULSSI_LANES(chebyshev_u)
+BULSSI_LANES(chebyshev_v)
+BULSSI_LANES(chebyshev_w)
+BULSSI_LANES(hermite_h)
+BULSSI_LANES(hermite_he)
+BULSSI_LANES(laguerre_l)
+BULSSI_LANES(legendre_p)
 #undef BULSSI_LANES
 
 }  // namespace bulssi::BULSSI_ISA::vecmath

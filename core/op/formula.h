@@ -19,6 +19,9 @@
 // clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
+enum class DType : uint8_t;
+struct Scalar;
+
 // Which element types a formula accepts, and how integers are treated.
 enum class Dtypes : uint8_t {
   floating,       // integers and bool become the default floating type first
@@ -54,6 +57,9 @@ struct Info {
   int mixed = 0;                  // integers with floating attributes: 0 truncated, 1 refused, 2 made floating
   int numbers = 0;                // Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere
   bool condition = false;         // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
+  void (*check)(DType common, const Scalar* attributes) = nullptr;  // fails for attributes that make no sense
+
+  constexpr bool number_allowed(int argument) const { return numbers == 2 || (numbers == 1 && argument > 0); }
 };
 
 // Interpretation 2: which of gradient and arguments does a formula read?

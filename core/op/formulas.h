@@ -13,8 +13,4 @@ inline constexpr int formula_base = __COUNTER__;
 #include "core/ops/activation.h"
 namespace bulssi {
 inline constexpr int formula_count = __COUNTER__ - formula_base - 1;
-template <int... I>
-constexpr bool all_declared() {
-  return true;
-}
 }  // namespace bulssi

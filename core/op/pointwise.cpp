@@ -435,6 +435,7 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attr
       p.common = default_dtype();
     }
   }
+  if (op.info->check) op.info->check(p.common, attributes);
   p.compute = compute_for(op, p.common);
   p.out = op.info->result == Result::boolean ? DType::boolean : p.common;
   return p;
@@ -563,6 +564,11 @@ const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {
 Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor& into) {
   const Plan p = plan(op, args, attributes);
   const DeviceScope scope(p.device);
+  // As PyTorch: what promotes nothing converts nothing.
+  const bool exact =
+      op.info->condition || (op.tensors == 1 && op.info->dtypes != Dtypes::floating && op.info->result == Result::same);
+  check(!exact || p.out == into.dtype(), "Found dtype ", legacy_name(into.dtype()), " but expected ",
+        legacy_name(p.out));
   check(category(p.out) <= category(into.dtype()), "result type ", legacy_name(p.out),
         " can't be cast to the desired output type ", legacy_name(into.dtype()));
   check(!wants_recording(op, args) && !(grad_state.enabled && requires_grad(into)), op.info->name,

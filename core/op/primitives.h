@@ -49,6 +49,8 @@ PRIMITIVE(sqrt) PRIMITIVE(floor) PRIMITIVE(ceil) PRIMITIVE(trunc) PRIMITIVE(rint
                                                 PRIMITIVE(min) PRIMITIVE(fmax) PRIMITIVE(fmin) PRIMITIVE(isnan)
                                                     PRIMITIVE(isinf) PRIMITIVE(isfinite) PRIMITIVE(signbit)
                                                         PRIMITIVE(gcd) PRIMITIVE(lcm)
+                                                            PRIMITIVE(airy_ai) PRIMITIVE(chebyshev_t)
+ PRIMITIVE(chebyshev_u) PRIMITIVE(chebyshev_v) PRIMITIVE(chebyshev_w) PRIMITIVE(hermite_h) PRIMITIVE(hermite_he) PRIMITIVE(laguerre_l) PRIMITIVE(legendre_p)
 #undef PRIMITIVE
 
 }  // namespace bulssi::vecmath

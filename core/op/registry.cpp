@@ -142,35 +142,91 @@ Tensor run_inplace(const Operation& op, Value* v) {
   return self;
 }
 
-Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
-  if (grad_state.enabled) {
-    bool any = false;
-    for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
-      any = any || (v[i].tensor && requires_grad(v[i].tensor));
-      for (const Tensor& t : v[i].tensors) any = any || (t && requires_grad(t));
+namespace {
+
+// The C++ type of elements, by which PyTorch names dtypes in some messages.
+const char* c_name(DType dtype) {
+  constexpr const char* names[dtype_count] = {"unsigned char",
+                                              "signed char",
+                                              "short int",
+                                              "int",
+                                              "long int",
+                                              "c10::Half",
+                                              "c10::BFloat16",
+                                              "float",
+                                              "double",
+                                              "c10::complex<float>",
+                                              "c10::complex<double>",
+                                              "bool"};
+  return names[static_cast<int>(dtype)];
+}
+
+template <class F>
+void for_each_tensor(const Operation& op, const Value* v, F f) {
+  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
+    if (v[i].tensor) f(i, v[i].tensor);
+    for (const Tensor& t : v[i].tensors) {
+      if (t) f(i, t);
     }
-    for (const Tensor& t : out) any = any || requires_grad(t);
-    check(!any || !op.traits.differentiable, op.name,
-          "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
-          "requires grad.");
   }
+}
+
+void check_no_recording(const Operation& op, const Value* v, std::span<const Tensor> out) {
+  if (!grad_state.enabled || !op.traits.differentiable) return;
+  bool any = false;
+  for_each_tensor(op, v, [&](size_t, const Tensor& t) { any = any || requires_grad(t); });
+  for (const Tensor& t : out) any = any || requires_grad(t);
+  check(!any, op.name,
+        "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+        "requires grad.");
+}
+
+// May a result of that dtype go into `out`?
+void check_out_dtype(const Operation& op, DType made, const Tensor& out) {
+  using Out = Traits::Out;
+  const OpKind kind = op.traits.kind;
+  Out rule = op.traits.out_dtype;
+  if (rule == Out::by_kind) rule = kind == OpKind::kernel || kind == OpKind::alter ? Out::exact : Out::converted;
+  if (made == out.dtype()) return;
+  check(rule == Out::converted, "Expected out tensor to have dtype ", c_name(made), ", but got ", c_name(out.dtype()),
+        " instead");
+  const bool joins = op.signature.parameters[0].list;  // several tensors: what PyTorch does with its cat
+  check(category(made) <= category(out.dtype()), joins ? ErrorKind::type : ErrorKind::runtime,
+        joins ? "torch.cat(): input types" : "result type ", joins ? "" : legacy_name(made),
+        " can't be cast to the desired output type ", legacy_name(out.dtype()));
+}
+
+}  // namespace
+
+Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
+  check_no_recording(op, v, out);
   GradMode off(false);
   for (const Tensor& to : out) {
-    for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
-      if (v[i].tensor) check_no_partial_overlap(to, v[i].tensor);
-      for (const Tensor& t : v[i].tensors) {
-        if (t) check_no_partial_overlap(to, t);
-      }
-    }
+    for_each_tensor(op, v, [&](size_t, const Tensor& t) { check_no_partial_overlap(to, t); });
+  }
+  // Operations that let the user choose a dtype compute in that of out.
+  const auto& parameters = op.signature.parameters;
+  for (size_t i = 0; i < parameters.size() && out.size() == 1; ++i) {
+    const Parameter& p = parameters[i];
+    if (p.type != ArgType::dtype || !p.optional || v[i].present || op.traits.out_dtype != Traits::Out::by_kind)
+      continue;
+    v[i].present = true;
+    v[i].dtype = out[0].dtype();
   }
   Outcome result = op.call(v);
   if (result.kind == Outcome::Kind::tensor) result.tensors = {result.tensor};
   check(result.tensors.size() == out.size(), ErrorKind::type, op.name, "(): expected ", result.tensors.size(),
         " out tensors, got ", out.size());
   for (size_t i = 0; i < out.size(); ++i) {
+    check_out_dtype(op, result.tensors[i].dtype(), out[i]);
+    if (op.traits.apart || out[i].shape() == result.tensors[i].shape()) check_no_internal_overlap(out[i]);
+    if (!op.traits.apart) continue;
+    for_each_tensor(op, v, [&](size_t k, const Tensor& t) {
+      if (op.traits.kind != OpKind::alter || k > 0) check_no_overlap(out[i], result.tensors[i].shape(), t);
+    });
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
     const Tensor& made = result.tensors[i];
-    check(category(made.dtype()) <= category(out[i].dtype()), "result type ", legacy_name(made.dtype()),
-          " can't be cast to the desired output type ", legacy_name(out[i].dtype()));
     resize_output(out[i], made.shape());
     check_no_internal_overlap(out[i]);
     copy_data(out[i], made);

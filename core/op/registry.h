@@ -56,6 +56,10 @@ struct Traits {
   const char* aliases = "";
   const char* dtypes = "all";
   bool variadic = false;  // f(a, b, c) for f([a, b, c])
+  // What f(…, out=) makes of an out of another dtype than the result's. By kind: pointwise and composite operations
+  // convert to it where its category allows; others refuse it, or where they have a `dtype` compute in it.
+  enum class Out : uint8_t { by_kind, converted, exact } out_dtype = Out::by_kind;
+  bool apart = false;  // out may not share memory with an argument that is read, not even all of it
 };
 
 using Call = Outcome (*)(Value* arguments);

@@ -170,13 +170,15 @@ struct Softplus {
 };
 OP(Softplus, softplus)
 
+void check_hardtanh(DType dtype, const Scalar* bounds);  // composite.cpp
 struct Hardtanh {
   static constexpr Info info{.name = "hardtanh",
                              .dtypes = arithmetic,
                              .doc = "self kept between min_val and max_val.",
                              .signature = "(Tensor self, Scalar min_val=-1, Scalar max_val=1)",
                              .forms = {.method = false, .out = false, .module = "nn"},
-                             .no_bool = "Bool inputs not supported for hardtanh"};
+                             .no_bool = "Bool inputs not supported for hardtanh",
+                             .check = check_hardtanh};
   static constexpr auto value(auto x, auto low, auto high) {
     return select(x != x, x, vecmath::fmin(vecmath::fmax(x, low), high));
   }
@@ -208,12 +210,14 @@ struct Hardswish {
 };
 OP(Hardswish, hardswish)
 
+void check_softshrink(DType dtype, const Scalar* lambd);  // composite.cpp
 struct Softshrink {
   static constexpr Info info{.name = "softshrink",
                              .dtypes = only_floating,
                              .doc = "self moved towards zero by lambd.",
                              .signature = "(Tensor self, Scalar lambd=0.5)",
-                             .forms = {.method = false, .inplace = false, .out = false, .module = "nn"}};
+                             .forms = {.method = false, .inplace = false, .out = false, .module = "nn"},
+                             .check = check_softshrink};
   static constexpr auto value(auto x, auto l) { return select(x > l, x - l, select(x < -l, x + l, x * 0.0)); }
   static constexpr auto dx(auto g, auto x, auto, auto l) { return select((x >= -l) & (x <= l), 0.0, g); }
 };

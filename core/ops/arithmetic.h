@@ -188,6 +188,15 @@ struct Fmod {
 };
 OP(Fmod, fmod)
 
+struct Angle {
+  static constexpr Info info{.name = "angle",
+                             .doc = "Angle of self in the complex plane: pi below zero, else 0 (nan of nan).",
+                             .forms = {.inplace = false}};
+  static constexpr auto value(auto x) { return select(x < 0.0, 3.14159265358979324, select(x != x, x, 0.0)); }
+  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+};
+OP(Angle, angle)
+
 struct Neg {
   static constexpr Info info{.name = "neg",
                              .dtypes = arithmetic,
@@ -515,7 +524,8 @@ struct Round {
   static constexpr Info info{.name = "round",
                              .dtypes = arithmetic,
                              .doc = "Rounded to the nearest integer, ties to even.",
-                             .no_bool = "\"round_cpu\" not implemented for 'Bool'"};
+                             .no_bool = "\"round_cpu\" not implemented for 'Bool'",
+                             .aliases = "special.round"};
   static constexpr auto value(auto x) { return vecmath::rint(x); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };

@@ -45,6 +45,9 @@ Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length);
 Tensor slice(const Tensor& t, int64_t dim, int64_t start, int64_t end, int64_t step);  // already clamped
 inline Tensor mT(const Tensor& t) { return transpose(t, -2, -1); }
 
+// shape.cpp
+Tensor at_least(const Tensor& t, int dims);  // of dimension 1 added as atleast_1d, atleast_2d, atleast_3d do
+
 // join.cpp
 Tensor cat(Tensors ts, int64_t dim);
 Tensor flip(const Tensor& t, Ints dims);

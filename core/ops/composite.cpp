@@ -8,7 +8,31 @@
 
 namespace bulssi {
 
+// The largest number of a floating type.
+static double largest(DType dtype) {
+  return dtype == DType::f64    ? std::numeric_limits<double>::max()
+         : dtype == DType::f16  ? 65504.0
+         : dtype == DType::bf16 ? 3.3895313892515355e38
+                                : double(std::numeric_limits<float>::max());
+}
+
+// ---- what formulas cannot say about their attributes
+// ------------------------------------------------------------------------
+
+void check_hardtanh(DType dtype, const Scalar* bounds) {
+  check(dtype != DType::u8 || (bounds[0].as_double() >= 0 && bounds[1].as_double() >= 0),
+        "cannot do hardtanh on an unsigned type with negative limits");
+}
+void check_softshrink(DType dtype, const Scalar* lambd) {
+  const double most = largest(dtype);
+  check(lambd->as_double() >= 0 && lambd->as_double() <= most, "lambda must be in range [0, ", most,
+        "] for input dtype ", legacy_name(dtype), ", but found ", *lambd);
+}
+
 namespace {
+
+// Integers and bools as the default floating type.
+Tensor in_floating(const Tensor& t) { return is_floating(t.dtype()) ? t : cast(t, default_dtype()); }
 
 // ---- powers
 // --------------------------------------------------------------------------------------------------------------
@@ -24,8 +48,7 @@ Tensor pow_number(const Tensor& self, Scalar p) {
     const Operand list[] = {self, p};
     return call_formula(formulas[index_of<PowTensor>], list, nullptr);
   }
-  Tensor base = self;
-  if (!is_floating(self.dtype())) base = cast(self, default_dtype());
+  const Tensor base = in_floating(self);
   const Operand list[] = {base};
   return call_formula(formulas[index_of<PowScalar>], list, &p);
 }
@@ -44,13 +67,16 @@ OPERATION("square(Tensor self) -> Tensor", (+[](const Tensor& t) { return pow_nu
           {.kind = OpKind::composite, .inplace = true, .out = true})
 OPERATION("float_power(Tensor self, Scalar exponent) -> Tensor",
           (+[](const Tensor& a, Scalar p) { return pow_number(cast(a, DType::f64), Scalar(p.as_double())); }),
-          "The power in double precision.", {.kind = OpKind::composite, .inplace = true, .out = true})
+          "The power in double precision.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .out_dtype = Traits::Out::exact})
 OPERATION("float_power(Tensor self, Tensor exponent) -> Tensor",
           (+[](const Tensor& a, const Tensor& b) { return pow_tensors(cast(a, DType::f64), cast(b, DType::f64)); }),
-          "The power in double precision.", {.kind = OpKind::composite, .inplace = true, .out = true})
+          "The power in double precision.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .out_dtype = Traits::Out::exact})
 OPERATION("float_power(Scalar self, Tensor exponent) -> Tensor",
           (+[](Scalar a, const Tensor& b) { return pow_tensors(Scalar(a.as_double()), cast(b, DType::f64)); }),
-          "The power in double precision.", {.kind = OpKind::composite, .method = false, .out = true})
+          "The power in double precision.",
+          {.kind = OpKind::composite, .method = false, .out = true, .out_dtype = Traits::Out::exact})
 
 // ---- division with rounding
 // ------------------------------------------------------------------------------------------------
@@ -104,7 +130,7 @@ Tensor clamp_tensors(const Tensor& self, const Tensor& low, const Tensor& high) 
 }
 OPERATION("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", clamp_numbers,
           "self kept between min and max.",
-          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip"})
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip", .out_dtype = Traits::Out::exact})
 OPERATION("clamp(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", clamp_tensors,
           "self kept between min and max, elementwise.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip"})
@@ -116,24 +142,48 @@ OPERATION("round(Tensor self, *, int decimals) -> Tensor", (+[](const Tensor& t,
             return decimals > 0 ? round(t * scale) / scale : round(t / scale) * scale;
           }),
           "Rounded to a number of decimals.",
-          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "special.round"})
+          {.kind = OpKind::composite,
+           .inplace = true,
+           .out = true,
+           .aliases = "special.round",
+           .out_dtype = Traits::Out::exact})
 OPERATION("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor",
           (+[](const Tensor& t, std::optional<double> nan, std::optional<double> high, std::optional<double> low) {
             if (!is_floating(t.dtype())) return clone(t);
-            const double most = t.dtype() == DType::f64    ? std::numeric_limits<double>::max()
-                                : t.dtype() == DType::f16  ? 65504.0
-                                : t.dtype() == DType::bf16 ? 3.3895313892515355e38
-                                                           : double(std::numeric_limits<float>::max());
+            const double most = largest(t.dtype());
             const Operand list[] = {t};
             const Scalar values[] = {Scalar(nan.value_or(0.0)), Scalar(high.value_or(most)),
                                      Scalar(low.value_or(-most))};
             return call_formula(formulas[index_of<NanToNum>], list, values);
           }),
           "NaN, +infinity and -infinity replaced (by 0 and the largest numbers by default).",
-          {.kind = OpKind::composite, .inplace = true, .out = true})
+          {.kind = OpKind::composite, .inplace = true, .out = true, .out_dtype = Traits::Out::exact})
 OPERATION("ldexp(Tensor self, Tensor other) -> Tensor",
           (+[](const Tensor& a, const Tensor& b) { return a * pow_tensors(Scalar(2.0), b); }), "self * 2^other.",
           {.kind = OpKind::composite, .inplace = true, .out = true})
+std::tuple<Tensor, Tensor> frexp(const Tensor& t) {
+  check(is_floating(t.dtype()), "torch.frexp() only supports floating-point dtypes");
+  Tensor mantissa = empty_like(t), exponent = empty_like(t, DType::i32);
+  const Tensor from = in_layout(detach(t), mantissa.layout());
+  dispatch(t.dtype(), "frexp", [&]<class T>() {
+    const T* p = from.data<T>();
+    T* m = mantissa.data<T>();
+    int32_t* e = exponent.data<int32_t>();
+    for (int64_t i = 0; i < t.numel(); ++i) {
+      int power = 0;
+      m[i] = convert<T>(std::frexp(static_cast<double>(p[i]), &power));
+      e[i] = std::isfinite(static_cast<double>(p[i])) ? power : 0;
+    }
+  });
+  mantissa = record("FrexpBackward0", {&t}, mantissa,
+                    [](BackwardCall& c) {
+                      if (c.grad()) c.set(0, c.grad() / pow_tensors(Scalar(2.0), cast(c.saved(0), c.grad().dtype())));
+                    },
+                    {keep(exponent)});
+  return {mantissa, exponent};
+}
+OPERATION("frexp(Tensor self) -> (Tensor mantissa, Tensor exponent)", frexp,
+          "The m and the integer e with self = m * 2^e and 0.5 <= |m| < 1.", {.out = true})
 OPERATION("positive(Tensor self) -> Tensor", (+[](const Tensor& t) {
             check(t.dtype() != DType::boolean, "The `+` operator, on a bool tensor is not supported.");
             return t;
@@ -146,7 +196,7 @@ OPERATION("positive(Tensor self) -> Tensor", (+[](const Tensor& t) {
 Tensor polygamma(int64_t n, const Tensor& t) {
   check(n >= 0, "polygamma(n, x) does not support negative n.");
   if (n == 0) return digamma(t);
-  const Tensor in = is_floating(t.dtype()) ? t : cast(t, default_dtype());
+  const Tensor in = in_floating(t);
   const Operand args[] = {in};
   const Scalar order(static_cast<double>(n));
   return call_formula(formulas[index_of<Polygamma>], args, &order);
@@ -159,7 +209,7 @@ OPERATION("mvlgamma(Tensor self, int p) -> Tensor", (+[](const Tensor& t, int64_
             check(p >= 1, "p has to be greater than or equal to 1");
             check(is_floating(t.dtype()) || t.dtype() != DType::boolean, ErrorKind::not_implemented,
                   "\"mvlgamma\" not implemented for 'Bool'");
-            Tensor in = is_floating(t.dtype()) ? t : cast(t, default_dtype());
+            const Tensor in = in_floating(t);
             Tensor out;
             for (int64_t i = 0; i < p; ++i) {
               Tensor term = lgamma(in - 0.5 * double(i));
@@ -231,8 +281,7 @@ Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool 
   Tensor close = a == b;
   if (equal_nan && is_floating(a.dtype())) close = close | (isnan(a) & isnan(b));
   if (rtol == 0 && atol == 0) return close;
-  const Tensor x = is_floating(a.dtype()) ? a : cast(a, default_dtype());
-  const Tensor y = is_floating(b.dtype()) ? b : cast(b, default_dtype());
+  const Tensor x = in_floating(a), y = in_floating(b);
   const Tensor allowed = abs(y) * rtol + atol, actual = abs(x - y);
   return close | (isfinite(actual) & (actual <= allowed));
 }
@@ -250,9 +299,6 @@ OPERATION("equal(Tensor self, Tensor other) -> bool", (+[](const Tensor& a, cons
             return all_true(a == b);
           }),
           "Same shape and elements.", {.kind = OpKind::composite, .differentiable = false})
-OPERATION("isreal(Tensor self) -> Tensor",
-          (+[](const Tensor& t) { return full(t.shape(), Scalar(true), DType::boolean); }), "Has no imaginary part.",
-          {.kind = OpKind::composite, .differentiable = false})
 OPERATION("where(Tensor condition, Scalar self, Scalar other) -> Tensor",
           (+[](const Tensor& c, Scalar a, Scalar b) { return Tensor::apply<Where>(c, wrapped_number(a), b); }),
           "One of two numbers, by condition.", {.kind = OpKind::composite, .method = false})

@@ -131,6 +131,29 @@ OPERATION("empty_strided(int[] size, int[] stride, *, " OPTIONS,
             return finish_new(strided(size, stride, dtype.value_or(default_dtype())), grad);
           }),
           "Unspecified contents with the given strides.", {.method = false, .differentiable = false})
+OPERATION("empty_permuted(int[] size, int[] physical_layout, *, " OPTIONS,
+          (+[](Ints size, Ints order, OptDType dtype, MemoryFormat, OptDevice, OptBool, OptBool grad) {
+            check_sizes(size);
+            check(size.size() == order.size(),
+                  "Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = ",
+                  size.size(), " is not equal to len(physical_layout) = ", order.size());
+            Dims physical(order.size(), -1), strides(size.size());
+            Small<bool, 8> seen(order.size(), false);
+            for (size_t i = 0; i < order.size(); ++i) {
+              check(order[i] >= 0 && order[i] < int64_t(order.size()),
+                    "Dimension out of range (expected to be between 0 and ", order.size() - 1, ", but got ", order[i],
+                    " at index ", i, ").  NB: negative dims not currently supported; file an issue if you want it.");
+              check(!seen[order[i]], "Duplicate dim not allowed: ", order[i], " in physical_layout ", order);
+              seen[order[i]] = true;
+              physical[i] = size[order[i]];
+            }
+            const Dims steps = contiguous_strides(physical);
+            for (size_t i = 0; i < order.size(); ++i) strides[order[i]] = steps[i];
+            return finish_new(
+                empty_strided(Layout{Dims(size), strides, 0}, dtype.value_or(default_dtype())), grad);
+          }),
+          "Unspecified contents, the dimensions in memory in the order of physical_layout.",
+          {.method = false, .differentiable = false})
 OPERATION("new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS,
           (+[](const Tensor& t, Ints size, Ints stride, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
@@ -155,14 +178,19 @@ void fill_by_index(const Tensor& out, const char* op, F value) {
 
 Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
               OptBool grad) {
-  const bool whole = start.integral() && end.integral() && step.integral();
-  const DType d = dtype.value_or(whole ? DType::i64 : default_dtype());
+  const bool all_whole = start.integral() && end.integral() && step.integral();
+  const DType d = dtype.value_or(all_whole ? DType::i64 : default_dtype());
+  check(d != DType::boolean, ErrorKind::not_implemented, "\"arange_cpu\" not implemented for 'Bool'");
+  check(step.as_double() != 0, "step must be nonzero");
+  if (is_integral(d)) {  // PyTorch counts in whole numbers then
+    start = Scalar(start.as_int()), end = Scalar(end.as_int()), step = Scalar(step.as_int());
+    check(step.i != 0, ErrorKind::value, "step must be nonzero");
+  }
   const double a = start.as_double(), b = end.as_double(), s = step.as_double();
-  check(s != 0, "step must be nonzero");
   check(std::isfinite(a) && std::isfinite(b), "unsupported range: ", a, " -> ", b);
   check((s > 0 && b >= a) || (s < 0 && b <= a), "upper bound and lower bound inconsistent with step sign");
   int64_t n;
-  if (whole) {
+  if (all_whole || is_integral(d)) {
     const __int128 distance = s > 0 ? __int128(end.i) - start.i : __int128(start.i) - end.i;
     const __int128 stride = s > 0 ? __int128(step.i) : -__int128(step.i);
     n = static_cast<int64_t>((distance + stride - 1) / stride);
@@ -177,8 +205,7 @@ Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryForma
       return convert<T>(static_cast<int64_t>(static_cast<uint64_t>(start.as_int()) +
                                              static_cast<uint64_t>(step.as_int()) * uint64_t(i)));
     } else {
-      using A = std::conditional_t<std::is_same_v<T, double>, double, double>;
-      return convert<T>(static_cast<A>(a) + static_cast<A>(s) * static_cast<A>(i));
+      return convert<T>(a + s * static_cast<double>(i));
     }
   });
   return finish_new(out, grad);
@@ -213,32 +240,53 @@ OPERATION("range(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS,
 template <bool power>
 Tensor spaced(double start, double end, int64_t steps, double base, OptDType dtype, OptDevice device, OptBool grad) {
   check(steps >= 0, "number of steps must be non-negative");
+  check(dtype != DType::boolean, ErrorKind::not_implemented, "\"", power ? "logspace" : "linspace",
+        "_cpu\" not implemented for 'Bool'");
   Tensor out = empty(Dims{steps}, dtype.value_or(default_dtype()));
   fill_by_index(out, power ? "logspace" : "linspace", [&]<class T>(int64_t i) {
     using C = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, double, float>;
+    const double first = std::is_integral_v<T> ? std::trunc(start) : start;
+    const double last = std::is_integral_v<T> ? std::trunc(end) : end;
     if constexpr (std::is_integral_v<T> && !power) {  // PyTorch forms integers in float steps
-      const float step = steps > 1 ? float(end - start) / float(steps - 1) : 0.0f;
-      const float v = i < steps / 2 ? float(start) + step * float(i) : float(end) - step * float(steps - 1 - i);
+      const float step = steps > 1 ? float(last - first) / float(steps - 1) : 0.0f;
+      const float v = i < steps / 2 ? float(first) + step * float(i) : float(last) - step * float(steps - 1 - i);
       return convert<T>(v);
     } else {
-      const C step = steps > 1 ? (C(end) - C(start)) / C(steps - 1) : C(0);
+      const C step = steps > 1 ? (C(last) - C(first)) / C(steps - 1) : C(0);
       const bool first_half = i < steps / 2 || steps == 1;  // each with one rounding, as PyTorch's kernels
-      const C v = first_half ? std::fma(step, C(i), C(start)) : std::fma(-step, C(steps - 1 - i), C(end));
+      const C v = first_half ? std::fma(step, C(i), C(first)) : std::fma(-step, C(steps - 1 - i), C(last));
       return convert<T>(power ? C(std::pow(base, double(v))) : v);
     }
   });
   return finish_new(out, grad);
 }
-OPERATION("linspace(Scalar start, Scalar end, int steps, *, " OPTIONS,
-          (+[](Scalar a, Scalar b, int64_t n, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-            return spaced<false>(a.as_double(), b.as_double(), n, 0, dtype, device, grad);
-          }),
-          "`steps` numbers from start to end, evenly spaced, both included.",
-          {.method = false, .out = true, .differentiable = false})
-OPERATION("logspace(Scalar start, Scalar end, int steps, float base=10.0, *, " OPTIONS,
-          (+[](Scalar a, Scalar b, int64_t n, double base, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
-               OptBool grad) { return spaced<true>(a.as_double(), b.as_double(), n, base, dtype, device, grad); }),
-          "base to the power of evenly spaced exponents.", {.method = false, .out = true, .differentiable = false})
+// The ends, as numbers or as 0-d tensors.
+double end_point(Scalar s, const char*, const char*) { return s.as_double(); }
+double end_point(const Tensor& t, const char* op, const char* which) {
+  check(t.dims() == 0, op, " only supports 0-dimensional start and end tensors, but got ", which, " with ", t.dims(),
+        " dimension(s).");
+  return item_data(t).as_double();
+}
+template <class Start, class End>
+Tensor linspace(Start a, End b, int64_t n, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
+  return spaced<false>(end_point(a, "linspace", "start"), end_point(b, "linspace", "end"), n, 0, dtype, device, grad);
+}
+template <class Start, class End>
+Tensor logspace(Start a, End b, int64_t n, double base, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
+                OptBool grad) {
+  return spaced<true>(end_point(a, "logspace", "start"), end_point(b, "logspace", "end"), n, base, dtype, device, grad);
+}
+#define BULSSI_SPACED(Start, End, start_type, end_type)                                                      \
+  OPERATION("linspace(" Start " start, " End " end, int steps, *, " OPTIONS, (linspace<start_type, end_type>), \
+            "`steps` numbers from start to end, evenly spaced, both included.",                             \
+            {.method = false, .out = true, .differentiable = false})                                        \
+  OPERATION("logspace(" Start " start, " End " end, int steps, float base=10.0, *, " OPTIONS,                \
+            (logspace<start_type, end_type>), "base to the power of evenly spaced exponents.",              \
+            {.method = false, .out = true, .differentiable = false})
+BULSSI_SPACED("Scalar", "Scalar", Scalar, Scalar)
+BULSSI_SPACED("Tensor", "Tensor", const Tensor&, const Tensor&)
+BULSSI_SPACED("Tensor", "Scalar", const Tensor&, Scalar)
+BULSSI_SPACED("Scalar", "Tensor", Scalar, const Tensor&)
 
 Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device, OptBool grad) {
   check(n >= 0, "n must be greater or equal to 0, got ", n);

@@ -51,6 +51,8 @@ Tensor areas(const Tensor& y, const Tensor& x, double dx, int d) {
 }
 template <bool running>
 Tensor integral(const Tensor& y, const Tensor& x, double dx, int64_t dim) {
+  check(y.dtype() != DType::boolean, running ? "cumulative_trapezoid" : "trapezoid",
+        ": received a bool input for `y`, but bool is not supported");
   const int d = wrap_dim(dim, y.dims());
   check(y.dims() > 0, ErrorKind::index, "trapezoid: y needs at least one dimension");
   if (y.shape()[d] == 0) {

@@ -382,7 +382,7 @@ Tensor matrix_power(const Tensor& self, int64_t n) {
 }
 OPERATION("matrix_power(Tensor self, int n) -> Tensor", matrix_power,
           "Square matrices to a power; to a negative one by their inverses.",
-          {.kind = OpKind::composite, .out = true, .aliases = "linalg.matrix_power"})
+          {.kind = OpKind::composite, .out = true, .aliases = "linalg.matrix_power", .out_dtype = Traits::Out::exact})
 
 // ---- products of shapes
 // --------------------------------------------------------------------------------------------------
@@ -396,7 +396,7 @@ Tensor inner(const Tensor& self, const Tensor& other) {
   return tensordot(self, other, last, last);
 }
 OPERATION("inner(Tensor self, Tensor other) -> Tensor", inner, "Sum of products over the last dimensions of both.",
-          {.kind = OpKind::composite, .out = true})
+          {.kind = OpKind::composite, .out = true, .out_dtype = Traits::Out::exact})
 
 Tensor kron(const Tensor& self, const Tensor& other) {
   const int n = std::max(self.dims(), other.dims());
@@ -453,7 +453,8 @@ Tensor linalg_cross(const Tensor& self, const Tensor& other, int64_t dim) {
   });
 }
 OPERATION("cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor", linalg_cross,
-          "Cross product of vectors of 3 elements along dim.", {.method = false, .out = true, .module = "linalg"})
+          "Cross product of vectors of 3 elements along dim.",
+          {.method = false, .out = true, .module = "linalg", .apart = true})
 
 Tensor cross(const Tensor& self, const Tensor& other, std::optional<int64_t> dim) {
   if (dim) return linalg_cross(self, other, *dim);
@@ -463,8 +464,7 @@ Tensor cross(const Tensor& self, const Tensor& other, std::optional<int64_t> dim
   fail("no dimension of size 3 in input");
 }
 OPERATION("cross(Tensor self, Tensor other, int? dim=None) -> Tensor", cross,
-          "Cross product along dim, by default the first dimension of size 3.",
-          {.kind = OpKind::composite, .out = true})
+          "Cross product along dim, by default the first dimension of size 3.", {.out = true, .apart = true})
 
 }  // namespace
 

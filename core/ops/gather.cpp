@@ -105,7 +105,7 @@ Tensor gather(const Tensor& self, int64_t dim, const Tensor& index, bool) {
 }
 OPERATION("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor", gather,
           "out[i][j] = self[index[i][j]][j] for dim 0, and likewise for others. The result has the index's shape.",
-          {.out = true})
+          {.out = true, .apart = true})
 
 namespace {
 // Indices with negative ones counted from `size`.
@@ -140,7 +140,8 @@ OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"
             return gather(expand(self, wide), d, expand(counted_from_start(indices, self.shape()[d]), wide_index),
                           false);
           }),
-          "gather with self and indices broadcast against each other (dim None: both flattened).", {.out = true})
+          "gather with self and indices broadcast against each other (dim None: both flattened).",
+          {.out = true, .apart = true})
 
 // ---- scatter
 // -----------------------------------------------------------------------------------------------------------
@@ -354,15 +355,18 @@ Tensor scatter_add(const Tensor& self, int64_t dim, const Tensor& index, const T
   return alter<ScatterAdd, int64_t, const Tensor&, const Tensor&>(self, dim, index, source);
 }
 ALTER("scatter(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", ScatterSource,
-      "self with out[index[i][j]][j] = src[i][j] (dim 0). Of equal indices the last stays.", {.out = true})
+      "self with out[index[i][j]][j] = src[i][j] (dim 0). Of equal indices the last stays.",
+      {.out = true, .apart = true})
 ALTER("scatter(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", ScatterValue,
-      "self with value at the indices.", {.out = true})
+      "self with value at the indices.", {.out = true, .apart = true})
 ALTER("scatter(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> Tensor", ScatterOld,
-      "self with src added or multiplied in (reduce \"add\" or \"multiply\").", {.out = true, .differentiable = false})
+      "self with src added or multiplied in (reduce \"add\" or \"multiply\").",
+      {.out = true, .differentiable = false, .apart = true})
 ALTER("scatter(Tensor self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor", ScatterOldValue,
-      "self with value added or multiplied in.", {.out = true, .differentiable = false})
+      "self with value added or multiplied in.", {.out = true, .differentiable = false, .apart = true})
 ALTER("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", ScatterAdd,
-      "self with src added at the indices, in order: out[index[i][j]][j] += src[i][j] (dim 0).", {.out = true})
+      "self with src added at the indices, in order: out[index[i][j]][j] += src[i][j] (dim 0).",
+      {.out = true, .apart = true})
 
 // ---- scatter_reduce
 // ------------------------------------------------------------------------------------------------------
@@ -553,9 +557,9 @@ ALTER("scatter_reduce(Tensor self, int dim, Tensor index, Tensor src, str reduce
       ScatterReduce,
       "self with the values of src that meet at an index reduced by \"sum\", \"prod\", \"mean\", \"amax\" or \"amin\", "
       "together with self's own (include_self).",
-      {.out = true})
+      {.out = true, .apart = true})
 ALTER(
     "index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor",
-    IndexReduce, "As scatter_reduce, for whole slices of source along dim.", {.out = true})
+    IndexReduce, "As scatter_reduce, for whole slices of source along dim.", {.out = true, .apart = true})
 
 }  // namespace bulssi

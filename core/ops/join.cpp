@@ -114,8 +114,9 @@ Tensor cat(Tensors ts, int64_t dim) {
   set_producer(out, std::move(node));
   return out;
 }
-OPERATION("cat(Tensor[] tensors, int dim=0) -> Tensor", cat, "Tensors one after the other along dim.",
-          {.method = false, .out = true, .aliases = "concat concatenate"})
+OPERATION(
+    "cat(Tensor[] tensors, int dim=0) -> Tensor", cat, "Tensors one after the other along dim.",
+    {.method = false, .out = true, .aliases = "concat concatenate", .out_dtype = Traits::Out::converted, .apart = true})
 
 Tensor stack(Tensors ts, int64_t dim) {
   check(!ts.empty(), "stack expects a non-empty TensorList");
@@ -144,43 +145,38 @@ Tensor stack(Tensors ts, int64_t dim) {
   return out;
 }
 OPERATION("stack(Tensor[] tensors, int dim=0) -> Tensor", stack, "Tensors of one shape along a new dimension.",
-          {.method = false, .out = true})
+          {.method = false, .out = true, .out_dtype = Traits::Out::converted})
 
 namespace {
 
-Tensor with_dims(const Tensor& t, int n) {
-  Tensor out = t;
-  if (out.dims() == 0) out = reshape(out, Dims{1});
-  if (n >= 2 && out.dims() == 1) out = unsqueeze(out, 0);
-  if (n >= 3 && out.dims() == 2) out = unsqueeze(out, 2);
-  return out;
-}
 Tensor join_with(Tensors ts, int least, int dim, const char* op) {
   check(!ts.empty(), op, " expects a non-empty TensorList");
   std::vector<Tensor> all;
-  for (const Tensor& t : ts) all.push_back(with_dims(t, least));
+  for (const Tensor& t : ts) all.push_back(at_least(t, least));
   return cat(all, dim == 1 && all[0].dims() == 1 ? 0 : dim);
 }
 OPERATION("hstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 1, 1, "hstack"); }),
-          "Side by side (along dimension 1; vectors along 0).", {.method = false, .out = true})
+          "Side by side (along dimension 1; vectors along 0).",
+          {.method = false, .out = true, .out_dtype = Traits::Out::converted})
 OPERATION("vstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 2, 0, "vstack"); }),
-          "One below the other.", {.method = false, .out = true, .aliases = "row_stack"})
+          "One below the other.",
+          {.method = false, .out = true, .aliases = "row_stack", .out_dtype = Traits::Out::converted})
 OPERATION("dstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 3, 2, "dstack"); }),
-          "Along dimension 2.", {.method = false, .out = true})
+          "Along dimension 2.", {.method = false, .out = true, .out_dtype = Traits::Out::converted})
 OPERATION("column_stack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
             check(!ts.empty(), "column_stack expects a non-empty TensorList");
             std::vector<Tensor> all;
             for (const Tensor& t : ts) all.push_back(t.dims() <= 1 ? reshape(t, Dims{t.numel(), 1}) : t);
             return cat(all, 1);
           }),
-          "Vectors as the columns of a matrix.", {.method = false, .out = true})
+          "Vectors as the columns of a matrix.", {.method = false, .out = true, .out_dtype = Traits::Out::converted})
 OPERATION("block_diag(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
             int64_t rows = 0, cols = 0;
             std::vector<Tensor> all;
             for (const Tensor& t : ts) {
               check(t.dims() <= 2, "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input ",
                     all.size(), " has ", t.dims(), " dimensions");
-              all.push_back(with_dims(t, 2));
+              all.push_back(at_least(t, 2));
               cols += all.back().shape()[1];
             }
             const DType dtype = ts.empty() ? default_dtype() : common_type(ts);
@@ -423,8 +419,7 @@ OPERATION("meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]",
             for (size_t i = 0; i < in.size(); ++i) {
               Dims one(in.size(), 1);
               one[i] = shape[i];
-              Tensor grid = expand(reshape(in[i], one), shape);
-              out.push_back(swap ? transpose(grid, 0, 1) : grid);
+              out.push_back(expand(reshape(in[i], one), shape));
             }
             if (swap) std::swap(out[0], out[1]);
             return out;

@@ -125,7 +125,8 @@ Tensor addr(const Tensor& self, const Tensor& vec1, const Tensor& vec2, Scalar b
                 {keep(recording(vec2) ? vec1 : none), keep(recording(vec1) ? vec2 : none)});
 }
 OPERATION("addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", addr,
-          "beta * self + alpha * outer(vec1, vec2). With beta = 0 self is not read.", {.inplace = true, .out = true})
+          "beta * self + alpha * outer(vec1, vec2). With beta = 0 self is not read.",
+          {.inplace = true, .out = true, .out_dtype = Traits::Out::converted})
 
 void check_batches(const Tensor& a, const Tensor& b, const char* op) {
   check(a.dims() == 3, "batch1 must be a 3D tensor\n", op, ": batch1 has shape ", Ints(a.shape()));

@@ -233,12 +233,12 @@ ALTER("masked_fill(Tensor self, Tensor mask, Scalar value) -> Tensor", MaskedFil
 ALTER("masked_fill(Tensor self, Tensor mask, Tensor value) -> Tensor", MaskedFillTensor,
       "Elements where mask is True become value, a 0-d tensor.", {.function = false, .method = false})
 OPERATION("masked_fill(Tensor self, Tensor mask, Scalar value) -> Tensor", masked_fill,
-          "self with value where mask (bool, broadcast with self) is True.", {.out = true})
+          "self with value where mask (bool, broadcast with self) is True.")
 OPERATION("masked_fill(Tensor self, Tensor mask, Tensor value) -> Tensor",
           (+[](const Tensor& self, const Tensor& mask, const Tensor& value) {
             return alter<MaskedFillTensor, const Tensor&, const Tensor&>(widened(self, mask), mask, value);
           }),
-          "self with value, a 0-d tensor, where mask is True.", {.out = true})
+          "self with value, a 0-d tensor, where mask is True.")
 
 // ---- select
 // ----------------------------------------------------------------------------------------------------------
@@ -275,7 +275,8 @@ Tensor masked_select(const Tensor& self, const Tensor& mask) {
                 {keep(mask)});
 }
 OPERATION("masked_select(Tensor self, Tensor mask) -> Tensor", masked_select,
-          "The elements of self where mask (bool, broadcast with self) is True, as one dimension.", {.out = true})
+          "The elements of self where mask (bool, broadcast with self) is True, as one dimension.",
+          {.out = true, .apart = true})
 
 // ---- scatter
 // -----------------------------------------------------------------------------------------------------------
@@ -338,6 +339,6 @@ Tensor masked_scatter(const Tensor& self, const Tensor& mask, const Tensor& sour
 ALTER("masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor", MaskedScatter,
       "Elements where mask is True become the next elements of source.", {.function = false, .method = false})
 OPERATION("masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor", masked_scatter,
-          "self with the elements of source, in order, where mask (bool, broadcast with self) is True.", {.out = true})
+          "self with the elements of source, in order, where mask (bool, broadcast with self) is True.")
 
 }  // namespace bulssi

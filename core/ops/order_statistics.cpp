@@ -141,10 +141,11 @@ std::tuple<Tensor, Tensor> mode(const Tensor& t, int64_t dim, bool keepdim) {
 OPERATION("median(Tensor self) -> Tensor", median_all<false>,
           "The median of all elements, the lower one of two; nan if there is one.")
 OPERATION("median(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", median_along<false>,
-          "Medians along dim (the lower one of two) and a place of each; nan if there is one.", {.out = true})
+          "Medians along dim (the lower one of two) and a place of each; nan if there is one.",
+          {.out = true, .apart = true})
 OPERATION("nanmedian(Tensor self) -> Tensor", median_all<true>, "The median of the elements that are not nan.")
 OPERATION("nanmedian(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", median_along<true>,
-          "Medians along dim of the elements that are not nan, and a place of each.", {.out = true})
+          "Medians along dim of the elements that are not nan, and a place of each.", {.out = true, .apart = true})
 OPERATION("mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)", mode,
           "The most frequent element along dim (the smallest of equals) and its last place.", {.out = true})
 

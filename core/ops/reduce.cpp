@@ -332,7 +332,7 @@ Tensor prod(const Tensor& t, int64_t dim, bool keepdim, std::optional<DType> dty
                 {keep(in), result(out)});
 }
 OPERATION("prod(Tensor self, *, ScalarType? dtype=None) -> Tensor", prod_all,
-          "Product of all elements. Integers and bools are multiplied in int64.", {.out = true})
+          "Product of all elements. Integers and bools are multiplied in int64.")
 OPERATION("prod(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", prod,
           "Products along dimension dim.", {.out = true})
 
@@ -360,17 +360,20 @@ Tensor truth_dim(const Tensor& t, int64_t dim, bool keepdim) {
 }
 }  // namespace
 OPERATION("all(Tensor self) -> Tensor", truth_all<Monoid::all>, "Is every element true (not 0)?",
-          {.out = true, .differentiable = false})
+          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 OPERATION("all(Tensor self, int dim, bool keepdim=False) -> Tensor", truth_dim<Monoid::all>,
-          "Are all elements along dim true?", {.out = true, .differentiable = false})
+          "Are all elements along dim true?",
+          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 OPERATION("all(Tensor self, int[]? dim, bool keepdim=False) -> Tensor", truth_dims<Monoid::all>,
-          "Are all elements along the dimensions dim true?", {.out = true, .differentiable = false})
+          "Are all elements along the dimensions dim true?",
+          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 OPERATION("any(Tensor self) -> Tensor", truth_all<Monoid::any>, "Is any element true (not 0)?",
-          {.out = true, .differentiable = false})
+          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 OPERATION("any(Tensor self, int dim, bool keepdim=False) -> Tensor", truth_dim<Monoid::any>,
-          "Is any element along dim true?", {.out = true, .differentiable = false})
+          "Is any element along dim true?", {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 OPERATION("any(Tensor self, int[]? dim, bool keepdim=False) -> Tensor", truth_dims<Monoid::any>,
-          "Is any element along the dimensions dim true?", {.out = true, .differentiable = false})
+          "Is any element along the dimensions dim true?",
+          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 
 static Tensor count_nonzero(const Tensor& t, std::optional<Ints> dims) {
   return sum(t != zeros({}, t.dtype()), dims, false, std::nullopt);

@@ -163,19 +163,21 @@ OPERATION("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", amin
           "gradient.",
           {.out = true})
 OPERATION("max(Tensor self) -> Tensor", extreme_all<Monoid::maximum>,
-          "The largest element (nan if there is one). Equal elements share the gradient.", {.out = true})
-OPERATION("max(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", extreme_along<false>,
-          "Largest elements along dim and the first place of each.", {.out = true})
+          "The largest element (nan if there is one). Equal elements share the gradient.",
+          {.out = true, .out_dtype = Traits::Out::converted})
 OPERATION("max(Tensor self, Tensor other) -> Tensor",
           (+[](const Tensor& a, const Tensor& b) { return Tensor::apply<Maximum>(a, b); }),
-          "The larger of each two elements (maximum).", {.out = true})
+          "The larger of each two elements (maximum).", {.out = true, .out_dtype = Traits::Out::converted})
+OPERATION("max(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", extreme_along<false>,
+          "Largest elements along dim and the first place of each.", {.out = true})
 OPERATION("min(Tensor self) -> Tensor", extreme_all<Monoid::minimum>,
-          "The smallest element (nan if there is one). Equal elements share the gradient.", {.out = true})
-OPERATION("min(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", extreme_along<true>,
-          "Smallest elements along dim and the first place of each.", {.out = true})
+          "The smallest element (nan if there is one). Equal elements share the gradient.",
+          {.out = true, .out_dtype = Traits::Out::converted})
 OPERATION("min(Tensor self, Tensor other) -> Tensor",
           (+[](const Tensor& a, const Tensor& b) { return Tensor::apply<Minimum>(a, b); }),
-          "The smaller of each two elements (minimum).", {.out = true})
+          "The smaller of each two elements (minimum).", {.out = true, .out_dtype = Traits::Out::converted})
+OPERATION("min(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", extreme_along<true>,
+          "Smallest elements along dim and the first place of each.", {.out = true})
 OPERATION("argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", arg_extreme<false>,
           "Where the largest element is: along dim, or in the flattened tensor. The first of equals; a nan is largest.",
           {.out = true, .differentiable = false})

@@ -379,6 +379,8 @@ void count_bins(const Tensor& data, const Tensor& weight, const Tensor& edges, B
   const T* e = edges.data<T>();
   const int64_t bins = edges.numel() - 1;
   const T low = e[0], high = e[bins];
+  using Sum = std::conditional_t<std::is_floating_point_v<T>, T, float>;  // half precision would stop at 2048
+  std::vector<Sum> counts(static_cast<size_t>(bins));
   for (int64_t i = 0; i < data.numel(); ++i) {
     const T v = data.data<T>()[i];
     if (!(v >= low && v <= high)) continue;
@@ -386,18 +388,19 @@ void count_bins(const Tensor& data, const Tensor& weight, const Tensor& edges, B
     if (how == Binning::searched) {
       at = std::upper_bound(e, e + bins + 1, v) - e - 1;
     } else {
-      at = static_cast<int64_t>((v - low) / (high - low) * T(bins));
+      at = static_cast<int64_t>(T(T(T(v - low) / T(high - low)) * T(static_cast<Sum>(bins))));
       if (how == Binning::even_checked) {  // rounding may miss by one
         const int64_t first = std::max<int64_t>(0, at - 1), last = std::min(at + 2, bins + 1);
         at = std::upper_bound(e + first, e + last, v) - e - 1;
       }
     }
     if (at == bins) --at;
-    out.data<T>()[at] += weight ? weight.data<T>()[i] : T(1);
+    counts[static_cast<size_t>(at)] += weight ? Sum(weight.data<T>()[i]) : Sum(1);
   }
+  for (int64_t i = 0; i < bins; ++i) out.data<T>()[i] = T(counts[static_cast<size_t>(i)]);
 }
-void check_histogram(const Tensor& t, const char* op) {
-  if (t.dtype() != DType::f32 && t.dtype() != DType::f64) {
+void check_histogram(const Tensor& t, const char* op, bool half_too) {
+  if (!is_floating(t.dtype()) || (is_half(t.dtype()) && !half_too)) {
     fail(ErrorKind::not_implemented, "\"", op, "\" not implemented for '", legacy_name(t.dtype()), "'");
   }
 }
@@ -405,15 +408,14 @@ Tensor binned(const Tensor& data, const Tensor& weight, const Tensor& edges, Bin
   Tensor out = zeros(Dims{std::max<int64_t>(edges.numel() - 1, 0)}, data.dtype());
   const Tensor d = dense(data), w = weight ? dense(weight) : weight, e = dense(edges);
   if (edges.numel() < 2) return out;
-  if (data.dtype() == DType::f64)
-    count_bins<double>(d, w, e, how, out);
-  else
-    count_bins<float>(d, w, e, how, out);
+  dispatch(data.dtype(), "histogram", [&]<class T>() {
+    if constexpr (!std::is_integral_v<T>) count_bins<T>(d, w, e, how, out);
+  });
   return out;
 }
 
 Tensor histc(const Tensor& self, int64_t bins, Scalar least, Scalar most) {
-  check_histogram(self, "histogram_cpu");
+  check_histogram(self, "histogram_cpu", true);
   check(bins > 0, "torch.histogram(): bins must be > 0, but got ", bins, " for dimension 0");
   double low = least.as_double(), high = most.as_double();
   if (low == high && self.numel() > 0) std::tie(low, high) = range_of(dense(self));
@@ -451,7 +453,7 @@ void check_weight(const Tensor& self, const Tensor& weight) {
 
 std::tuple<Tensor, Tensor> histogram_edges(const Tensor& self, const Tensor& edges, const Tensor& weight,
                                            bool density) {
-  check_histogram(self, "histogramdd");
+  check_histogram(self, "histogramdd", true);
   check(edges.dtype() == self.dtype(),
         "torch.histogramdd: input tensor and bins tensors should have the same dtype, but "
         "got input with dtype ",
@@ -467,7 +469,7 @@ std::tuple<Tensor, Tensor> histogram_edges(const Tensor& self, const Tensor& edg
 std::tuple<Tensor, Tensor> histogram_count(const Tensor& self, int64_t bins,
                                            std::optional<std::span<const double>> range, const Tensor& weight,
                                            bool density) {
-  check_histogram(self, "histogramdd");
+  check_histogram(self, "histogramdd", false);
   check(bins > 0, "torch.histogramdd(): bins must be > 0, but got ", bins, " for dimension 0");
   check_weight(self, weight);
   double low = 0, high = 1;

@@ -112,6 +112,15 @@ OPERATION("movedim(Tensor self, int[] source, int[] destination) -> Tensor", mov
 OPERATION("expand_as(Tensor self, Tensor other) -> Tensor",
           (+[](const Tensor& t, const Tensor& other) { return expand(t, other.shape()); }), "expand to other's shape.",
           {.kind = OpKind::view, .function = false})
+OPERATION("sum_to_size(Tensor self, int[] size) -> Tensor", (+[](const Tensor& t, Ints size) {
+            const int lead = t.dims() - static_cast<int>(size.size());
+            bool fits = lead >= 0;
+            for (int i = 0; i < int(size.size()) && fits; ++i) fits = size[i] == 1 || size[i] == t.shape()[lead + i];
+            check(fits, "size {", size, "} is not expandable to size {", Ints(t.shape()), "}.");
+            return size.empty() ? sum(t, std::nullopt, false, std::nullopt) : sum_to(t, size);
+          }),
+          "Sums over the dimensions along which a tensor of this size would be broadcast to self's shape.",
+          {.function = false})
 OPERATION("view_as(Tensor self, Tensor other) -> Tensor",
           (+[](const Tensor& t, const Tensor& other) { return view(t, other.shape()); }), "view with other's shape.",
           {.kind = OpKind::view, .function = false})
@@ -412,23 +421,26 @@ OPERATION("diagflat(Tensor self, int offset=0) -> Tensor",
           (+[](const Tensor& t, int64_t offset) { return diag_embed(reshape(t, Dims{-1}), offset, 0, 1); }),
           "A matrix with all elements of self as its diagonal.")
 
-template <int n>
-Tensor at_least(const Tensor& t) {
+}  // namespace
+
+Tensor at_least(const Tensor& t, int n) {
   Tensor out = t;
   if (n >= 1 && out.dims() == 0) out = reshape(out, Dims{1});
   if (n >= 2 && out.dims() == 1) out = unsqueeze(out, 0);
   if (n >= 3 && out.dims() == 2) out = unsqueeze(out, 2);
   return out;
 }
+namespace {
+
 template <int n>
 std::vector<Tensor> all_at_least(Tensors ts) {
   std::vector<Tensor> out;
-  for (const Tensor& t : ts) out.push_back(at_least<n>(t));
+  for (const Tensor& t : ts) out.push_back(at_least(t, n));
   return out;
 }
 #define BULSSI_AT_LEAST(n)                                                                                            \
-  OPERATION("atleast_" #n "d(Tensor self) -> Tensor", at_least<n>, "self with at least " #n " dimensions.",           \
-            {.kind = OpKind::view, .method = false})                                                                  \
+  OPERATION("atleast_" #n "d(Tensor self) -> Tensor", (+[](const Tensor& t) { return at_least(t, n); }),              \
+            "self with at least " #n " dimensions.", {.kind = OpKind::view, .method = false})                         \
   OPERATION("atleast_" #n "d(Tensor[] tensors) -> Tensor[]", all_at_least<n>, "All with at least " #n " dimensions.", \
             {.kind = OpKind::view, .method = false, .variadic = true})
 BULSSI_AT_LEAST(1)

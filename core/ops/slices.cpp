@@ -71,7 +71,7 @@ Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
                 {keep(index)});
 }
 OPERATION("index_select(Tensor self, int dim, Tensor index) -> Tensor", index_select,
-          "The slices of self along dim that the vector index names, in its order.", {.out = true})
+          "The slices of self along dim that the vector index names, in its order.", {.out = true, .apart = true})
 
 // ---- add, copy, fill
 // ---------------------------------------------------------------------------------------------------
@@ -206,13 +206,13 @@ Tensor index_fill(const Tensor& self, int64_t dim, const Tensor& index, Scalar v
 
 ALTER("index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor", IndexAdd,
       "self with alpha times the slices of source added to the slices along dim that index names, in order.",
-      {.out = true})
+      {.out = true, .apart = true})
 ALTER("index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor", IndexCopy,
       "self with the slices along dim that index names replaced by those of source.", {.out = true})
 ALTER("index_fill(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", IndexFill,
-      "self with value in the slices along dim that index names.", {.out = true})
+      "self with value in the slices along dim that index names.", {})
 ALTER("index_fill(Tensor self, int dim, Tensor index, Tensor value) -> Tensor", IndexFillTensor,
-      "self with value, a 0-d tensor, in the slices along dim that index names.", {.out = true})
+      "self with value, a 0-d tensor, in the slices along dim that index names.", {})
 
 // ---- take and put
 // ------------------------------------------------------------------------------------------------------
@@ -283,9 +283,10 @@ Tensor put(const Tensor& self, const Tensor& index, const Tensor& source, bool a
 }  // namespace
 
 OPERATION("take(Tensor self, Tensor index) -> Tensor", take,
-          "The elements at the flat (row-major) positions in index, in the index's shape.", {.out = true})
+          "The elements at the flat (row-major) positions in index, in the index's shape.",
+          {.out = true, .apart = true})
 ALTER("put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor", Put,
-      "self with the elements of source at the flat positions in index (added, with accumulate).", {.out = true})
+      "self with the elements of source at the flat positions in index (added, with accumulate).", {})
 
 // ---- writing into views
 // --------------------------------------------------------------------------------------------------
@@ -328,10 +329,10 @@ Tensor diagonal_scatter(const Tensor& self, const Tensor& source, int64_t offset
 }  // namespace
 
 OPERATION("select_scatter(Tensor self, Tensor src, int dim, int index) -> Tensor", select_scatter,
-          "A copy of self with self.select(dim, index) replaced by src.", {.out = true})
+          "A copy of self with self.select(dim, index) replaced by src.")
 OPERATION("slice_scatter(Tensor self, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor",
           slice_scatter, "A copy of self with self[start:end:step] along dim replaced by src.", {.out = true})
 OPERATION("diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor", diagonal_scatter,
-          "A copy of self with self.diagonal(offset, dim1, dim2) replaced by src.", {.out = true})
+          "A copy of self with self.diagonal(offset, dim1, dim2) replaced by src.")
 
 }  // namespace bulssi

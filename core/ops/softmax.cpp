@@ -94,9 +94,10 @@ Tensor log_softmax(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
   return any_softmax<true>(t, dim, dtype);
 }
 OPERATION("softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", softmax,
-          "exp(self) scaled to sum to 1 along dim. `dtype` converts self first.", {.out = true})
+          "exp(self) scaled to sum to 1 along dim. `dtype` converts self first.",
+          {.out = true, .out_dtype = Traits::Out::exact})
 OPERATION("log_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", log_softmax,
-          "Logarithm of the softmax along dim, without its overflow.", {.out = true})
+          "Logarithm of the softmax along dim, without its overflow.", {.out = true, .out_dtype = Traits::Out::exact})
 OPERATION("softmax(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", softmax,
           "exp(self) scaled to sum to 1 along dim.", {.method = false, .module = "special"})
 OPERATION("log_softmax(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", log_softmax,
@@ -132,9 +133,10 @@ Tensor logsumexp(const Tensor& t, Ints dims, bool keepdim) {
                 {keep(in), result(out)});
 }
 OPERATION("logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor", logsumexp,
-          "log(sum(exp(self))) over the dimensions dim, without overflow.", {.out = true})
+          "log(sum(exp(self))) over the dimensions dim, without overflow.",
+          {.out = true, .out_dtype = Traits::Out::converted})
 OPERATION("logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor", logsumexp,
           "log(sum(exp(self))) over the dimensions dim, without overflow.",
-          {.method = false, .out = true, .module = "special"})
+          {.method = false, .out = true, .module = "special", .out_dtype = Traits::Out::converted})
 
 }  // namespace bulssi

@@ -426,6 +426,6 @@ OPERATION(
     topk, "The k largest (or smallest) elements along dim, and where they were. Of equal ones the first.",
     {.out = true})
 OPERATION("kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)", kthvalue,
-          "The k-th smallest element along dim (k counts from 1), and where it was.", {.out = true})
+          "The k-th smallest element along dim (k counts from 1), and where it was.", {.out = true, .apart = true})
 
 }  // namespace bulssi

@@ -228,6 +228,156 @@ struct ScaledK1 {
 };
 OP(ScaledK1, scaled_modified_bessel_k1)
 
+struct AiryAi {
+  static constexpr Info info{
+      .name = "airy_ai", .doc = "Airy function Ai.", .forms = {.method = false, .inplace = false, .module = "special"}};
+  static constexpr auto value(auto x) { return vecmath::airy_ai(x); }
+};
+OP(AiryAi, airy_ai)
+
+struct SphericalJ0 {
+  static constexpr Info info{.name = "spherical_bessel_j0",
+                             .doc = "Spherical Bessel function of the first kind, order 0: sin(x) / x.",
+                             .forms = {.method = false, .inplace = false, .module = "special"}};
+  static constexpr auto value(auto x) {
+    return select(vecmath::isinf(x), 0.0, select(x == 0.0, 1.0, vecmath::sin(x) / select(x == 0.0, 1.0, x)));
+  }
+};
+OP(SphericalJ0, spherical_bessel_j0)
+
+// Orthogonal polynomials: degrees are rounded towards zero; the value is 0 for negative ones.
+struct ChebyshevT {
+  static constexpr Info info{.name = "chebyshev_polynomial_t",
+                             .domain = {0.1, 4},
+                             .doc = "Chebyshev polynomial of the first kind of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_t(x, n); }
+};
+OP(ChebyshevT, chebyshev_polynomial_t)
+
+struct ChebyshevU {
+  static constexpr Info info{.name = "chebyshev_polynomial_u",
+                             .domain = {0.1, 4},
+                             .doc = "Chebyshev polynomial of the second kind of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_u(x, n); }
+};
+OP(ChebyshevU, chebyshev_polynomial_u)
+
+struct ChebyshevV {
+  static constexpr Info info{.name = "chebyshev_polynomial_v",
+                             .domain = {0.1, 4},
+                             .doc = "Chebyshev polynomial of the third kind of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_v(x, n); }
+};
+OP(ChebyshevV, chebyshev_polynomial_v)
+
+struct ChebyshevW {
+  static constexpr Info info{.name = "chebyshev_polynomial_w",
+                             .domain = {0.1, 4},
+                             .doc = "Chebyshev polynomial of the fourth kind of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_w(x, n); }
+};
+OP(ChebyshevW, chebyshev_polynomial_w)
+
+struct ShiftedChebyshevT {
+  static constexpr Info info{.name = "shifted_chebyshev_polynomial_t",
+                             .domain = {0.1, 4},
+                             .doc = "chebyshev_polynomial_t at 2 x - 1: orthogonal on [0, 1].",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_t(x * 2.0 - 1.0, n); }
+};
+OP(ShiftedChebyshevT, shifted_chebyshev_polynomial_t)
+
+struct ShiftedChebyshevU {
+  static constexpr Info info{.name = "shifted_chebyshev_polynomial_u",
+                             .domain = {0.1, 4},
+                             .doc = "chebyshev_polynomial_u at 2 x - 1: orthogonal on [0, 1].",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_u(x * 2.0 - 1.0, n); }
+};
+OP(ShiftedChebyshevU, shifted_chebyshev_polynomial_u)
+
+struct ShiftedChebyshevV {
+  static constexpr Info info{.name = "shifted_chebyshev_polynomial_v",
+                             .domain = {0.1, 4},
+                             .doc = "chebyshev_polynomial_v at 2 x - 1: orthogonal on [0, 1].",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_v(x * 2.0 - 1.0, n); }
+};
+OP(ShiftedChebyshevV, shifted_chebyshev_polynomial_v)
+
+struct ShiftedChebyshevW {
+  static constexpr Info info{.name = "shifted_chebyshev_polynomial_w",
+                             .domain = {0.1, 4},
+                             .doc = "chebyshev_polynomial_w at 2 x - 1: orthogonal on [0, 1].",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::chebyshev_w(x * 2.0 - 1.0, n); }
+};
+OP(ShiftedChebyshevW, shifted_chebyshev_polynomial_w)
+
+struct HermiteH {
+  static constexpr Info info{.name = "hermite_polynomial_h",
+                             .domain = {0.1, 4},
+                             .doc = "Hermite polynomial (the physicists') of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::hermite_h(x, n); }
+};
+OP(HermiteH, hermite_polynomial_h)
+
+struct HermiteHe {
+  static constexpr Info info{.name = "hermite_polynomial_he",
+                             .domain = {0.1, 4},
+                             .doc = "Hermite polynomial (the probabilists') of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::hermite_he(x, n); }
+};
+OP(HermiteHe, hermite_polynomial_he)
+
+struct LaguerreL {
+  static constexpr Info info{.name = "laguerre_polynomial_l",
+                             .domain = {0.1, 4},
+                             .doc = "Laguerre polynomial of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::laguerre_l(x, n); }
+};
+OP(LaguerreL, laguerre_polynomial_l)
+
+struct LegendreP {
+  static constexpr Info info{.name = "legendre_polynomial_p",
+                             .domain = {0.1, 4},
+                             .doc = "Legendre polynomial of degree n at x.",
+                             .signature = "(Tensor x, Tensor n)",
+                             .forms = {.method = false, .inplace = false, .module = "special"},
+                             .numbers = 2};
+  static constexpr auto value(auto x, auto n) { return vecmath::legendre_p(x, n); }
+};
+OP(LegendreP, legendre_polynomial_p)
+
 struct Entr {
   static constexpr Info info{.name = "entr",
                              .domain = {0.1, 4},

@@ -125,22 +125,22 @@ double correction_of(OptScalar given) { return given ? given->as_double() : 1.0;
 
 }  // namespace
 
-#define BULSSI_SPREAD(name, function, results, text)                                                               \
+#define BULSSI_SPREAD(name, function, results, text, ...)                                                          \
   OPERATION(name "(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> " results,                 \
             (+[](const Tensor& t, OptDims dims, bool unbiased, bool keepdim) {                                     \
               return function(t, dims, unbiased, keepdim);                                                         \
             }),                                                                                                    \
-            text " over the dimensions dim, with Bessel's correction if unbiased.", {.out = true})                 \
+            text " over the dimensions dim, with Bessel's correction if unbiased.", {__VA_ARGS__})                 \
   OPERATION(name "(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> " results,    \
             (+[](const Tensor& t, OptDims dims, OptScalar correction, bool keepdim) {                              \
               return function(t, dims, correction_of(correction), keepdim);                                        \
             }),                                                                                                    \
-            text " over the dimensions dim; squares are divided by the count less correction (1).", {.out = true}) \
+            text " over the dimensions dim; squares are divided by the count less correction (1).", {__VA_ARGS__}) \
   OPERATION(name "(Tensor self, bool unbiased) -> " results,                                                       \
             (+[](const Tensor& t, bool unbiased) { return function(t, std::nullopt, unbiased, false); }),          \
             text " of all elements, with Bessel's correction if unbiased.")
-BULSSI_SPREAD("var", spread_of<false>, "Tensor", "Variance")
-BULSSI_SPREAD("std", spread_of<true>, "Tensor", "Standard deviation")
+BULSSI_SPREAD("var", spread_of<false>, "Tensor", "Variance", .out = true, .out_dtype = Traits::Out::converted)
+BULSSI_SPREAD("std", spread_of<true>, "Tensor", "Standard deviation", .out = true, .out_dtype = Traits::Out::converted)
 BULSSI_SPREAD("var_mean", spread_and_mean<false>, "(Tensor, Tensor)", "Variance and mean")
 BULSSI_SPREAD("std_mean", spread_and_mean<true>, "(Tensor, Tensor)", "Standard deviation and mean")
 #undef BULSSI_SPREAD
@@ -224,12 +224,13 @@ OPERATION(
       return vector_norm(t, ord.as_double(), dims, keepdim, dtype);
     }),
     "The ord-norm of vectors along the dimensions dim (of all elements for None).",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::exact})
 OPERATION("norm(Tensor self, Scalar? p=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
           (+[](const Tensor& t, OptScalar p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
             return vector_norm(t, p ? p->as_double() : 2.0, dims, keepdim, dtype);
           }),
-          "The p-norm over the dimensions dim (of all elements for None).", {.out = true})
+          "The p-norm over the dimensions dim (of all elements for None).",
+          {.out = true, .out_dtype = Traits::Out::exact})
 OPERATION("norm(Tensor self, str p, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
           (+[](const Tensor& t, std::string_view p, OptDims dims, bool keepdim, std::optional<DType> dtype) {
             if (p != "fro") {
@@ -240,7 +241,7 @@ OPERATION("norm(Tensor self, str p, int[1]? dim=None, bool keepdim=False, *, Sca
             return vector_norm(t, 2, dims, keepdim, dtype);
           }),
           "The Frobenius norm over the dimensions dim, or for 'nuc' the nuclear norm of the matrices in two.",
-          {.out = true})
+          {.out = true, .out_dtype = Traits::Out::exact})
 
 // Rows of t are variables, columns observations.
 static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, const Tensor& aweights) {
@@ -333,6 +334,6 @@ static Tensor renorm(const Tensor& t, Scalar p, int64_t dim, Scalar maxnorm) {
 }
 OPERATION("renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor", renorm,
           "Slices along dim whose p-norm exceeds maxnorm are scaled down to it.",
-          {.kind = OpKind::composite, .inplace = true, .out = true})
+          {.kind = OpKind::composite, .inplace = true, .out = true, .out_dtype = Traits::Out::exact})
 
 }  // namespace bulssi

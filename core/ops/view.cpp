@@ -17,12 +17,20 @@ void check_inside_storage(const Tensor& t, const Layout& layout) {
         t->storage->bytes);
 }
 
+Layout strided_layout(const Tensor& self, Ints size, Ints stride, std::optional<int64_t> offset) {
+  check(size.size() == stride.size(), "mismatch in length of strides and shape");
+  for (int64_t s : stride) {
+    check(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", stride);
+  }
+  for (int64_t s : size) check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", size);
+  Layout layout{Dims(size), Dims(stride), offset.value_or(self.layout().offset)};
+  check_inside_storage(self, layout);
+  return layout;
+}
+
 }  // namespace
 
 Tensor as_strided(const Tensor& t, const Layout& layout) {
-  check(layout.shape.size() == layout.strides.size(), "mismatch in length of strides and shape");
-  for (int64_t s : layout.shape)
-    check(s >= 0, "Trying to create tensor with negative dimension ", s, ": ", Ints(layout.shape));
   check_inside_storage(t, layout);
   const Layout base = t.layout();
   return make_view("AsStridedBackward0", t, layout,
@@ -30,10 +38,7 @@ Tensor as_strided(const Tensor& t, const Layout& layout) {
 }
 OPERATION("as_strided(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
           (+[](const Tensor& self, Ints size, Ints stride, std::optional<int64_t> offset) {
-            for (int64_t s : stride) {
-              check(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", stride);
-            }
-            return as_strided(self, Layout{Dims(size), Dims(stride), offset.value_or(self.layout().offset)});
+            return as_strided(self, strided_layout(self, size, stride, offset));
           }),
           "A view of self's memory with any size, stride and offset (in elements).",
           {.kind = OpKind::view, .inplace = true})
@@ -121,6 +126,16 @@ Tensor as_strided_scatter(const Tensor& t, const Tensor& source, const Layout& l
     if (c.needs(1)) c.set(1, clone(as_strided(g, layout)));
   });
 }
+
+OPERATION("as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
+          (+[](const Tensor& self, const Tensor& src, Ints size, Ints stride, std::optional<int64_t> offset) {
+            const Layout layout = strided_layout(self, size, stride, offset);
+            check(src.shape() == layout.shape,
+                  "expected src to have a size equal to the slice of self. src size = ", Ints(src.shape()),
+                  ", slice size = ", size);
+            return as_strided_scatter(self, cast(src, self.dtype()), layout);
+          }),
+          "A copy of self, in its memory layout, with what as_strided would show replaced by src.")
 
 Tensor expand(const Tensor& t, Ints shape) {
   Dims wanted(shape);
@@ -254,5 +269,16 @@ Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length) {
 }
 OPERATION("narrow(Tensor self, int dim, int start, int length) -> Tensor", narrow,
           "length elements of dimension dim from start.", {.kind = OpKind::view})
+OPERATION("narrow(Tensor self, int dim, Tensor start, int length) -> Tensor",
+          (+[](const Tensor& t, int64_t dim, const Tensor& start, int64_t length) {
+            check(start.dims() == 0 && is_integral(start.dtype()), "start must be an 0-dim integral Tensor.");
+            return narrow(t, dim, item_data(start).as_int(), length);
+          }),
+          "length elements of dimension dim from start.", {.kind = OpKind::view})
+OPERATION("narrow_copy(Tensor self, int dim, int start, int length) -> Tensor",
+          (+[](const Tensor& t, int64_t dim, int64_t start, int64_t length) {
+            return clone(narrow(t, dim, start, length));
+          }),
+          "A copy of length elements of dimension dim from start.", {.out = true})
 
 }  // namespace bulssi

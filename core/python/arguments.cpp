@@ -281,7 +281,7 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
            std::string* why) {
   const auto& parameters = op.signature.parameters;
   const int total = static_cast<int>(parameters.size());
-  const int numbers = op.formula ? op.formula->info->numbers : 0;
+  const auto number_allowed = [&](int k) { return op.formula && op.formula->info->number_allowed(k); };
   bool given[32] = {};
   int at = 0;
   if (self) {
@@ -319,7 +319,7 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
       into[at].present = given[at] = true;
       break;
     }
-    if (!convert_one(p, args[i], into[at], numbers == 2 || (numbers == 1 && at > 0))) {
+    if (!convert_one(p, args[i], into[at], number_allowed(at))) {
       if (why) {
         *why = str(op.name, "(): argument '", shown_name(p), "' (position ", i + 1, ") must be ", type_text(p),
                    ", not ", type_name(args[i]));
@@ -341,7 +341,7 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
       if (why) *why = str(op.name, "() got multiple values for argument '", PyUnicode_AsUTF8(name), "'");
       return false;
     }
-    if (!convert_one(parameters[k], args[count + i], into[k], numbers == 2 || (numbers == 1 && k > 0))) {
+    if (!convert_one(parameters[k], args[count + i], into[k], number_allowed(k))) {
       if (why) {
         *why = str(op.name, "(): argument '", PyUnicode_AsUTF8(name), "' must be ", type_text(parameters[k]), ", not ",
                    type_name(args[count + i]));

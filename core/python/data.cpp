@@ -162,9 +162,6 @@ Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy) {
   infer(data, 0, found, !dtype);
   const DType d = dtype ? *dtype : found.dtype.value_or(default_dtype());
   Tensor out = empty(found.shape, d);
-  if (is_complex(d)) {
-    fail(ErrorKind::not_implemented, "tensor(): complex tensors are not supported yet");
-  }
   dispatch(d, "tensor", [&]<class T>() {
     T* to = out.data<T>();
     fill_from<T>(data, found.shape, 0, to);
@@ -173,7 +170,6 @@ Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy) {
 }
 
 PyObject* tolist(const Tensor& t) {
-  if (is_complex(t.dtype())) fail(ErrorKind::not_implemented, "tolist(): complex tensors are not supported yet");
   return dispatch(t.dtype(), "tolist", [&]<class T>() { return list_from<T>(t.data<T>(), t.layout(), 0); });
 }
 

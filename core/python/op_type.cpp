@@ -136,6 +136,7 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
     }
   }
   for (const Operation* op : family.overloads) {
+    if (!out.empty() && !op->traits.out) continue;
     Values values(op->signature.parameters.size());
     if (!parse(*op, self, args, count, names, values.get(), nullptr)) {
       if (PyErr_Occurred()) throw PendingError();
@@ -168,7 +169,7 @@ PyObject* call(const Family& family, Form form, PyObject* self, PyObject* const*
       if (all == f.tensors && all <= 2 && f.attributes == 0) {
         PyObject* a = self ? self : args[0];
         PyObject* b = all == 2 ? args[count - 1] : a;
-        if (plain(a) && (plain(b) || (f.info->numbers > 0 && (PyFloat_CheckExact(b) || PyLong_CheckExact(b))))) {
+        if (plain(a) && (plain(b) || (f.info->number_allowed(1) && (PyFloat_CheckExact(b) || PyLong_CheckExact(b))))) {
           const Tensor x = tensor_of(a);
           const Tensor y = plain(b) ? tensor_of(b) : Tensor();
           const Operand list[] = {x, y ? Operand(y) : Operand(number_value(b))};

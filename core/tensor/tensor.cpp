@@ -71,6 +71,10 @@ void destroy(TensorImpl* t) {
 }
 
 static Tensor new_tensor(Ref<Storage> storage, Layout layout, DType dtype) {
+  if (is_complex(dtype)) [[unlikely]] {
+    fail(ErrorKind::not_implemented, "complex tensors are not supported yet (dtype ", dtype,
+         "): keep real and imaginary parts in tensors of their own");
+  }
   auto* t = new (allocate(sizeof(TensorImpl))) TensorImpl;
   ++live_tensors;
   t->storage = std::move(storage);

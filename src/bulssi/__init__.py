@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math as _math
+import sys as _sys
 from typing import Any
 
 from . import _core, _tensor_methods, autograd
@@ -52,7 +53,7 @@ _MODULES = {
     "datasets": ".",
     "distributed": ".",
     "distributions": ".",
-    "functional": ". chain_matmul einsum lu tensordot",
+    "functional": ". broadcast_shapes chain_matmul einsum gradient histogramdd lu tensordot unravel_index",
     "futures": ".",
     "fx": ".",
     "hub": ".",
@@ -93,6 +94,9 @@ _ABSENT = {
 }
 
 
+torch = _sys.modules[__name__]  # `torch.torch` is torch
+
+
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
@@ -108,9 +112,7 @@ def __getattr__(name: str) -> Any:
         found = typed_tensor(name)
     else:
         why = f": {_ABSENT[name]}" if name in _ABSENT else ""
-        import sys
-
-        raise AttributeError(f"module 'torch' has no attribute {name!r}{why}", name=name, obj=sys.modules[__name__])
+        raise AttributeError(f"module 'torch' has no attribute {name!r}{why}", name=name, obj=_sys.modules[__name__])
     globals()[name] = found
     return found
 

@@ -386,4 +386,6 @@ def install(kind: type[Tensor]) -> None:
         if isinstance(method, _FUNCTION):
             method.__name__, method.__qualname__ = name, f"Tensor.{name}"  # for messages about arguments
         setattr(kind, name, method)
+    for former, name in {"__div__": "__truediv__", "__idiv__": "__itruediv__", "__rdiv__": "__rtruediv__"}.items():
+        setattr(kind, former, getattr(kind, name))
     kind.__array_priority__ = 1000  # so that NumPy leaves `array + tensor` to the tensor

@@ -1,16 +1,22 @@
-"""Functions whose arguments take more forms than the core's operations: einsum, tensordot, chain_matmul."""
+"""Functions whose arguments take more forms than the core's operations: einsum, gradient, histogramdd, …"""
 
 from __future__ import annotations
 
+import math
+from collections import namedtuple
 from typing import TYPE_CHECKING
 
 from . import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, NamedTuple
 
-    from ._core import Tensor
+    from ._core import Size, Tensor
+
+    class Histogram(NamedTuple):
+        hist: Tensor
+        bin_edges: tuple[Tensor, ...]
 
 
 def einsum(*args: Any) -> Tensor:
@@ -142,6 +148,298 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) 
     return tuple(out)
 
 
-for _function in (einsum, tensordot, chain_matmul, lu):
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that tensors of these shapes are broadcast to. A shape is a tuple of sizes or one size.
+
+    Raises RuntimeError where two sizes of a dimension differ and neither is 1, ValueError for negative sizes.
+
+    >>> import bulssi as torch
+    >>> torch.broadcast_shapes((2, 1), (3, 1, 4))
+    torch.Size([3, 2, 4])
+    """
+    tuples = [_core.Size([shape] if isinstance(shape, int) else shape) for shape in shapes]
+    result = [1] * max((len(shape) for shape in tuples), default=0)
+    for at, shape in enumerate(tuples):
+        for i in range(-1, -1 - len(shape), -1):
+            if shape[i] < 0:
+                raise ValueError(f"Attempting to broadcast a dimension with negative length! The shape is {shape}")
+            if shape[i] == 1 or shape[i] == result[i]:
+                continue
+            if result[i] != 1:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching argument at index "
+                    f"{at} had {shape}; but expected shape should be broadcastable to {result}"
+                )
+            result[i] = shape[i]
+    return _core.Size(result)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """The coordinates of flat (row-major) indices in a tensor of this shape: one tensor per dimension.
+
+    >>> import bulssi as torch
+    >>> torch.unravel_index(torch.tensor([4, 5]), (2, 3))
+    (tensor([1, 1]), tensor([1, 2]))
+    """
+    if indices.is_floating_point() or indices.dtype == _core.bool:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if isinstance(shape, int):
+        shape = (shape,)
+    for size in shape:
+        if not isinstance(size, int):
+            raise TypeError(f"expected 'shape' sequence to only contain ints, but got {type(size)}")
+    if any(size < 0 for size in shape):
+        raise ValueError(f"'shape' cannot have negative values, but got {tuple(shape)}")
+    found = []
+    rest = indices.long()
+    for size in reversed(shape):
+        found.append(rest % size)
+        rest = rest // size
+    return tuple(reversed(found))
+
+
+def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Tensor, ...]:
+    """Numerical derivatives of the function whose values at the points of a grid are ``input``, one per dimension.
+
+    Inside, the second-order difference of three neighbours (also where they are unevenly spaced); at both ends, one of
+    ``edge_order + 1`` neighbours (Fornberg 1988).
+
+    Args:
+        spacing: the distance between neighbours: one number, a list of one per dimension, or a list of 1-d tensors with
+            the coordinates along each dimension.
+        dim: the dimension or dimensions; all by default.
+        edge_order: 1 or 2; a dimension has at least ``edge_order + 1`` points.
+
+    >>> import bulssi as torch
+    >>> torch.gradient(torch.tensor([0.0, 1.0, 4.0, 9.0]))
+    (tensor([1., 2., 4., 5.]),)
+    """
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if input.dtype == _core.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
+    dims = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    for d in dims:
+        if not -max(input.dim(), 1) <= d < max(input.dim(), 1):
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-max(input.dim(), 1)}, "
+                f"{max(input.dim(), 1) - 1}], but got {d})"
+            )
+    wrapped = [d % max(input.dim(), 1) for d in dims]
+    for d in wrapped:
+        if wrapped.count(d) > 1:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+        if input.dim() == 0 or input.shape[d] <= edge_order:
+            raise RuntimeError(
+                "torch.gradient expected each dimension size to be at least edge_order+1\n"
+                f"(edge_order = {edge_order}, input of shape {list(input.shape)}, dimension {d})"
+            )
+    steps = _spacings(input, spacing, dim, wrapped)
+    return tuple(
+        _derivative(input.movedim(d, -1), step, edge_order).movedim(-1, d)
+        for d, step in zip(wrapped, steps, strict=True)
+    )
+
+
+def _spacings(input: Tensor, spacing: Any, dim: Any, dims: list[int]) -> list[Any]:
+    """For each of ``dims`` a number, or the distances between neighbours as a tensor."""
+    if spacing is None:
+        spacing = 1
+    if isinstance(spacing, _core.Tensor):
+        if spacing.dim() > 0:
+            raise TypeError(
+                "gradient(): argument 'spacing' must be a number or a list of numbers or tensors, not a tensor of "
+                f"{spacing.dim()} dimensions: put it in a list"
+            )
+        spacing = spacing.item()
+    if not isinstance(spacing, (list, tuple)):
+        return [spacing] * len(dims)
+    if len(spacing) != len(dims):
+        wanted = f"'self.dim() = {len(dims)}', since dim argument was not given" if dim is None else f"{len(dims)}"
+        raise RuntimeError(
+            "torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to "
+            f"{wanted}, but got a list of length {len(spacing)}"
+        )
+    steps = []
+    tensors = [isinstance(each, _core.Tensor) and each.dim() > 0 for each in spacing]
+    for each, d in zip(spacing, dims, strict=True):
+        if not any(tensors):
+            steps.append(each.item() if isinstance(each, _core.Tensor) else each)
+            continue
+        if not isinstance(each, _core.Tensor):
+            raise TypeError(f"gradient(): expected tensors as elements of 'spacing', but got {type(each).__name__}")
+        if each.dim() != 1:
+            raise RuntimeError(
+                "torch.gradient expected each element of spacing to have one dimension, but got an element with "
+                f"{each.dim()} dimensions!"
+            )
+        if each.numel() != input.shape[d]:
+            raise RuntimeError(
+                f"torch.gradient expected one coordinate for each of the {input.shape[d]} points of dimension {d}, but "
+                f"got {each.numel()}"
+            )
+        steps.append(each.diff())
+    return steps
+
+
+def _derivative(y: Tensor, step: Any, edge_order: int) -> Tensor:
+    """Along the last dimension."""
+    if not isinstance(step, _core.Tensor):
+        inside = (y[..., 2:] - y[..., :-2]) / (2 * step)
+        if edge_order == 1:
+            first, last = (y[..., 1:2] - y[..., :1]) / step, (y[..., -1:] - y[..., -2:-1]) / step
+        else:
+            first = (-3 * y[..., :1] + 4 * y[..., 1:2] - y[..., 2:3]) / (2 * step)
+            last = (3 * y[..., -1:] - 4 * y[..., -2:-1] + y[..., -3:-2]) / (2 * step)
+        return _core.cat([first, inside, last], -1)
+
+    def outermost(near: Tensor, far: Tensor, y0: Tensor, y1: Tensor, y2: Tensor) -> Tensor:
+        both = near + far
+        return y0 * -(both + near) / (near * both) + y1 * both / (near * far) - y2 * near / (far * both)
+
+    left, right = step[:-1], step[1:]
+    both = left + right
+    inside = (
+        y[..., :-2] * -(right / (left * both))
+        + y[..., 1:-1] * ((right - left) / (left * right))
+        + y[..., 2:] * (left / (right * both))
+    )
+    if edge_order == 1:
+        first, last = (y[..., 1:2] - y[..., :1]) / step[:1], (y[..., -1:] - y[..., -2:-1]) / step[-1:]
+    else:
+        first = outermost(step[:1], step[1:2], y[..., :1], y[..., 1:2], y[..., 2:3])
+        last = -outermost(step[-1:], step[-2:-1], y[..., -1:], y[..., -2:-1], y[..., -3:-2])
+    return _core.cat([first, inside, last], -1)
+
+
+def histogramdd(
+    input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+) -> Histogram:
+    """How many points lie in each cell of a grid.
+
+    Args:
+        input: ``(..., N)`` points in N dimensions, float32 or float64.
+        bins: the number of equal parts of every dimension, a list of such numbers, or a list of tensors with ascending
+            edges. The last part includes its right edge; points outside are not counted.
+        range: least and greatest edge of every dimension, one after the other; those of the data by default.
+        weight: ``(...)``, what each point counts; 1 by default.
+        density: divide by the sum of all counts and by the cell's volume.
+
+    Returns:
+        A named tuple: ``hist`` with N dimensions, and ``bin_edges``, a tuple of N tensors.
+
+    >>> import bulssi as torch
+    >>> torch.histogramdd(torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), bins=2).hist
+    tensor([[0., 1.],
+            [1., 1.]])
+    """
+    if input.dim() < 2:
+        raise RuntimeError(
+            f"torch.histogramdd: input tensor should have at least 2 dimensions, but it has {input.dim()}"
+        )
+    if input.dtype not in (_core.float32, _core.float64):
+        raise NotImplementedError(f"\"histogramdd\" not implemented for '{input.dtype}'")
+    n = input.shape[-1]
+    points = input.detach().reshape(-1, n)
+    edges = _edges(points, bins, range)
+    counted, place = None, None
+    for d, edge in enumerate(edges):
+        x = points[:, d].contiguous()
+        at = _core.bucketize(x, edge, right=True) - 1
+        at = _core.where(x == edge[-1], len(edge) - 2, at)
+        inside = (at >= 0) & (at < len(edge) - 1) & ~x.isnan()
+        counted = inside if counted is None else counted & inside
+        place = at if place is None else place * (len(edge) - 1) + at
+    if weight is not None:
+        if weight.dtype != input.dtype:
+            raise RuntimeError(
+                "torch.histogramdd: if weight tensor is provided, input tensor and weight tensor should have the same "
+                f"dtype, but got input({input.dtype}), and weight({weight.dtype})"
+            )
+        if weight.shape != input.shape[:-1]:
+            raise RuntimeError(
+                "torch.histogramdd: if weight tensor is provided it should have the same shape as the input tensor "
+                f"excluding its innermost dimension, but got input with shape {list(input.shape)} and weight with "
+                f"shape {list(weight.shape)}"
+            )
+    shape = [len(edge) - 1 for edge in edges]
+    hist = _core.zeros(math.prod(shape), dtype=input.dtype)
+    if counted is not None and place is not None:
+        each = _core.ones_like(place, dtype=input.dtype) if weight is None else weight.detach().reshape(-1)
+        hist.index_add_(0, place[counted], each[counted])
+    hist = hist.reshape(shape)
+    if density:
+        hist = hist / hist.sum()
+        for d, edge in enumerate(edges):
+            hist = hist / edge.diff().reshape([-1 if i == d else 1 for i, _ in enumerate(edges)])
+    return namedtuple("histogramdd", "hist bin_edges")(hist, tuple(edges))  # type: ignore[return-value]
+
+
+def _edges(points: Tensor, bins: Any, limits: Any) -> list[Tensor]:
+    """The edges of the parts of every dimension."""
+    n = points.shape[1]
+    if isinstance(bins, int):
+        bins = [bins] * n
+    if not isinstance(bins, (list, tuple)):
+        raise TypeError(
+            f"histogramdd(): argument 'bins' must be int, tuple of ints or tuple of Tensors, not {type(bins).__name__}"
+        )
+    if any(isinstance(each, _core.Tensor) for each in bins):
+        return _given_edges(points, bins)
+    if len(bins) != n:
+        raise RuntimeError(
+            "histogramdd: The size of bins must be equal to the innermost dimension of the input.\n"
+            f"(bins = {list(bins)}, innermost dimension: {n})"
+        )
+    if limits is not None and len(limits) != 2 * n:
+        raise RuntimeError(
+            f"torch.histogramdd: for a {n}-dimensional histogram range should have {2 * n} elements, but got "
+            f"{len(limits)}"
+        )
+    edges = []
+    for d, count in enumerate(bins):
+        if count <= 0:
+            raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {count} for dimension {d}")
+        low, high = 0.0, 1.0
+        if limits is not None:
+            low, high = limits[2 * d : 2 * d + 2]
+        elif len(points):
+            low, high = points[:, d].min().item(), points[:, d].max().item()
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RuntimeError(f"torch.histogramdd: dimension {d}'s range [{low}, {high}] is not finite")
+        if low > high:
+            raise RuntimeError(
+                f"torch.histogramdd: min should not exceed max, but got min {low} max {high} for dimension {d}"
+            )
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        edges.append(_core.linspace(low, high, count + 1, dtype=points.dtype))
+    return edges
+
+
+def _given_edges(points: Tensor, bins: Any) -> list[Tensor]:
+    n = points.shape[1]
+    if len(bins) != n:
+        raise RuntimeError(
+            f"torch.histogramdd: expected {n} sequences of bin edges for a {n}-dimensional histogram but got "
+            f"{len(bins)}"
+        )
+    for d, edge in enumerate(bins):
+        if not isinstance(edge, _core.Tensor):
+            raise TypeError(f"expected Tensor as element {d} of bins, but got {type(edge).__name__}")
+        if edge.dim() != 1 or not len(edge):
+            raise RuntimeError(
+                f"torch.histogramdd: bins tensor should have one dimension, but got {edge.dim()} dimensions in the "
+                f"bins tensor for dimension {d}"
+            )
+        if edge.dtype != points.dtype:
+            raise RuntimeError(
+                "torch.histogramdd: input tensor and bins tensors should have the same dtype, but got input with dtype "
+                f"{points.dtype} and bins for dimension {d} with dtype {edge.dtype}"
+            )
+    return [edge.detach().contiguous() for edge in bins]
+
+
+for _function in (einsum, tensordot, chain_matmul, lu, gradient, histogramdd, unravel_index):
     globals()[_function.__name__] = _core.overridable(_function)
 del _function

@@ -5,6 +5,7 @@ A recipe returns a list of calls: a tuple of positional arguments, or `of(...)` 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import bulssi
@@ -89,9 +90,15 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 3), 3)]
 
 
-@recipe("kron", "cdist")
+@recipe("kron")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), draw(2, 4))]
+
+
+@recipe("cdist")
+def _(draw: Draw) -> list[Any]:
+    of_norms = [(draw(3, 4), draw(2, 4), p) for p in (0.0, 1.0, 1.5, 2.0, 3.0, math.inf)]
+    return [*of_norms, (draw(2, 1, 3, 4), draw(5, 2, 4))]
 
 
 @recipe("cross")
@@ -175,6 +182,26 @@ def _(draw: Draw) -> list[Any]:
 @recipe("split_with_sizes")
 def _(draw: Draw) -> list[Any]:
     return [(draw(4, 3), [1, 3])]
+
+
+@recipe("as_strided_scatter")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), draw(2, 3), [2, 3], [4, 1], 1)]
+
+
+@recipe("sum_to_size")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(2, 3, 4), [3, 1]), (draw(3, 4), [3, 4])]
+
+
+@recipe("empty_permuted")
+def _(draw: Draw) -> list[Any]:
+    return [([2, 3, 4], [0, 2, 1])]
+
+
+@recipe("narrow.1")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4), 1, bulssi.tensor(1), 2)]
 
 
 @recipe("as_strided", "as_strided_copy")
@@ -471,6 +498,21 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4, low=0.5, high=2.0), draw(3, 4))]
 
 
+@recipe(*(f"chebyshev_polynomial_{letter}" for letter in "tuvw"))
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=-1.5, high=1.5), draw.index(12, 4))]
+
+
+@recipe(*(f"shifted_chebyshev_polynomial_{letter}" for letter in "tuvw"))
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=-0.25, high=1.25), draw.index(12, 4))]
+
+
+@recipe("hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(3, 4, low=-1.5, high=1.5), draw.index(12, 4))]
+
+
 @recipe("logit")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4, low=0.1, high=0.9),)]
@@ -725,6 +767,21 @@ def _(draw: Draw) -> list[Any]:
 @recipe("linspace", "logspace")
 def _(draw: Draw) -> list[Any]:
     return [(0.0, 1.0, 5)]
+
+
+@recipe("linspace.1", "logspace.1")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(), draw(), 5)]
+
+
+@recipe("linspace.2", "logspace.2")
+def _(draw: Draw) -> list[Any]:
+    return [(draw(), 1.0, 5)]
+
+
+@recipe("linspace.3", "logspace.3")
+def _(draw: Draw) -> list[Any]:
+    return [(0.0, draw(), 5)]
 
 
 @recipe("randint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,11 +66,10 @@ def torch_tensors(value: Any) -> Iterator[Any]:
             yield from torch_tensors(part)
 
 
-# Where PyTorch itself is only as good as float32: constants or polynomials of that precision. Ours are tested against
-# SciPy and mpmath in test_values.py and the tests of vecmath.
-COARSE = dict.fromkeys(
-    ("digamma", "polygamma", "hardsigmoid", "sinc", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1"), 1e-7
-)
+# Where PyTorch itself is only as good as float32 or less: constants or polynomials of that precision. Ours
+# are tested against SciPy and mpmath in test_values.py and the tests of vecmath.
+COARSE = dict.fromkeys(["digamma", "polygamma", "hardsigmoid", "sinc", "bessel_j0", "bessel_j1"], 1e-7)
+COARSE |= {"bessel_y0": 1e-7, "bessel_y1": 1e-7, "airy_ai": 1e-6}
 COARSE |= {"_standard_gamma_grad": 1e-4, "_dirichlet_grad": 1e-4}  # fitted rational functions
 
 
@@ -83,6 +83,8 @@ def assert_agree(ours: Any, theirs: Any, name: str = "") -> None:
             epsilon = max(epsilon, COARSE[name])
         finite = np.abs(expected[np.isfinite(expected)])
         scale = finite.max() if finite.size else 1.0
+        if name in COARSE:
+            scale = max(scale, 1.0)  # sinc at whole numbers: all are noise
         actual = as_array(left).astype(np.float64)
         np.testing.assert_allclose(actual, expected, rtol=ULPS * epsilon, atol=ULPS * epsilon * scale)
 
@@ -105,17 +107,17 @@ def weights(tensor: Any) -> np.ndarray[Any, Any]:
 
 TIES = {"topk", "kthvalue", "mode", "median", "nanmedian", "sort", "msort", "argsort"}
 shared = [each for each in OPERATIONS if each.is_defined and counterpart(each) is not None]
-random = ["rand", "dropout", "bernoulli", "multinomial", "normal", "empty", "poisson", "exponential"]
-comparable = [operation for operation in shared if not any(word in operation.name for word in random)]
 
 
+@pytest.mark.filterwarnings("ignore:.*is in beta:UserWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("operation", comparable, ids=str)
+@pytest.mark.parametrize("operation", shared, ids=str)
 def test_value_dtype_and_kind_of_error(operation: Operation, dtype: str) -> None:
     target = getattr(bulssi, dtype)
     whole = not target.is_floating_point
     for sample in samples(operation):
         cast = sample.map(lambda x: (x.abs() + 1 if whole else x).to(target) if x.is_floating_point() else x)
+        torch.manual_seed(0)  # as Sample.call
         try:
             expected = counterpart(operation)(*in_torch(cast).args, **in_torch(cast).kwargs)
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as refused:
@@ -130,7 +132,11 @@ def test_value_dtype_and_kind_of_error(operation: Operation, dtype: str) -> None
         assert_agree(actual, expected, operation.name)
 
 
-@pytest.mark.parametrize("operation", [each for each in DIFFERENTIABLE if each in comparable], ids=str)
+# The gradient of PyTorch's as_strided_scatter is memory as it was found where src has replaced self.
+comparable = [each for each in DIFFERENTIABLE if each in shared and each.name != "as_strided_scatter"]
+
+
+@pytest.mark.parametrize("operation", comparable, ids=str)
 def test_gradient(operation: Operation) -> None:
     for sample in samples(operation):
         ours = sample.map(lambda x: x.detach().requires_grad_() if x.is_floating_point() else x)
@@ -159,3 +165,61 @@ def test_gradient(operation: Operation) -> None:
             if right.grad is not None:
                 # Adding nothing gives memory to the zeros that PyTorch leaves without.
                 assert_agree(left.grad, right.grad + 0.0, operation.name)
+
+
+def refusal(call: Any) -> Exception | None:
+    try:
+        call()
+    except (RuntimeError, TypeError, ValueError, IndexError) as refused:
+        return refused
+    return None
+
+
+# What PyTorch says where the dtype of out, or that it shares memory with an argument, is what it refuses.
+OBLIGING = ["lerp.1"]  # converts to out's dtype, as lerp with a number for a weight does in both
+with_out = [each for each in shared if each.has("out") and each.has("function")]
+OF_OUT = r"Expected out tensor to have dtype|Found dtype|can't be cast to the desired output type|unsupported operation"
+
+
+@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
+@pytest.mark.parametrize("operation", with_out, ids=str)
+def test_out_of_another_dtype_and_out_that_is_an_argument(operation: Operation) -> None:
+    """Taken where PyTorch takes it, with its numbers, and refused where it says that this is the reason."""
+    for sample in samples(operation):
+        results = list(flatten(sample.call(operation)))
+        if len(results) != 1:
+            continue
+        result = results[0]
+        others = {bulssi.float64: [bulssi.float32, bulssi.int64], bulssi.float32: [bulssi.float64, bulssi.int64]}
+        for dtype in others.get(result.dtype, []):
+            theirs = torch.zeros(tuple(result.shape), dtype=getattr(torch, name_of(dtype)))
+            ours = bulssi.zeros(result.shape, dtype=dtype)
+            compare_out(operation, sample, in_torch(sample), ours, theirs)
+        for at, argument in enumerate(sample.tensors()):
+            if argument.dtype != result.dtype or argument.shape != result.shape:
+                continue
+            copied = sample.map(lambda x: x.clone())
+            mirrored = in_torch(sample)
+            compare_out(
+                operation,
+                copied,
+                mirrored,
+                list(copied.tensors())[at],
+                list(torch_tensors([mirrored.args, list(mirrored.kwargs.values())]))[at],
+            )
+
+
+def compare_out(operation: Operation, ours: Sample, theirs: Sample, our_out: Any, their_out: Any) -> None:
+    torch.manual_seed(0)
+    refused = refusal(lambda: counterpart(operation)(*theirs.args, **theirs.kwargs, out=their_out))
+    bulssi.manual_seed(0)
+    if refused is None:
+        operation.function(*ours.args, **ours.kwargs, out=our_out)
+        if operation.is_defined and not operation.is_random:
+            assert_agree(our_out, their_out, operation.name)
+    elif re.search(OF_OUT, str(refused)) and str(operation) not in OBLIGING:
+        before = our_out.clone()
+        with pytest.raises(type(refused)):
+            operation.function(*ours.args, **ours.kwargs, out=our_out)
+        assert our_out.shape == before.shape
+        assert bulssi.equal(our_out, before)

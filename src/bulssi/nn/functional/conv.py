@@ -230,9 +230,9 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
             f"but got: {list(input.shape)}"
         )
     x = input if input.dim() == 4 else input.unsqueeze(0)
-    _check_blocks(x.shape[2:], kernel, dilation, padding, stride)
+    counts = _check_blocks(x.shape[2:], kernel, dilation, padding, stride)
     view = _kernels.windows(_kernels.pad_constant(x, _kernels._both_sides(padding)), kernel, stride, dilation)
-    out = view.permute(0, 1, 4, 5, 2, 3).reshape(x.shape[0], x.shape[1] * math.prod(kernel), -1)
+    out = view.permute(0, 1, 4, 5, 2, 3).reshape(x.shape[0], x.shape[1] * math.prod(kernel), math.prod(counts))
     return out if input.dim() == 4 else out.squeeze(0)
 
 

@@ -574,7 +574,7 @@ def cosine_embedding_loss(
 
 
 def _check_margin_input(input: Tensor) -> None:
-    if input.dim() not in (1, 2) or input.shape[-1] == 0:
+    if input.dim() > 2 or input.shape[-1:].numel() == 0:
         raise RuntimeError(
             f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
         )
@@ -598,14 +598,14 @@ def multi_margin_loss(
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
     _check_margin_input(input)
-    count = 1 if input.dim() == 1 else input.shape[0]
+    count = input.shape[0] if input.dim() == 2 else 1
     if target.dim() > 1 or target.numel() != count:
         raise RuntimeError(
             "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch "
             "size). "
             f"Expected target size [{count}], but got {list(target.shape)}. Input has shape {list(input.shape)}."
         )
-    classes = input.shape[-1]
+    classes = input.shape[-1] if input.dim() else 1
     if weight is not None and weight.numel() != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     rows = input.reshape(count, classes)
@@ -618,7 +618,7 @@ def multi_margin_loss(
     if weight is not None:
         loss = loss * weight[index]
     loss = loss.scatter(1, index, 0.0).sum(1) / classes
-    return _reduction.apply(loss.reshape(target.shape) if input.dim() == 1 else loss, reduction)
+    return _reduction.apply(loss.reshape(target.shape) if input.dim() < 2 else loss, reduction)
 
 
 @shown_as("MultilabelMarginLossBackward0")
@@ -638,7 +638,7 @@ def multilabel_margin_loss(
     _check_margin_input(input)
     if target.shape != input.shape:
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
-    classes = input.shape[-1]
+    classes = input.shape[-1] if input.dim() else 1
     rows, labels = input.reshape(-1, classes), target.reshape(-1, classes)
     if ((labels < -1) | (labels >= classes)).any():
         raise RuntimeError(f"argument #2 'target' is out of range\nThere are {classes} classes; -1 ends the list.")

@@ -192,4 +192,6 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     from .padding import pad
 
     squares = pad(input * input, [0, 0] * (input.dim() - 2) + [size // 2, (size - 1) // 2])
-    return input / (squares.unfold(1, size, 1).mean(-1) * alpha + k).pow(beta)
+    total = squares.unfold(1, size, 1).sum(-1)
+    mean = total / size if input.is_floating_point() else total // size  # as pooling of integers
+    return input / (mean * alpha + k).pow(beta)

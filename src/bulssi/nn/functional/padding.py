@@ -99,7 +99,10 @@ def _circular(input: Tensor, dim: int, before: int, after: int) -> list[int]:
     size = input.shape[dim]
     if before > size or after > size:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    return [i % size for i in range(-before, size + after)]
+    start, kept = max(-before, 0), size + min(before, 0) + min(after, 0)  # cropped first, what is left goes round
+    if before > kept or after > kept:
+        raise RuntimeError("Padding value causes wrapping around more than once.")
+    return [start + i % kept for i in range(-max(before, 0), kept + max(after, 0))]
 
 
 _INDEX = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}

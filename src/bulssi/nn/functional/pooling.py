@@ -193,6 +193,8 @@ def avg_pool3d(
 def _adaptive_size(input: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
     if output_size is None or isinstance(output_size, int):
         output_size = (output_size,) * rank
+    elif rank > 1 and input.dim() <= len(output_size):
+        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     output_size = tuple(output_size)
     if len(output_size) == 1:
         output_size = output_size * rank
