@@ -87,10 +87,10 @@ OPERATION(
 OPERATION("cholesky(Tensor self, *, bool upper=False) -> Tensor", linalg_cholesky,
           "The triangular factor of symmetric positive-definite matrices (*, n, n): A = L L^T, or A = U^T U if upper. "
           "Raises LinAlgError for a matrix that is not positive-definite.",
-          {.method = false, .out = true, .module = "linalg"})
+          {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
 OPERATION("cholesky(Tensor self, bool upper=False) -> Tensor", cholesky,
           "The triangular factor of symmetric positive-definite matrices (*, n, n): A = L L^T, or A = U^T U if upper.",
-          {.out = true})
+          {.out = true, .out_dtype = Traits::Out::converted})
 
 // ---- LU -----------------------------------------------------------------------------------------------------------
 
@@ -577,9 +577,9 @@ OPERATION(
     "householder_product(Tensor input, Tensor tau) -> Tensor", householder_product,
     "The first n columns of products of reflectors I - tau v v^T, whose v are below the diagonal of input (*, m, n) "
     "with a 1 on it: Q of what geqrf gives.",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
 OPERATION("orgqr(Tensor self, Tensor input2) -> Tensor", householder_product, "linalg.householder_product.",
-          {.out = true})
+          {.out = true, .out_dtype = Traits::Out::converted})
 
 void check_ormqr(const Tensor& a, const Tensor& tau, const Tensor& other, bool left) {
   const char* op = "torch.ormqr: ";

@@ -416,7 +416,7 @@ Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool upper) {
 OPERATION(
     "cholesky_solve(Tensor self, Tensor input2, bool upper=False) -> Tensor", cholesky_solve,
     "X of A X = self, where input2 is the Cholesky factor of A: A = L L^T, or U^T U if upper. Batches are broadcast.",
-    {.out = true})
+    {.out = true, .out_dtype = Traits::Out::converted})
 
 Tensor cholesky_inverse(const Tensor& factor, bool upper) {
   const char* op = "cholesky_inverse";
@@ -445,7 +445,8 @@ Tensor cholesky_inverse(const Tensor& factor, bool upper) {
                 {keep(factor), result(out)});
 }
 OPERATION("cholesky_inverse(Tensor self, bool upper=False) -> Tensor", cholesky_inverse,
-          "Inverses of the matrices whose Cholesky factors are self: of L L^T, or of U^T U if upper.", {.out = true})
+          "Inverses of the matrices whose Cholesky factors are self: of L L^T, or of U^T U if upper.",
+          {.out = true, .out_dtype = Traits::Out::converted})
 
 }  // namespace
 

@@ -365,17 +365,17 @@ Tensor pinv_with_numbers(const Tensor& a, std::optional<double> atol, std::optio
   "Pseudo-inverses (*, n, m) of matrices (*, m, n) (Moore and Penrose), from singular values, or eigenvalues if " \
   "hermitian; those up to max(atol, rtol * the largest) count as 0."
 OPERATION("pinv(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor", pinv_with_numbers,
-          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg"})
+          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
 OPERATION("pinv(Tensor self, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor", pinv,
-          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg"})
+          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
 OPERATION("pinv(Tensor self, float rcond, bool hermitian=False) -> Tensor",
           (+[](const Tensor& a, double rcond, bool hermitian) { return pinv_with_numbers(a, 0.0, rcond, hermitian); }),
-          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg"})
+          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
 OPERATION("pinv(Tensor self, Tensor rcond, bool hermitian=False) -> Tensor",
           (+[](const Tensor& a, const Tensor& rcond, bool hermitian) {
             return pinv(a, zeros({}, rcond.dtype()), rcond, hermitian);
           }),
-          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg"})
+          BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
 OPERATION("pinverse(Tensor self, float rcond=1e-15) -> Tensor",
           (+[](const Tensor& a, double rcond) { return pinv_with_numbers(a, 0.0, rcond, false); }),
           "Pseudo-inverses: linalg.pinv.")

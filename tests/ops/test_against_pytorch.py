@@ -181,6 +181,7 @@ with_out = [each for each in shared if each.has("out") and each.has("function")]
 OF_OUT = r"Expected out tensor to have dtype|Found dtype|can't be cast to the desired output type|unsupported operation"
 
 
+@pytest.mark.filterwarnings("ignore:.*is in beta:UserWarning")
 @pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
 @pytest.mark.parametrize("operation", with_out, ids=str)
 def test_out_of_another_dtype_and_out_that_is_an_argument(operation: Operation) -> None:
