@@ -87,7 +87,7 @@ OPERATION(
 OPERATION("cholesky(Tensor self, *, bool upper=False) -> Tensor", linalg_cholesky,
           "The triangular factor of symmetric positive-definite matrices (*, n, n): A = L L^T, or A = U^T U if upper. "
           "Raises LinAlgError for a matrix that is not positive-definite.",
-          {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
+          {.method = false, .out = true, .module = "linalg"})
 OPERATION("cholesky(Tensor self, bool upper=False) -> Tensor", cholesky,
           "The triangular factor of symmetric positive-definite matrices (*, n, n): A = L L^T, or A = U^T U if upper.",
           {.out = true, .out_dtype = Traits::Out::converted})

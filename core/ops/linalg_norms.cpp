@@ -150,7 +150,7 @@ OPERATION("frobenius_norm(Tensor self, int[1] dim, bool keepdim=False) -> Tensor
             return vector_norm(a, 2, dims, keepdim);
           }),
           "Square roots of the sums of squares over one or two dimensions.",
-          {.kind = OpKind::composite, .method = false, .out = true, .out_dtype = Traits::Out::converted})
+          {.kind = OpKind::composite, .method = false, .out = true, .out_dtype = Traits::Out::exact})
 // What weight_norm divides by.
 OPERATION("norm_except_dim(Tensor v, int pow=2, int dim=0) -> Tensor",
           (+[](const Tensor& v, int64_t power, int64_t dim) {

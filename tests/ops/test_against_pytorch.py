@@ -109,7 +109,6 @@ TIES = {"topk", "kthvalue", "mode", "median", "nanmedian", "sort", "msort", "arg
 shared = [each for each in OPERATIONS if each.is_defined and counterpart(each) is not None]
 
 
-@pytest.mark.filterwarnings("ignore:.*is in beta:UserWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("operation", shared, ids=str)
 def test_value_dtype_and_kind_of_error(operation: Operation, dtype: str) -> None:
@@ -181,7 +180,6 @@ with_out = [each for each in shared if each.has("out") and each.has("function")]
 OF_OUT = r"Expected out tensor to have dtype|Found dtype|can't be cast to the desired output type|unsupported operation"
 
 
-@pytest.mark.filterwarnings("ignore:.*is in beta:UserWarning")
 @pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
 @pytest.mark.parametrize("operation", with_out, ids=str)
 def test_out_of_another_dtype_and_out_that_is_an_argument(operation: Operation) -> None:
