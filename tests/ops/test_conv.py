@@ -44,12 +44,22 @@ def test_convolution(name: str, case: Any, bias: bool) -> None:
         same(a, b, 1e-8)
 
 
-def test_large_enough_to_be_split() -> None:
-    x, w, b = numbers(5, 8, 60, 61), numbers(40, 8, 3, 3, seed=1), numbers(40, seed=2)
+SIZES = [  # input, weight, options: shapes that take different ways through the columns
+    ((5, 8, 60, 61), (40, 8, 3, 3), {"padding": 1}),
+    ((3, 8, 28, 28), (16, 8, 3, 3), {"padding": 1, "stride": 2}),
+    ((2, 6, 14, 33), (9, 2, 5, 4), {"padding": 2, "stride": (1, 3), "groups": 3}),
+    ((9, 16, 8, 8), (32, 16, 3, 3), {"padding": 2, "dilation": 2}),
+    ((1, 40, 5, 300), (8, 40, 3, 7), {"padding": (0, 3)}),
+]
+
+
+@pytest.mark.parametrize(("x_shape", "w_shape", "options"), SIZES)
+def test_large_enough_to_be_split(x_shape: Any, w_shape: Any, options: dict[str, Any]) -> None:
+    x, w, b = numbers(*x_shape), numbers(*w_shape, seed=1), numbers(w_shape[0], seed=2)
     results = []
     for lib, convert in ((bulssi, ours), (torch, torch.clone)):
         leaves = [convert(t).requires_grad_() for t in (x, w, b)]
-        y = lib.nn.functional.conv2d(*leaves, padding=1)
+        y = lib.nn.functional.conv2d(*leaves, **options)
         results.append([y, *lib.autograd.grad((y * y).sum(), leaves)])
     for made, theirs in zip(*results, strict=True):
         same(made, theirs, 1e-8)
@@ -124,3 +134,16 @@ def test_no_elements_in_space_is_refused(rank: int) -> None:
     with pytest.raises(RuntimeError, match="Only zero batch or zero channel inputs are supported"):
         layer(bulssi.zeros(1, 4, *(0,) * rank))
     assert layer(bulssi.zeros(0, 4, *(5,) * rank)).shape == (0, 5, *(7,) * rank)
+
+
+@pytest.mark.parametrize("width", [2, 7, 14, 33, 70])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_halving_by_the_maximum(width: int, dtype: str) -> None:
+    """Ties go to the first element and a nan wins, in whole and partial registers."""
+    x = torch.randint(-2, 3, (3, 4, 6, width), generator=torch.Generator().manual_seed(width)).to(getattr(torch, dtype))
+    if x.is_floating_point():
+        x[torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.05] = float("nan")
+    values, places = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
+    made, found = bulssi.nn.functional.max_pool2d(ours(x), 2, return_indices=True)
+    torch.testing.assert_close(torch.tensor(made.tolist(), dtype=x.dtype), values, rtol=0, atol=0, equal_nan=True)
+    assert found.tolist() == places.tolist()
