@@ -1,4 +1,4 @@
-# digits: 4 of 0.001
+# digits: 4 of 0.05
 # Two matrix products with a ReLU between them, trained by hand for 500 iterations.
 import bulssi as torch
 
