@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,23 @@ def test_queues_carry_memory(method: str) -> None:
         assert x.equal(y)
     there.put(None)
     assert started is not None and started.join(timeout=60)
+
+
+def send_and_leave(index: int, queue: Any) -> None:
+    queue.put(bulssi.full((3,), float(index)))
+
+
+def test_a_tensor_outlives_its_sender() -> None:
+    context = mp.get_context("fork")
+    queue = context.Queue()
+    processes = [context.Process(target=send_and_leave, args=(i, queue)) for i in range(3)]
+    for process in processes:
+        process.start()
+    time.sleep(0.3)
+    assert sorted(queue.get(timeout=30).tolist() for _ in processes) == [[0.0] * 3, [1.0] * 3, [2.0] * 3]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
 
 
 def test_training_in_parallel_on_one_model() -> None:

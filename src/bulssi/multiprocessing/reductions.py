@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from multiprocessing import reduction
+import time
+from multiprocessing import queues, reduction, resource_sharer, util
 from typing import TYPE_CHECKING, Any
 
 import bulssi
@@ -70,7 +71,40 @@ def reduce_tensor(tensor: Tensor) -> tuple[Any, ...]:
     return _rebuild, (type(tensor) is not bulssi.Tensor, descriptor, nbytes, tensor.dtype, *place, tensor.requires_grad)
 
 
+_PATIENCE = 5.0  # seconds
+
+
+class _Patient:
+    """What a forked process is told about."""
+
+
+_PATIENT = _Patient()  # kept alive: multiprocessing refers to it weakly
+
+
+def _stay_until_fetched(_: Any = None) -> None:
+    """Let this process, when it ends, wait a while until the others have fetched the descriptors that it has sent."""
+    # Before the socket goes (priority 0) from which they are fetched.
+    util.Finalize(None, _wait_for_fetches, exitpriority=100)
+
+
+def _wait_for_fetches() -> None:
+    for step in ("_finalize_close", "_finalize_join"):  # queues first: their threads may still be sending
+        callback = getattr(queues.Queue, step, None)
+        for finalizer in list(getattr(util, "_finalizer_registry", {}).values()):
+            if callback is not None and getattr(finalizer, "_callback", None) is callback:
+                finalizer()
+    sharer = getattr(resource_sharer, "_resource_sharer", None)
+    if getattr(sharer, "_address", None) is None:
+        return  # it has sent none
+    end = time.monotonic() + _PATIENCE
+    while getattr(sharer, "_cache", None) and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)  # the last one is on its way
+
+
 def init_reductions() -> None:
     """Have `multiprocessing` send tensors so."""
     for kind in (bulssi.Tensor, bulssi.nn.Parameter):
         reduction.ForkingPickler.register(kind, reduce_tensor)
+    _stay_until_fetched()
+    util.register_after_fork(_PATIENT, _stay_until_fetched)
