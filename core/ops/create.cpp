@@ -249,7 +249,7 @@ Tensor spaced(double start, double end, int64_t steps, double base, OptDType dty
     const double last = std::is_integral_v<T> ? std::trunc(end) : end;
     if constexpr (std::is_integral_v<T> && !power) {  // PyTorch forms integers in float steps
       const float step = steps > 1 ? float(last - first) / float(steps - 1) : 0.0f;
-      const float v = i < steps / 2 ? float(first) + step * float(i) : float(last) - step * float(steps - 1 - i);
+      const float v = i < steps / 2 || steps == 1 ? float(first) + step * float(i) : float(last) - step * float(steps - 1 - i);
       return convert<T>(v);
     } else {
       const C step = steps > 1 ? (C(last) - C(first)) / C(steps - 1) : C(0);

@@ -766,7 +766,7 @@ def _(draw: Draw) -> list[Any]:
 
 @recipe("linspace", "logspace")
 def _(draw: Draw) -> list[Any]:
-    return [(0.0, 1.0, 5)]
+    return [(0.0, 1.0, 5), of(2, -3, 1, dtype=bulssi.int64), of(-2.5, 3.5, 7, dtype=bulssi.int64)]
 
 
 @recipe("linspace.1", "logspace.1")
