@@ -54,8 +54,8 @@ const GemmKernels<T>& kernels() {
 
 constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which one thread is faster than two
 constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread should take at a time, at least
-constexpr int64_t kDepth = 256;                  // of a block of k: a packed panel of b fits the first-level cache
-constexpr int64_t kTileRows = 112, kTileCols = 256;
+constexpr int64_t kDepth = 320;                  // of a block of k: a packed panel of b fits the first-level cache
+constexpr int64_t kTileRows = 112, kTileCols = 128;
 constexpr int64_t kFewRows = 48;         // up to here b is not read often enough to be worth packing
 constexpr int64_t kDotRows = 12;         // beyond, packing b is paid back: a sum along k costs twice a tile's step
 constexpr int64_t kPackFrom = 640;       // uses of an operand, in elements of the other side, from which packing pays
