@@ -50,6 +50,7 @@ inline bool isfinite(double x) { return std::isfinite(x); }
 inline bool signbit(double x) { return std::signbit(x); }
 inline double abs(double x) { return std::fabs(x); }
 inline double sqrt(double x) { return std::sqrt(x); }
+inline double rsqrt(double x) { return 1 / std::sqrt(x); }
 inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
 inline double copysign(double a, double sign) { return std::copysign(a, sign); }
 inline double floor(double x) { return std::floor(x); }

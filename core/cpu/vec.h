@@ -405,10 +405,16 @@ BULSSI_INLINE Mask<T> isfinite(Vec<T> a) {
 // One instruction each; b if either is NaN.
 template <class T>
 BULSSI_INLINE Vec<T> max_or_second(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)  // GCC 12 makes a comparison and a masked move where one side is a constant
+  if constexpr (std::is_same_v<T, float>) return typename Vec<T>::N(_mm512_max_ps((__m512)a.v, (__m512)b.v));
+#endif
   return a.v > b.v ? a.v : b.v;
 }
 template <class T>
 BULSSI_INLINE Vec<T> min_or_second(Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) return typename Vec<T>::N(_mm512_min_ps((__m512)a.v, (__m512)b.v));
+#endif
   return a.v < b.v ? a.v : b.v;
 }
 // low <= x <= high, NaN as it is.
@@ -530,6 +536,22 @@ BULSSI_INLINE Vec<T> fma(Vec<T> a, std::type_identity_t<Vec<T>> b, std::type_ide
     return typename Vec<T>::N(_mm256_fmadd_pd((__m256d)a.v, (__m256d)b.v, (__m256d)c.v));
 #endif
   return a * b + c;
+}
+// a * b - c likewise. Its own function, because GCC 12 negates c before it calls the intrinsic.
+template <class T>
+BULSSI_INLINE Vec<T> fms(Vec<T> a, std::type_identity_t<Vec<T>> b, std::type_identity_t<Vec<T>> c) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>)
+    return typename Vec<T>::N(_mm512_fmsub_ps((__m512)a.v, (__m512)b.v, (__m512)c.v));
+  if constexpr (std::is_same_v<T, double>)
+    return typename Vec<T>::N(_mm512_fmsub_pd((__m512d)a.v, (__m512d)b.v, (__m512d)c.v));
+#elif defined(__FMA__)
+  if constexpr (std::is_same_v<T, float>)
+    return typename Vec<T>::N(_mm256_fmsub_ps((__m256)a.v, (__m256)b.v, (__m256)c.v));
+  if constexpr (std::is_same_v<T, double>)
+    return typename Vec<T>::N(_mm256_fmsub_pd((__m256d)a.v, (__m256d)b.v, (__m256d)c.v));
+#endif
+  return a * b - c;
 }
 
 // Python's // and % on integers: the quotient rounds down, the remainder has the divisor's sign.

@@ -72,7 +72,7 @@ template <class T>
 BULSSI_INLINE Pair<T> two_prod(Vec<T> a, Vec<T> b) {
   Vec<T> p = opaque(a * b);
   if constexpr (has_fma) {
-    return {p, fma(a, b, -p)};
+    return {p, fms(a, b, p)};
   } else {  // Dekker's splitting
     double split = is_single<T> ? 4097.0 : 134217729.0;
     Vec<T> ca = opaque(a * split), cb = opaque(b * split);
@@ -237,6 +237,15 @@ inline constexpr bool log_has_edges = false;
 // What log-like functions return outside (0, inf).
 template <class T>
 BULSSI_INLINE Vec<T> log_edges(Vec<T> x, Vec<T> r) {
+#if defined(__AVX512F__)
+  // What to put for each kind of x, four bits each: quiet and signalling NaN as they are, -inf for 0, nothing for 1,
+  // NaN for -inf, inf for inf, NaN for a negative x, nothing for a positive one.
+  constexpr int fixes = 0x03530421;
+  if constexpr (is_single<T>)
+    return typename Vec<T>::N(_mm512_fixupimm_ps((__m512)r.v, (__m512)x.v, _mm512_set1_epi32(fixes), 0));
+  else
+    return typename Vec<T>::N(_mm512_fixupimm_pd((__m512d)r.v, (__m512d)x.v, _mm512_set1_epi64(fixes), 0));
+#endif
   r = select(x < inf, r, x);
   r = select(x < 0.0, nan, r);
   return select(x == 0.0, -inf, r);
@@ -253,7 +262,42 @@ BULSSI_INLINE Vec<T> log_base(Vec<T> x, double c_hi, double c_lo, double e_hi, d
   Pair<T> s = two_sum(opaque(e * e_hi), p.hi);
   return log_edges(x, s.hi + (s.lo + p.lo));
 }
+// The same to base B = 2 or 10 for floats. `Head` is a power of two near 1 / log(B), and the polynomial is for
+// log_B(1 + f) / f - Head: so the largest part, Head f, is exact. Needs fma for its precision.
+template <int B>
+BULSSI_INLINE Vec<float> log_base_single(Vec<float> x) {
+  using V = Vec<float>;
+  V e, f = log_reduce(x, e) - 1.0, head, q, low;
+  if constexpr (B == 2) {
+    q = poly(f, 0.09703385809, -0.1690633724, 0.1720568506, -0.178908707, 0.2050434893, -0.2404672088, 0.2885761734,
+             -0.3606741493, 0.4808978892, -0.7213475157, 0.4426950418);
+    head = f;
+    low = V(0.0);
+  } else {
+    q = poly(f, 0.02921010327, -0.05089314709, 0.05179427279, -0.05385688712, 0.06172424071, -0.07238784283,
+             0.08687008423, -0.1085737376, 0.1447646895, -0.2171472395, -0.06570551782);
+    head = f * 0.5;
+    low = e * 0x1.3509f8p-18;
+  }
+  V whole = opaque(B == 2 ? e : e * 0x1.344p-2), sum = opaque(whole + head);
+  low = low + (head - (sum - whole));  // what the sum rounded away: |whole| > |head|
+  V r = select(e == 0.0, fma(f, q, head), sum + fma(f, q, low));
+  return log_edges(x, r);
+}
 }  // namespace detail
+
+// 1 / sqrt(x). 1.25 ULP.
+template <class T>
+BULSSI_INLINE Vec<T> rsqrt(Vec<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (detail::is_single<T>) {  // Newton's step from 14 bits
+    Vec<T> y = typename Vec<T>::N(_mm512_rsqrt14_ps((__m512)x.v)), h = y * 0.5;
+    Vec<T> r = fma(h, fma(-(x * y), y, 1.0f), y);
+    return select((x > 0.0) & (x < inf), r, y);
+  }
+#endif
+  return 1.0 / sqrt(x);
+}
 
 // e^x. 1.25 ULP. Range reduction of Cody and Waite, polynomial of degree 6 (float), 12 (double).
 template <class T>
@@ -322,7 +366,9 @@ BULSSI_INLINE Vec<T> log1p(Vec<T> x) {
 // Binary logarithm; exact for powers of two. 1 ULP.
 template <class T>
 BULSSI_INLINE Vec<T> log2(Vec<T> x) {
-  if constexpr (detail::is_single<T>)
+  if constexpr (detail::is_single<T> && has_fma)
+    return detail::log_base_single<2>(x);
+  else if constexpr (detail::is_single<T>)
     return detail::log_base(x, 0x1.715476p+0, 0x1.4ae0cp-26, 1.0, 0.0);
   else
     return detail::log_base(x, 0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56, 1.0, 0.0);
@@ -331,7 +377,9 @@ BULSSI_INLINE Vec<T> log2(Vec<T> x) {
 // Decimal logarithm. 1 ULP.
 template <class T>
 BULSSI_INLINE Vec<T> log10(Vec<T> x) {
-  if constexpr (detail::is_single<T>)
+  if constexpr (detail::is_single<T> && has_fma)
+    return detail::log_base_single<10>(x);
+  else if constexpr (detail::is_single<T>)
     return detail::log_base(x, 0x1.bcb7b2p-2, -0x1.5b235ep-27, 0x1.344p-2, 0x1.3509f8p-18);
   else
     return detail::log_base(x, 0x1.bcb7b1526e50ep-2, 0x1.95355baaafad3p-57, 0x1.34413509f7p-2, 0x1.3fde623e2566bp-43);

@@ -65,9 +65,20 @@ BULSSI_INLINE Vec<T> erf(Vec<T> x) {
                      -0.10277331648169749, -0.63662023459025074, -1.1283789565289251, -2.9380526001757085e-08);
   return select(a < 1.0, x * detail::erf_poly(x * x), copysign(1.0 - detail::exp_bounded(p), x));
 }
-// 1 - erf(x), relatively accurate far to the right. 4 ULP.
+// 1 - erf(x), relatively accurate far to the right. 4 ULP. Float with fma: e^(-a^2) times a polynomial in (a - 3) / (a
+// + 3).
 template <class T>
 inline Vec<T> erfc(Vec<T> x) {
+  if constexpr (detail::is_single<T> && has_fma) {
+    Vec<T> n, a = min_or_second(Vec<T>(10.2), abs(x)), t = (a - 3.0) / (a + 3.0);
+    Vec<T> p = detail::poly(t, -0.0005442637268, 0.0007359430099, 0.004251985057, -0.02439873131, 0.07166830962,
+                            -0.1501154468, 0.2456036699, -0.326233569, 0.1790011523);
+    detail::Pair<T> square = detail::two_prod(a, a);
+    Vec<T> r = detail::exp_reduce(-square.hi, n) - square.lo;
+    Vec<T> e = scale(fma(fma(r * r, detail::exp_poly(r), r), p, p), n);
+    e = select(x < 0.0, 2.0 - e, e);
+    return select(a < 0.56, 1.0 - x * detail::erf_poly(x * x), e);
+  }
   Vec<T> a = abs(x), e = detail::exp_minus_square(a) * detail::erfcx_positive(a);
   Vec<T> r = select(x < 0.0, 2.0 - e, e);
   return select(a < 0.5, 1.0 - x * detail::erf_poly(x * x), r);
@@ -104,18 +115,21 @@ namespace detail {
 // erfinv(x) / x in w = -log(1 - x^2) (the variable of Giles, GPU Computing Gems Jade, 2010).
 // w <= 5: full precision. Above, in sqrt(w): 2^-27, to start from.
 template <class T>
+BULSSI_INLINE Vec<T> erfinv_center_single(Vec<T> w) {  // enough for floats
+  return poly(w - 2.5, -8.790904799e-09, 2.323310505e-08, 4.661689054e-07, -3.462710712e-06, -4.963341894e-06,
+              0.000218344464, -0.001252741884, -0.004177386816, 0.2466402862, 1.501409359);
+}
+template <class T>
 BULSSI_INLINE Vec<T> erfinv_center(Vec<T> w) {
-  w = w - 2.5;
   if constexpr (is_single<T>)
-    return poly(w, -8.790904799e-09, 2.323310505e-08, 4.661689054e-07, -3.462710712e-06, -4.963341894e-06,
-                0.000218344464, -0.001252741884, -0.004177386816, 0.2466402862, 1.501409359);
+    return erfinv_center_single(w);
   else
-    return poly(w, -6.7663647206765585e-20, 1.6930834175249625e-19, 4.8667929222468267e-18, -2.6803017877350765e-17,
-                -1.3598915029327445e-16, 1.8963695991026113e-15, -2.886376358408907e-15, -7.6123864652738734e-14,
-                5.356616428956228e-13, 9.1155241799667845e-13, -3.1102877855510684e-11, 1.1960702962658631e-10,
-                9.0730384489932625e-10, -1.0861169017384107e-08, 1.3416803493648539e-08, 4.7872521861453793e-07,
-                -3.4166195963599221e-06, -4.9960795989070488e-06, 0.00021825026434397812, -0.0012527079078110159,
-                -0.0041773177243836102, 0.246640276744167, 1.501409351110792);
+    return poly(w - 2.5, -6.7663647206765585e-20, 1.6930834175249625e-19, 4.8667929222468267e-18,
+                -2.6803017877350765e-17, -1.3598915029327445e-16, 1.8963695991026113e-15, -2.886376358408907e-15,
+                -7.6123864652738734e-14, 5.356616428956228e-13, 9.1155241799667845e-13, -3.1102877855510684e-11,
+                1.1960702962658631e-10, 9.0730384489932625e-10, -1.0861169017384107e-08, 1.3416803493648539e-08,
+                4.7872521861453793e-07, -3.4166195963599221e-06, -4.9960795989070488e-06, 0.00021825026434397812,
+                -0.0012527079078110159, -0.0041773177243836102, 0.246640276744167, 1.501409351110792);
 }
 template <class T>
 BULSSI_INLINE Vec<T> erfinv_tail(Vec<T> w) {  // w <= 37
@@ -140,25 +154,42 @@ BULSSI_INLINE Vec<double> erfcinv_step(Vec<double> y, Vec<double> q) {
 // Inverse error function, infinite at +-1, NaN beyond. 4 ULP.
 template <class T>
 inline Vec<T> erfinv(Vec<T> x) {
-  Vec<T> a = abs(x), q = 1.0 - a, w = -log(q * (a + 1.0));
-  Vec<T> tail = a * detail::erfinv_tail(w);
-  if constexpr (!detail::is_single<T>) tail = detail::erfcinv_step(tail, q);
-  Vec<T> r = select(w < 5.0, a * detail::erfinv_center(w), tail);
+  Vec<T> a = abs(x), q = 1.0 - a, w = -log(q * (a + 1.0)), r = a * detail::erfinv_center(w);
+  if (any(w >= 5.0)) [[unlikely]] {
+    Vec<T> tail = a * detail::erfinv_tail(w);
+    if constexpr (!detail::is_single<T>) tail = detail::erfcinv_step(tail, q);
+    r = select(w < 5.0, r, tail);
+  }
   return copysign(select(a < 1.0, r, select(a == 1.0, inf, nan)), x);
 }
+
+namespace detail {
+// The inverse of ndtr in doubles; `rough` is enough for floats.
+template <bool rough>
+BULSSI_INLINE Vec<double> ndtri_double(Vec<double> p) {
+  using V = Vec<double>;
+  V q = select(p > 0.5, 1.0 - p, p), x = 1.0 - q * 2.0, w = -log(q * 4.0 * (1.0 - q)), r;
+  if constexpr (rough)
+    r = x * erfinv_center_single(w);
+  else
+    r = x * erfinv_center(w);
+  if (any(w >= 5.0)) [[unlikely]] {
+    V tail = x * select(w < 36.0, erfinv_tail(w), erfinv_far(w));
+    if constexpr (!rough) tail = erfcinv_step(tail, q * 2.0);
+    r = select(w < 5.0, r, tail);
+  }
+  r = select(q > 0.0, r * 1.4142135623730951, select(q == 0.0, inf, nan));
+  return select(p < 0.5, -r, r);
+}
+}  // namespace detail
 
 // The inverse of ndtr: -infinity at 0, infinity at 1, NaN outside. 5 ULP, away from 1/2 relative to the result.
 template <class T>
 inline Vec<T> ndtri(Vec<T> p) {
-  if constexpr (detail::is_single<T>) {
-    return detail::through_double([](auto x) { return ndtri(x); }, p);
-  } else {
-    Vec<T> q = select(p > 0.5, 1.0 - p, p), x = 1.0 - q * 2.0, w = -log(q * 4.0 * (1.0 - q));
-    Vec<T> tail = detail::erfcinv_step(x * select(w < 36.0, detail::erfinv_tail(w), detail::erfinv_far(w)), q * 2.0);
-    Vec<T> r = select(w < 5.0, x * detail::erfinv_center(w), tail) * 1.4142135623730951;
-    r = select(q > 0.0, r, select(q == 0.0, inf, nan));
-    return select(p < 0.5, -r, r);
-  }
+  if constexpr (detail::is_single<T>)
+    return detail::through_double([](auto x) { return detail::ndtri_double<true>(x); }, p);
+  else
+    return detail::ndtri_double<false>(p);
 }
 
 // ---- the gamma function and its kin ----
@@ -189,25 +220,32 @@ BULSSI_INLINE Vec<double> lgamma_coarse(Vec<double> x) {
              7.9365079365079365e-04, -2.7777777777777778e-03, 8.3333333333333333e-02) /
         a;
   V r = (a - 0.5) * log(a) - a + (s + 0.91893853320467274) - log(product);
-  V f = x - rint(x), sine = abs(sin_poly(f * 3.1415926535897932));
-  r = select(negative, 1.1447298858494002 - log(sine) - r, r);
+  if (any(negative)) {
+    V f = x - rint(x), sine = abs(sin_poly(f * 3.1415926535897932));
+    r = select(negative, 1.1447298858494002 - log(sine) - r, r);
+  }
   r = select((x == 1.0) | (x == 2.0), 0.0, select(x < inf, r, x));
   return select(abs(x) == inf, inf, r);
 }
-// digamma by recurrence up to 10 and the asymptotic series, DLMF 5.11.2.
+// digamma by recurrence up to `from` and the asymptotic series, DLMF 5.11.2. The sum of 1 / a is one fraction, so that
+// there is one division.
+template <int from>
 BULSSI_INLINE Vec<double> digamma_double(Vec<double> x) {
   using V = Vec<double>;
   Mask<double> negative = x < 0.0;
   V a = select(negative, 1.0 - x, x), r = 0.0;
-  if (any(a < 10.0)) {
-    for (int i = 0; i < 10; i++) {
-      Mask<double> low = a < 10.0;
-      r = r - select(low, 1.0 / a, 0.0);
-      a = a + select(low, V(1.0), V(0.0));
+  if (any(a < double(from))) {
+    V above = 0.0, below = 1.0;
+    for (int i = 0; i < from; i++) {
+      Mask<double> low = a < double(from);
+      above = select(low, above * a + below, above);
+      below = select(low, below * a, below);
+      a = select(low, a + 1.0, a);
     }
+    r = -(above / below);
   }
-  V z = 1.0 / (a * a);
-  r = r + (log(a) - 0.5 / a -
+  V inverse = 1.0 / a, z = inverse * inverse;
+  r = r + (log(a) - 0.5 * inverse -
            z * poly(z, 1.0 / 12, -691.0 / 32760, 1.0 / 132, -1.0 / 240, 1.0 / 252, -1.0 / 120, 1.0 / 12));
   if (any(negative)) [[unlikely]] {
     V f = x - rint(x);
@@ -215,6 +253,32 @@ BULSSI_INLINE Vec<double> digamma_double(Vec<double> x) {
     r = select(negative & (f == 0.0), nan, r);
   }
   return select(x == 0.0, copysign(V(inf), -x), r);
+}
+// The derivative of digamma in the same way; infinite at 0 and the negative integers.
+template <int from>
+BULSSI_INLINE Vec<double> trigamma_double(Vec<double> x) {
+  using V = Vec<double>;
+  Mask<double> negative = x < 0.0;
+  V a = select(negative, 1.0 - x, x), r = 0.0;
+  if (any(a < double(from))) {
+    V above = 0.0, below = 1.0;
+    for (int i = 0; i < from; i++) {
+      Mask<double> low = a < double(from);
+      V square = a * a;
+      above = select(low, above * square + below, above);
+      below = select(low, below * square, below);
+      a = select(low, a + 1.0, a);
+    }
+    r = above / below;
+  }
+  V inverse = 1.0 / a, z = inverse * inverse;  // DLMF 5.15.9
+  r = r + (inverse + z * 0.5 +
+           inverse * z * poly(z, 7.0 / 6, -691.0 / 2730, 5.0 / 66, -1.0 / 30, 1.0 / 42, -1.0 / 30, 1.0 / 6));
+  if (any(negative)) [[unlikely]] {
+    V s = sin_poly((x - rint(x)) * 3.1415926535897932);
+    r = select(negative, 9.869604401089358 / (s * s) - r, r);
+  }
+  return select(x == 0.0, V(inf), r);
 }
 }  // namespace detail
 
@@ -230,33 +294,88 @@ inline Vec<T> lgamma(Vec<T> x) {
 template <class T>
 inline Vec<T> digamma(Vec<T> x) {
   if constexpr (detail::is_single<T>)
-    return detail::through_double([](auto a) { return detail::digamma_double(a); }, x);
+    return detail::through_double([](auto a) { return detail::digamma_double<7>(a); }, x);
   else
-    return detail::digamma_double(x);
+    return detail::digamma_double<10>(x);
 }
 // Gamma(x). 5 ULP.
 template <class T>
 inline Vec<T> tgamma(Vec<T> x) {
   return detail::each_lane(x, &special::tgamma);
 }
-// See special.h for these, which work lane by lane in double.
+namespace detail {
+// The Hurwitz zeta function for floats, 1 < x <= 1000 and 0 < q <= 1e6, by Euler and Maclaurin's formula
+// (DLMF 25.11.5).
+BULSSI_INLINE Vec<double> zeta_moderate(Vec<double> x, Vec<double> q) {
+  using V = Vec<double>;
+  constexpr int direct = 6;
+  V sum = 0.0;
+  for (int k = 0; k < direct; k++) sum = sum + pow_positive_single(q + double(k), -x);
+  V a = q + double(direct), power = pow_positive_single(a, -x), inverse = 1.0 / a, s = x * inverse, u = inverse;
+  // x (x + 1) ... (x + 2k) / a^(2k + 1) B_2k+2 / (2k + 2)!
+  constexpr double b[] = {1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160};
+  V tail = s * b[0], factor = s;
+  for (int k = 1; k < 5; k++) {
+    factor = factor * (s + u * (2.0 * k - 1.0)) * (s + u * (2.0 * k));
+    tail = tail + factor * b[k];
+  }
+  return sum + power * (a / (x - 1.0) + 0.5 + tail);
+}
+// The regularised lower incomplete gamma function for floats, 0 < a <= 30 and 0 < x <= 20, by its series about 0 (DLMF
+// 8.11.4), two terms at a time.
+BULSSI_INLINE Vec<double> igamma_moderate(Vec<double> a, Vec<double> x) {
+  using V = Vec<double>;
+  V d = a + 1.0, term = 1.0, sum = 1.0, square = x * x;
+  for (int k = 0; k < 40; k++) {
+    V over = term / (d * (d + 1.0)), second = over * square;
+    sum = sum + over * x * (d + 1.0) + second;
+    if (!any(second > sum * 1e-12)) break;
+    term = second;
+    d = d + 2.0;
+  }
+  return exp(a * log(x) - x - lgamma_coarse(a + 1.0)) * sum;
+}
+}  // namespace detail
+
+// Derivative n of digamma. See special.h, which works lane by lane in double; the first two are done here.
+template <class T>
+inline Vec<T> polygamma(Vec<T> n, Vec<T> x) {
+  if (all(n == 1.0)) {
+    if constexpr (detail::is_single<T>)
+      return detail::through_double([](auto a) { return detail::trigamma_double<7>(a); }, x);
+    else
+      return detail::trigamma_double<12>(x);
+  }
+  return detail::each_lane(n, x, &special::polygamma);
+}
+BULSSI_MIXED(polygamma)
+// See special.h for these, which work lane by lane in double; floats of moderate size are done here.
 template <class T>
 inline Vec<T> zeta(Vec<T> x, Vec<T> q) {
+  if constexpr (detail::is_single<T>) {
+    if (all((x > 1.0) & (x <= 1000.0) & (q > 0.0) & (q <= 1e6)))
+      return detail::through_double([](auto s, auto a) { return detail::zeta_moderate(s, a); }, x, q);
+  }
   return detail::each_lane(x, q, &special::zeta);
 }
 BULSSI_MIXED(zeta)
 template <class T>
-inline Vec<T> polygamma(Vec<T> n, Vec<T> x) {
-  return detail::each_lane(n, x, &special::polygamma);
-}
-BULSSI_MIXED(polygamma)
-template <class T>
 inline Vec<T> igamma(Vec<T> a, Vec<T> x) {
+  if constexpr (detail::is_single<T>) {
+    if (all((a > 0.0) & (a <= 30.0) & (x > 0.0) & (x <= 20.0)))
+      return detail::through_double([](auto s, auto t) { return detail::igamma_moderate(s, t); }, a, x);
+  }
   return detail::each_lane(a, x, &special::igamma);
 }
 BULSSI_MIXED(igamma)
 template <class T>
 inline Vec<T> igammac(Vec<T> a, Vec<T> x) {
+  if constexpr (detail::is_single<T>) {
+    if (all((a > 0.0) & (a <= 30.0) & (x > 0.0) & (x <= 20.0))) {
+      Vec<T> r = detail::through_double([](auto s, auto t) { return 1.0 - detail::igamma_moderate(s, t); }, a, x);
+      if (all(r > 1e-3)) return r;  // below, the difference has lost too many digits
+    }
+  }
   return detail::each_lane(a, x, &special::igammac);
 }
 BULSSI_MIXED(igammac)

@@ -34,7 +34,7 @@ namespace bulssi::vecmath {
       return BULSSI_ROUTINES::name(x, rest...);                                               \
   }
 PRIMITIVE(abs)
-PRIMITIVE(sqrt) PRIMITIVE(floor) PRIMITIVE(ceil) PRIMITIVE(trunc) PRIMITIVE(rint) PRIMITIVE(exp) PRIMITIVE(exp2)
+PRIMITIVE(sqrt) PRIMITIVE(rsqrt) PRIMITIVE(floor) PRIMITIVE(ceil) PRIMITIVE(trunc) PRIMITIVE(rint) PRIMITIVE(exp) PRIMITIVE(exp2)
     PRIMITIVE(expm1) PRIMITIVE(log) PRIMITIVE(log2) PRIMITIVE(log10) PRIMITIVE(log1p) PRIMITIVE(sin) PRIMITIVE(cos)
         PRIMITIVE(tan) PRIMITIVE(asin) PRIMITIVE(acos) PRIMITIVE(atan) PRIMITIVE(atan2) PRIMITIVE(sinh) PRIMITIVE(cosh)
             PRIMITIVE(tanh) PRIMITIVE(asinh) PRIMITIVE(acosh) PRIMITIVE(atanh) PRIMITIVE(sigmoid) PRIMITIVE(softplus)

@@ -15,7 +15,7 @@ OP(Sqrt, sqrt)
 
 struct Rsqrt {
   static constexpr Info info{.name = "rsqrt", .domain = {0.1, 4}, .doc = "1 / sqrt(self)."};
-  static constexpr auto value(auto x) { return 1.0 / vecmath::sqrt(x); }
+  static constexpr auto value(auto x) { return vecmath::rsqrt(x); }
   static constexpr auto dx(auto g, auto, auto r) { return g * -0.5 * (r * r * r); }
 };
 OP(Rsqrt, rsqrt)
