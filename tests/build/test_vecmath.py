@@ -395,6 +395,29 @@ def test_many_floats(library: Library, name: str) -> None:
     assert error[i] <= bound + 0.01, f"{name}({[float(x[i]) for x in xs]}) = {got[i]}, expected {want[i]}"
 
 
+MODERATE: dict[str, tuple[Callable[..., mp.mpf], Callable[[Random], tuple[np.ndarray, ...]]]] = {
+    "polygamma": (
+        lambda n, x: mp.polygamma(1, x),
+        lambda r: (np.ones(3 * r.n), np.r_[r.uniform(0, 30), r.uniform(-9, 0), r.magnitude(-8, 8)]),
+    ),
+    "zeta": (hurwitz, lambda r: (1 + r.magnitude(-2, 1.2), r.magnitude(-2, 3))),
+    "igamma": (CASES["igamma"].truth, lambda r: (r.uniform(0.01, 30), r.uniform(0.01, 20))),
+    "igammac": (CASES["igammac"].truth, lambda r: (r.uniform(0.5, 5), r.uniform(0.01, 4))),
+}
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+@pytest.mark.parametrize("name", MODERATE)
+def test_moderate_arguments(library: Library, name: str, dtype: type) -> None:
+    """What whole registers of ordinary arguments go through, where rare ones are computed lane by lane."""
+    truth, points = MODERATE[name]
+    xs = [p.astype(dtype) for p in points(Random(dtype, 80))]
+    with mp.workprec(140):
+        exact = [mp.mpf(truth(*(mp.mpf(float(v)) for v in point))) for point in zip(*xs, strict=True)]
+    error, i = worst(library(name, *xs), exact, dtype, 1e-9 if name.startswith("igamma") else 0.0)
+    assert error <= stated_bounds()[name], f"{name}({[float(x[i]) for x in xs]}): {error:.2f} ULP"
+
+
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 @pytest.mark.parametrize("name", EXACT)
 def test_exact(library: Library, name: str, dtype: type) -> None:

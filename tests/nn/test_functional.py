@@ -273,20 +273,3 @@ def test_kernels_of_attention_are_chosen_in_a_block() -> None:
         return out
 
     oracle.compare_runs(choose)
-
-
-@pytest.mark.parametrize("wrong", [None, 1.5, "a", [1.0]], ids=lambda wrong: type(wrong).__name__)
-def test_data_that_is_no_tensor_is_a_type_error(wrong: Any) -> None:
-    for library in (bulssi, torch):
-        nn = library.nn
-        layers = (nn.Conv1d(1, 1, 1), nn.Conv2d(1, 1, 1), nn.ConvTranspose2d(1, 1, 1), nn.MaxPool2d(2), nn.AvgPool2d(2))
-        for layer in layers:
-            with pytest.raises(TypeError):
-                layer(wrong)
-
-
-@pytest.mark.parametrize("kind", ["Avg", "Max"])
-def test_adaptive_pooling_of_a_single_number_is_refused(kind: str) -> None:
-    for library in (bulssi, torch):
-        with pytest.raises((RuntimeError, ValueError), match="Expected 3D or 4D tensor, but got"):
-            getattr(library.nn, f"Adaptive{kind}Pool2d")(3)(library.tensor(1.0))

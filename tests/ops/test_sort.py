@@ -152,3 +152,29 @@ def test_gradients() -> None:
         lambda t: bulssi.msort(t),
     ):
         assert check(function, (x,)) and double(function, (x,))
+
+
+@pytest.mark.parametrize("fill", ["different", "ties", "sorted", "reversed", "nan", "mostly nan", "zeros"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "float16", "uint8"])
+def test_first_of_a_row(dtype: str, fill: str) -> None:
+    """topk picks what a stable sort puts first, however it skips the rest; rows of one part and of several."""
+    rng = random.Random(fill)
+    for n, k in [(256, 10), (300, 32), (1000, 1), (1025, 10), (1025, 33), (5000, 700), (600_000, 5)]:
+        if n > 10_000 and (dtype != "float32" or fill not in ("different", "ties")):
+            continue
+        values = [float(rng.randrange(256)) for _ in range(n)]
+        if fill == "different" and dtype.startswith("float"):
+            values = [rng.gauss(0, 1) for _ in range(n)]
+        elif fill == "ties":
+            values = [v % 3 for v in values]
+        elif fill in ("sorted", "reversed"):
+            values.sort(reverse=fill == "reversed")
+        elif "nan" in fill and dtype.startswith("float"):
+            share = 0.99 if fill == "mostly nan" else 0.1
+            values = [math.nan if rng.random() < share else v for v in values]
+        elif fill == "zeros":
+            values = [rng.choice([0.0, -0.0]) for _ in range(n)]
+        x = bulssi.tensor(values).to(getattr(bulssi, dtype))
+        for largest in (True, False):
+            places = x.topk(k, largest=largest).indices.tolist()
+            assert places == x.argsort(descending=largest, stable=True)[:k].tolist(), (n, k, largest)

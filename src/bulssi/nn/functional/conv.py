@@ -31,8 +31,6 @@ def _sizes(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
 
 
 def _check_convolution(who: str, input: Tensor, weight: Tensor, bias: Tensor | None, rank: int, groups: int) -> None:
-    if not isinstance(input, bulssi.Tensor):
-        raise TypeError(f"{who}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if weight.dim() != rank + 2:
         raise RuntimeError(
             f"Expected {rank + 2}-dimensional weight for {who}, but got weight of size: {list(weight.shape)}"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 def _batched(who: str, input: Tensor, rank: int, channels: bool = True) -> tuple[Tensor, bool]:
     """``input`` with a batch dimension, and whether it had one."""
-    if not isinstance(input, bulssi.Tensor):
-        raise TypeError(f"{who}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if input.dim() not in (rank + 1, rank + 2):
         if who.startswith("adaptive"):
             raise RuntimeError(f"{who}(): Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
@@ -202,8 +200,6 @@ def _adaptive_size(input: Tensor, output_size: Any, rank: int) -> tuple[int, ...
         output_size = output_size * rank
     if len(output_size) != rank:
         raise RuntimeError(f"adaptive pooling: output_size must have {rank} entries, but got {list(output_size)}")
-    if input.dim() < rank:
-        return tuple(o or 0 for o in output_size)  # refused by its dimensions, see _batched
     size = tuple(n if o is None else o for n, o in zip(input.shape[-rank:], output_size, strict=True))
     if min(size) < 0:
         raise RuntimeError(
