@@ -193,12 +193,12 @@ void rprop(int64_t n, void* const* data, const double* s) {
   for (int64_t i = 0; i < n; ++i) {
     T d = a.grad(i);
     const T turn = d * last[i];
-    T step = size[i] * (turn > 0 ? grow : turn < 0 ? shrink : turn == 0 ? T(1) : turn);
+    T step = size[i] * (turn > 0 ? grow : turn < 0 ? shrink : T(1));
     step = step < least ? least : step > most ? most : step;
     d = turn < 0 ? T(0) : d;
     size[i] = step;
     last[i] = d;
-    a.p[i] -= (d > 0 ? T(1) : d < 0 ? T(-1) : d) * step;
+    a.p[i] -= (d > 0 ? T(1) : d < 0 ? T(-1) : T(0)) * step;  // the sign of nan is 0
   }
 }
 
