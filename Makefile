@@ -88,8 +88,11 @@ stubs: build $(call group,lint)
 # the leak fixture's business: an interpreter never frees everything. One BLAS thread: OpenBLAS is not instrumented.
 SANITIZE_TESTS ?= tests/ops tests/autograd tests/fuzz
 CXX ?= g++
+# pip learned the short `-C` late.
+SANITIZE_BUILD = $(addprefix --config-settings=,cmake.define.BULSSI_SANITIZE=ON cmake.define.BULSSI_ISAS=v3 \
+  cmake.build-type=None install.strip=false)
 sanitize:
-	$(MAKE) VENV=.venv-sanitize INSTALL_ARGS="-Ccmake.define.BULSSI_SANITIZE=ON -Ccmake.define.BULSSI_ISAS=v3 -Ccmake.build-type=None -Cinstall.strip=false" build
+	$(MAKE) VENV=.venv-sanitize INSTALL_ARGS="$(SANITIZE_BUILD)" build
 	$(MAKE) VENV=.venv-sanitize PYTEST_ARGS="$(SANITIZE_TESTS) $(PYTEST_ARGS)" PYTEST_ENV="$(strip $(SANITIZE_ENV))" test
 SANITIZE_ENV = LD_PRELOAD='$(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so)' \
   ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \

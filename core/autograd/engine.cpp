@@ -264,9 +264,10 @@ void Run::process(Node& node) {
 Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
   for (const Tensor& input : inputs) {
     captures_.push_back({edge_to(input), {}, false});
-    check(static_cast<bool>(captures_.back().edge), "One of the differentiated Tensors does not require grad");
+    check(requires_grad(input), "One of the differentiated Tensors does not require grad");
   }
   for (const Capture& c : captures_) {
+    if (!c.edge) continue;  // a view of what requires grad, made without recording: nothing arrives there
     enter(c.edge.node.get());
     c.edge.node->pending = -1;
     c.edge.node->captured = true;
@@ -276,7 +277,7 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
     visit(roots_.back().node.get());
   }
   for (const Capture& c : captures_) {
-    if (c.edge.node->pending < 0) c.edge.node->wanted = false;
+    if (c.edge && c.edge.node->pending < 0) c.edge.node->wanted = false;
   }
   for (size_t i = 0; i < roots_.size(); ++i) {
     Node* node = roots_[i].node.get();

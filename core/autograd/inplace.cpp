@@ -193,7 +193,10 @@ void check_overlap(const Tensor& t, const char* op, Overlap overlap) {
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
   t->bump_version();
   note_change(t, op, static_cast<bool>(node));
-  if (!node) return;
+  if (node) rebase_history(t, std::move(node));
+}
+
+void rebase_history(const Tensor& t, Ref<Node> node) {
   if (!(t->is_view && t->autograd->base)) {
     Ref<Node> old = t->autograd ? t->autograd->node : Ref<Node>();
     set_producer(t, std::move(node));

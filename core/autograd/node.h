@@ -333,6 +333,8 @@ void check_inplace(const Tensor& t, const char* op, Overlap overlap = Overlap::r
 void check_overlap(const Tensor& t, const char* op, Overlap overlap);  // the last part of it
 // After writing to t: version, and the history with `node` as its newest entry (null: no new entry).
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op);
+// The last part of it: the history.
+void rebase_history(const Tensor& t, Ref<Node> node);
 // Operation and place of the last in-place change of the memory of t, for messages; "" if none.
 std::string last_change(const Tensor& t);
 void note_change(const Tensor& t, const char* op, bool recorded);

@@ -130,7 +130,12 @@ Tensor run_inplace(const Operation& op, Value* v) {
   if (op.traits.kind == OpKind::view) {  // transpose_ and the like change the layout, not the elements
     const Ref<Node> node = record ? producer(made) : Ref<Node>();
     set_layout(self, made.layout());
-    changed_inplace(self, node, op.name.c_str());
+    self->bump_version();
+    note_change(self, op.name.c_str(), static_cast<bool>(node));
+    if (!node) return self;
+    const Ref<Node> old = self->autograd->node;
+    set_producer(self, node);  // of a view as well: its base has not changed
+    if (old && old->hooks && self->autograd->retains_grad) old->hooks->moved(self, *old);
     return self;
   }
   check(made.shape() == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",

@@ -111,11 +111,13 @@ Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optiona
     in = cast(self, promoted_type(both));
   }
   const Operand cast_list[] = {in};
-  if (low && high) {
-    if (std::isnan(low->as_double()) || std::isnan(high->as_double())) {
+  // One bound is two, where there is an infinite one, so that the node has one name.
+  if ((low && high) || is_floating(in.dtype())) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const Scalar bounds[] = {low ? *low : Scalar(-infinity), high ? *high : Scalar(infinity)};
+    if (std::isnan(bounds[0].as_double()) || std::isnan(bounds[1].as_double())) {
       return full(in.shape(), Scalar(std::numeric_limits<double>::quiet_NaN()), in.dtype());
     }
-    const Scalar bounds[] = {*low, *high};
     return call_formula(formulas[index_of<ClampScalars>], cast_list, bounds);
   }
   return call_formula(formulas[low ? index_of<ClampMinScalar> : index_of<ClampMaxScalar>], cast_list,

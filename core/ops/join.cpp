@@ -304,29 +304,38 @@ OPERATION("flipud(Tensor self) -> Tensor", (+[](const Tensor& t) {
           }),
           "Dimension 0 reversed.")
 
-Tensor roll(const Tensor& t, Ints shifts, Ints dims) {
-  if (dims.empty() && shifts.size() == 1) {
-    return reshape(roll(reshape(t, Dims{-1}), shifts, Dims{0}), t.shape());
-  }
-  check(!shifts.empty(), "`shifts` required");
-  check(shifts.size() == dims.size(), "shifts and dimensions must align. shifts: ", shifts.size(),
-        ", dims:", dims.size());
-  Tensor from = t;
+namespace {
+Tensor rolled(const Tensor& t, Ints shifts, Ints dims) {
+  const GradMode off(false);
+  if (dims.empty()) return reshape(rolled(reshape(t, Dims{-1}), shifts, Dims{0}), t.shape());
   Tensor out = t;
   for (size_t i = 0; i < dims.size(); ++i) {
-    check(t.dims() > 0, ErrorKind::index, "Dimension specified as ", dims[i], " but tensor has no dimensions");
     const int d = wrap_dim(dims[i], t.dims());
     const int64_t n = t.shape()[d];
-    if (n == 0) {
-      out = clone(from);
-      continue;
-    }
+    if (n == 0) continue;
     const int64_t s = ((shifts[i] % n) + n) % n;
-    const Tensor two[] = {narrow(from, d, n - s, s), narrow(from, d, 0, n - s)};
+    const Tensor two[] = {narrow(out, d, n - s, s), narrow(out, d, 0, n - s)};
     out = cat(two, d);
-    from = out;
   }
-  return out;
+  return out->storage == t->storage ? clone(out) : out;
+}
+}  // namespace
+
+Tensor roll(const Tensor& t, Ints shifts, Ints dims) {
+  check(!shifts.empty(), "`shifts` required");
+  check((dims.empty() && shifts.size() == 1) || shifts.size() == dims.size(),
+        "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
+  for (int64_t d : dims) {
+    check(t.dims() > 0, ErrorKind::index, "Dimension specified as ", d, " but tensor has no dimensions");
+    wrap_dim(d, t.dims());
+  }
+  Dims back(shifts);
+  for (size_t i = 0; i < back.size(); ++i) {
+    const int64_t n = dims.empty() ? t.numel() : t.size(dims[i]);
+    back[i] = n ? -(shifts[i] % n) : 0;
+  }
+  return record("RollBackward0", t, rolled(t, shifts, dims),
+                [back, dims = Dims(dims)](const Tensor& g) { return roll(g, back, dims); });
 }
 OPERATION("roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor", roll,
           "The elements moved along dims, round the end.")

@@ -53,7 +53,7 @@ Tensor flatten(const Tensor& t, int64_t start, int64_t end) {
 }
 OPERATION("flatten(Tensor self, int start_dim=0, int end_dim=-1) -> Tensor", flatten,
           "Dimensions start_dim to end_dim as one.", {.kind = OpKind::view})
-OPERATION("ravel(Tensor self) -> Tensor", (+[](const Tensor& t) { return reshape(t, Dims{-1}); }),
+OPERATION("ravel(Tensor self) -> Tensor", (+[](const Tensor& t) { return view(contiguous(t), Dims{-1}); }),
           "All elements in one dimension.", {.kind = OpKind::view})
 
 Tensor unflatten(const Tensor& t, int64_t dim, Ints sizes) {

@@ -168,6 +168,7 @@ void fill_slices(const Tensor& self, int64_t dim, const Tensor& index, const Ten
   put_data(with_dim(self), at_dim(d, at), value, false);
 }
 struct IndexFill {
+  static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value) {
     check_fits(value, self.dtype());
     fill_slices(self, dim, index, full({}, value, self.dtype()));
@@ -180,6 +181,7 @@ struct IndexFill {
   }
 };
 struct IndexFillTensor {
+  static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& value) {
     check(value.dims() == 0, "index_fill_ only supports a 0-dimensional value tensor, but got tensor with ",
           value.dims(), " dimension(s).");

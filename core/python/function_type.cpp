@@ -85,7 +85,7 @@ PyObject* record_inputs(PyObject* self, PyObject* inputs) {
     bool any = false;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); ++i) {
       node->add_input(PyTuple_GET_ITEM(inputs, i));
-      any |= static_cast<bool>(node->edges[node->edges.size() - 1]);
+      any |= is_tensor(PyTuple_GET_ITEM(inputs, i)) && recording(tensor_of(PyTuple_GET_ITEM(inputs, i)));
     }
     if (!any) Py_RETURN_FALSE;
     init_node(*node);
@@ -96,7 +96,7 @@ PyObject* record_inputs(PyObject* self, PyObject* inputs) {
 }
 
 void check_dirty(const Tensor& t) {
-  check(!(requires_grad(t) && is_leaf(t) && !(t->is_view && t->autograd->base)),
+  check(!requires_grad(t) || t->autograd->node,
         "a leaf Variable that requires grad has been used in an in-place operation.\n"
         "mark_dirty was called with it: clone() it before the function, or call the function under torch.no_grad().");
   check_inplace(t, "autograd.Function");
@@ -104,7 +104,7 @@ void check_dirty(const Tensor& t) {
 
 void set_output(const Tensor& t, int kind, Node* node, uint32_t index) {
   if (kind == dirty_output && t->is_view && t->autograd && t->autograd->base) {
-    changed_inplace(t, Ref<Node>(node), "autograd.Function");
+    rebase_history(t, Ref<Node>(node));
     return;
   }
   set_producer(t, Ref<Node>(node), index);
@@ -129,12 +129,14 @@ PyObject* commit(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       check(kind == plain_output || is_tensor(PyTuple_GET_ITEM(args[0], i)), ErrorKind::type, "output ", i,
             " is no tensor");
       kinds.push_back(kind);
-      if (kind == dirty_output) check_dirty(tensor_of(PyTuple_GET_ITEM(args[0], i)));
+      if (kind != dirty_output) continue;
+      impl_of(PyTuple_GET_ITEM(args[0], i))->bump_version();
+      note_change(tensor_of(PyTuple_GET_ITEM(args[0], i)), "autograd.Function", true);
+    }
+    for (Py_ssize_t i = 0; i < outputs; ++i) {
+      if (kinds[i] == dirty_output) check_dirty(tensor_of(PyTuple_GET_ITEM(args[0], i)));
     }
     node->results = static_cast<uint16_t>(outputs);
-    for (Py_ssize_t i = 0; i < outputs; ++i) {
-      if (kinds[i] == dirty_output) impl_of(PyTuple_GET_ITEM(args[0], i))->bump_version();
-    }
     // What is saved must carry the versions that the outputs will have, so changes of views come first.
     for (Py_ssize_t i = 0; i < outputs; ++i) {
       if (kinds[i] != plain_output) {

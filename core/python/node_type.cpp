@@ -252,11 +252,15 @@ PyObject* py_backward(PyObject* self, PyObject* const* args, Py_ssize_t count, P
     }
   }
   // Positional: gradient, retain_graph, create_graph, inputs. autograd.backward has grad_variables between.
-  Object inputs_name;
-  if (count > 3) {
-    PyErr_SetString(PyExc_TypeError,
-                    "backward() takes gradient, retain_graph and create_graph by position; give inputs by name");
-    return nullptr;
+  if (count > 4) {
+    return PyErr_Format(PyExc_TypeError,
+                        "Tensor.backward() takes from 1 to 5 positional arguments but %zd were given: self, gradient, "
+                        "retain_graph, create_graph, inputs",
+                        count + 1);
+  }
+  if (count == 4) {
+    all.insert(all.begin() + 4, Py_None);
+    ++count;
   }
   return PyObject_Vectorcall(function.get(), all.data(), static_cast<size_t>(count + 1), renamed.get());
 }

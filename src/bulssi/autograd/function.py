@@ -263,6 +263,8 @@ class Function(metaclass=FunctionMeta):
         finally:
             _core.set_grad_mode(former)
         to_save, ctx.to_save = _checked_to_save(ctx.to_save), ()
+        if not recorded:
+            _core.increment_version(ctx.dirty_tensors)  # what is recorded counts in _commit
         ctx.dirty_tensors = ctx.non_differentiable = ()  # do not keep the tensors alive
         if recorded:
             ctx._output_kinds = tuple(
@@ -328,7 +330,7 @@ def _classify(
                 recorded and id(out) not in constant and (out.dtype.is_floating_point or out.dtype.is_complex)
             )
             if not differentiable:
-                if out.requires_grad:
+                if out.requires_grad and (id(out) in given or not out._is_view()):
                     out = out.detach()
                 elif as_is:
                     out = out.view_as(out)

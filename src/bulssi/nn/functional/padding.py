@@ -63,7 +63,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         if before or after:
             dim = input.dim() - 1 - i
             index = _INDEX[mode](input, dim, before, after)
-            input = input.index_select(dim, bulssi.tensor(index, dtype=bulssi.int64, device=input.device))
+            input = input.index_select(dim, index.to(input.device))
     return input
 
 
@@ -79,7 +79,7 @@ def _check_result(input: Tensor, pad: tuple[int, ...]) -> None:
             )
 
 
-def _reflect(input: Tensor, dim: int, before: int, after: int) -> list[int]:
+def _reflect(input: Tensor, dim: int, before: int, after: int) -> Tensor:
     size = input.shape[dim]
     if before >= size or after >= size:
         raise RuntimeError(
@@ -87,22 +87,22 @@ def _reflect(input: Tensor, dim: int, before: int, after: int) -> list[int]:
             f"({before}, {after}) at dimension {dim} of input {list(input.shape)}"
         )
     last = size - 1
-    return [last - abs(last - abs(i)) for i in range(-before, size + after)]
+    return last - (last - bulssi.arange(-before, size + after).abs()).abs()
 
 
-def _replicate(input: Tensor, dim: int, before: int, after: int) -> list[int]:
+def _replicate(input: Tensor, dim: int, before: int, after: int) -> Tensor:
     size = input.shape[dim]
-    return [min(max(i, 0), size - 1) for i in range(-before, size + after)]
+    return bulssi.arange(-before, size + after).clamp(0, size - 1)
 
 
-def _circular(input: Tensor, dim: int, before: int, after: int) -> list[int]:
+def _circular(input: Tensor, dim: int, before: int, after: int) -> Tensor:
     size = input.shape[dim]
     if before > size or after > size:
         raise RuntimeError("Padding value causes wrapping around more than once.")
     start, kept = max(-before, 0), size + min(before, 0) + min(after, 0)  # cropped first, what is left goes round
     if before > kept or after > kept:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    return [start + i % kept for i in range(-max(before, 0), kept + max(after, 0))]
+    return start + bulssi.arange(-max(before, 0), kept + max(after, 0)).remainder(kept)
 
 
 _INDEX = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}

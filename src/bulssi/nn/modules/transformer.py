@@ -50,6 +50,9 @@ def _is_causal(mask: Tensor | None, said: bool | None, size: int) -> bool:
 
 
 def _copies(layer: Module, count: int) -> ModuleList:
+    if count > 10_000:  # many: ask for all the memory at once, and fail now rather than when it runs out
+        each = sum(p.numel() * p.element_size() for p in layer.parameters())
+        bulssi.empty(count * max(each, 4096), dtype=bulssi.uint8)
     return ModuleList([copy.deepcopy(layer) for _ in range(count)])
 
 
