@@ -193,7 +193,7 @@ struct Angle {
                              .doc = "Angle of self in the complex plane: pi below zero, else 0 (nan of nan).",
                              .forms = {.inplace = false}};
   static constexpr auto value(auto x) { return select(x < 0.0, 3.14159265358979324, select(x != x, x, 0.0)); }
-  static constexpr auto dx(auto g, auto, auto) { return g * 0.0; }
+  static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Angle, angle)
 
