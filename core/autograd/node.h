@@ -73,6 +73,10 @@ class Saved {
   Tensor get(Node& node) const;
   // As get(), for code that does not record: the elements without their place in the graph.
   Tensor elements(Node& node) const;
+  // Fails if it is not what was saved.
+  void verify(Node& node) const {
+    if (data_) check_version(node);
+  }
   // For a result that is saved before the in-place operation that makes it counts its version.
   void expect_next_version() { ++version_; }
   // The result is written into the view `t`, whose producer is the view's, not the operation that changed it.
@@ -149,6 +153,10 @@ class Node {
   virtual std::string name() const = 0;
   // grads: one per result (undefined where nothing arrived). Returns one per edge.
   virtual void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) = 0;
+  // As PyTorch, in the order of saving and whether or not a gradient needs it.
+  void check_saved() {
+    for (const Saved& s : saved) s.verify(*this);
+  }
   // Forgets what was saved; a second backward then fails.
   virtual void drop_saved() {
     if (!saved.empty()) released = true;
@@ -202,8 +210,10 @@ class LambdaNode final : public Node {
     } else {
       bool any = false;
       for (const auto& g : grads) any |= static_cast<bool>(g);
+      if (!any) return;
+      check_saved();
       BackwardCall call{*this, grads, inputs};
-      if (any) rule_(call);
+      rule_(call);
     }
   }
 

@@ -237,7 +237,8 @@ struct Wrapped<schema, function> {
 // };
 // ALTER("f(Tensor self, …) -> Tensor", F, doc) makes f and f_. F::node of an in-place call gets a snapshot where it
 // asks for one (it must not save `self` itself).
-// Optional: F::inplace_node for another name of the node in place, F::overlap for what elements that share memory mean.
+// Optional: F::row_major where f's result is contiguous whatever self's order of memory, F::inplace_node for another
+// name of the node in place, F::overlap for what elements that share memory mean.
 
 inline bool any_recording() { return false; }
 template <class T, class... Rest>
@@ -257,7 +258,8 @@ template <class F, class... A>
 Tensor alter(const Tensor& self, A... args) {
   Ref<Node> node;
   if (is_differentiable(self.dtype()) && any_recording(self, args...)) node = F::node(self, args...);
-  Tensor out = empty_like(self);
+  constexpr bool row_major = requires { F::row_major; };
+  Tensor out = row_major ? empty(self.shape(), self.dtype()) : empty_like(self);
   copy_data(out, self);
   F::write(out, args...);
   if (node) set_producer(out, std::move(node));

@@ -267,6 +267,7 @@ Tensor scatter_number(Scalar value, DType dtype) {
 }
 
 struct ScatterSource {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     const int d = wrap_dim(dim, self.dims());
     check_scatter("scatter", self, d, index, &source);
@@ -282,6 +283,7 @@ struct ScatterSource {
   }
 };
 struct ScatterValue {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value) {
     const int d = wrap_dim(dim, self.dims());
     check_scatter("scatter", self, d, index, nullptr);
@@ -300,6 +302,7 @@ Tensor scatter_value(const Tensor& self, int64_t dim, const Tensor& index, Scala
 }
 
 struct ScatterAdd {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     const int d = wrap_dim(dim, self.dims());
     check_scatter("scatter_add", self, d, index, &source);
@@ -321,6 +324,7 @@ Reduce old_reduce(std::string_view name) {
 }
 // scatter(…, reduce=) of old: no gradient through it.
 struct ScatterOld {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                     std::string_view reduce) {
     const int d = wrap_dim(dim, self.dims());
@@ -337,6 +341,7 @@ struct ScatterOld {
   }
 };
 struct ScatterOldValue {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value, std::string_view reduce) {
     const int d = wrap_dim(dim, self.dims());
     const Reduce r = old_reduce(reduce);
@@ -495,6 +500,7 @@ Ref<Node> reduce_node(const char* name, const Tensor& self, int dim, const Tenso
 }
 
 struct ScatterReduce {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce,
                     bool include_self) {
     const int d = wrap_dim(dim, self.dims());

@@ -179,6 +179,7 @@ void check_mask_fits(const Tensor& self, const Tensor& mask) {
 }
 
 struct MaskedFill {
+  static constexpr bool row_major = true;
   static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, const Tensor& mask, Scalar value) {
     check_mask(mask, "masked_fill");
@@ -194,6 +195,7 @@ struct MaskedFill {
   }
 };
 struct MaskedFillTensor {
+  static constexpr bool row_major = true;
   static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, const Tensor& mask, const Tensor& value) {
     check(value.dims() == 0, "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with ",
@@ -293,6 +295,7 @@ Tensor masked_scatter_backward(const Tensor& g, const Tensor& mask, const Dims& 
 }
 
 struct MaskedScatter {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, const Tensor& mask, const Tensor& source) {
     check(self.dtype() == source.dtype(), "masked_scatter: expected self and source to have same dtypes but got",
           legacy_name(self.dtype()), " and ", legacy_name(source.dtype()));

@@ -79,6 +79,7 @@ OPERATION("index_select(Tensor self, int dim, Tensor index) -> Tensor", index_se
 namespace {
 
 struct IndexAdd {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) {
     const int d = wrap_dim(dim, self.dims());
     check(is_integral(index.dtype()),
@@ -119,6 +120,7 @@ struct IndexAdd {
 Tensor index_fill(const Tensor& self, int64_t dim, const Tensor& index, Scalar value);
 
 struct IndexCopy {
+  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     const int d = wrap_dim(dim, self.dims());
     check_vector(index, "index_copy_");

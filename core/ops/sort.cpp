@@ -189,6 +189,14 @@ void sort_rows(const RowsOf& r, bool descending, T* values, int64_t* indices) {
 
 }  // namespace
 
+// The elements of t in memory ordered like self's, as PyTorch leaves them.
+static Tensor in_order_of(const Tensor& self, const Tensor& t) {
+  if (self.contiguous()) return t;
+  const Tensor out = empty_like(self, t.dtype());
+  copy_data(out, t);
+  return out;
+}
+
 Sorted sort_data(const Tensor& self, int dim, bool descending) {
   const RowsOf r(self, dim);
   Tensor values = empty(r.data.shape(), self.dtype()), indices = empty(r.data.shape(), DType::i64);
@@ -197,7 +205,7 @@ Sorted sort_data(const Tensor& self, int dim, bool descending) {
     const Unlocked unlocked(self.numel() * 8);
     with_pairs<T>(r.n, [&]<class P>() { sort_rows<T, P>(r, descending, values.data<T>(), indices.data<int64_t>()); });
   });
-  return {r.restored(values, self, r.n), r.restored(indices, self, r.n)};
+  return {in_order_of(self, r.restored(values, self, r.n)), in_order_of(self, r.restored(indices, self, r.n))};
 }
 
 Tensor taken_along(const char* node, const Tensor& self, const Tensor& values, const Tensor& indices, int dim) {

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard. A writer needs the packages `tensorboard` and NumPy (`pip install bulssi[tensorboard]`)."""
+"""Event files for TensorBoard; a writer needs the packages `tensorboard` and NumPy (`bulssi[tensorboard]`)."""
 
 from __future__ import annotations
 
