@@ -265,7 +265,7 @@ Tensor tensordot(const Tensor& self, const Tensor& other, Ints dims_self, Ints d
   Tensor a = self, b = other;
   int64_t inner = 1;
   for (size_t i = 0; i < dims_self.size(); ++i) {
-    const int x = wrap_dim(dims_self[i], self.dims()), y = wrap_dim(dims_other[i], other.dims());
+    const int x = wrap_dim(dims_self[i], self.dims(), false), y = wrap_dim(dims_other[i], other.dims(), false);
     check(!used_a[x] && !used_b[y], "dim ", used_a[x] ? x : y, " appears multiple times in the list of dims");
     used_a[x] = used_b[y] = true;
     inner_a.push_back(x);
