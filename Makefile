@@ -86,7 +86,9 @@ stubs: build $(call group,lint)
 
 # ASan must come first in the process, and Python itself is not built with it, so both runtimes are preloaded. Leaks are
 # the leak fixture's business: an interpreter never frees everything. One BLAS thread: OpenBLAS is not instrumented.
-SANITIZE_TESTS ?= tests/ops tests/autograd tests/fuzz
+# Edge values are left to the other builds: without optimisation products are not contracted, and sin(710) loses digits.
+SANITIZE_TESTS ?= tests/ops tests/autograd tests/fuzz \
+  --deselect=tests/ops/test_values.py::test_edge_values_agree_with_numpy_or_scipy
 CXX ?= g++
 # pip learned the short `-C` late.
 SANITIZE_BUILD = $(addprefix --config-settings=,cmake.define.BULSSI_SANITIZE=ON cmake.define.BULSSI_ISAS=v3 \
@@ -95,7 +97,7 @@ sanitize:
 	$(MAKE) VENV=.venv-sanitize INSTALL_ARGS="$(SANITIZE_BUILD)" build
 	$(MAKE) VENV=.venv-sanitize PYTEST_ARGS="$(SANITIZE_TESTS) $(PYTEST_ARGS)" PYTEST_ENV="$(strip $(SANITIZE_ENV))" test
 SANITIZE_ENV = LD_PRELOAD='$(shell $(CXX) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so)' \
-  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
   PYTHONMALLOC=malloc
 
 clean:

@@ -302,7 +302,9 @@ def run_call(library: Any, text: str) -> str:
 
 def worker(library: Any, targets: list[Target], seed: int, first: int, last: int, pipe: int) -> None:
     """Runs calls and tells the parent about each: its number, then what is wrong with it."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    # AddressSanitizer reserves terabytes of addresses; there ASAN_OPTIONS=max_allocation_size_mb limits memory.
+    if "libasan" not in os.environ.get("LD_PRELOAD", ""):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(500)
     warnings.simplefilter("ignore")

@@ -155,12 +155,16 @@ from .vision import (
 if TYPE_CHECKING:
     from typing import Any
 
-for _name, _function in list(globals().items()):
-    # Seen by __torch_function__ and by modes such as autocast, and known by the name that programs use.
-    if not _name.startswith("_") and isinstance(_function, FunctionType):
-        _function.__module__ = __name__
-        globals()[_name] = _core.overridable(_function)
-del _name, _function
+
+def _publish() -> None:
+    """Functions are seen by __torch_function__ and by modes such as autocast, under the name that programs use."""
+    for name, function in list(globals().items()):
+        if not name.startswith("_") and isinstance(function, FunctionType):
+            function.__module__ = __name__
+            globals()[name] = _core.overridable(function)
+
+
+_publish()
 
 # Functions that are the core's own, taken from it when they are first looked at.
 _FROM_CORE = (

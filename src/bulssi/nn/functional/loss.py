@@ -574,7 +574,7 @@ def cosine_embedding_loss(
 
 
 def _check_margin_input(input: Tensor) -> None:
-    if input.dim() > 2 or input.shape[-1:].numel() == 0:
+    if input.dim() > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(
             f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
         )
