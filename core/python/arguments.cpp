@@ -208,7 +208,11 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
       return true;
     case ArgType::string:
       if (!PyUnicode_Check(o)) return false;
-      v.text = PyUnicode_AsUTF8(o);
+      {
+        const char* text = PyUnicode_AsUTF8(o);  // null for surrogates that stand alone
+        if (!text) throw PendingError();
+        v.text = text;
+      }
       return true;
     case ArgType::device:
       if (!is_device(o) && !PyUnicode_Check(o) && !(PyLong_Check(o) && !PyBool_Check(o))) return false;

@@ -459,7 +459,8 @@ def test_a_program_is_started_in_several_processes(tmp_path: Path) -> None:
         "from torch.nn.parallel import DistributedDataParallel as DDP\n"
         "dist.init_process_group('gloo')\n"
         "model = DDP(torch.nn.Linear(1, 1))\nmodel(torch.ones(1, 1) * dist.get_rank()).sum().backward()\n"
-        "print(dist.get_rank(), model.module.weight.grad.item(), os.environ['LOCAL_RANK'], flush=True)\n"
+        "line = f\"{dist.get_rank()} {model.module.weight.grad.item()} {os.environ['LOCAL_RANK']}\\n\"\n"
+        "os.write(1, line.encode())  # in one piece: both write to the same pipe\n"
         "dist.destroy_process_group()\n"
     )
     command = [sys.executable, "-m", "bulssi.distributed.run", "--nproc_per_node=2", str(script)]
