@@ -84,6 +84,21 @@ void register_formulas() {
   registry().insert(registry().begin(), made.begin(), made.end());
 }
 
+namespace {
+
+// Calls f(parameter, tensor) for the tensors among the arguments.
+template <class F>
+void for_each_tensor(const Operation& op, const Value* v, F f) {
+  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
+    if (v[i].tensor) f(i, v[i].tensor);
+    for (const Tensor& t : v[i].tensors) {
+      if (t) f(i, t);
+    }
+  }
+}
+
+}  // namespace
+
 Device device_of_call(const Operation& op, const Value* v) {
   const int given = op.signature.device;
   if (given >= 0 && v[given].present) {
@@ -91,26 +106,18 @@ Device device_of_call(const Operation& op, const Value* v) {
     return v[given].device.kind == DeviceKind::cuda ? v[given].device : Device{v[given].device.kind};
   }
   bool any = false;
-  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
-    if (v[i].tensor) {
-      any = true;
-      if (v[i].tensor.device().kind != DeviceKind::cpu) return v[i].tensor.device();
-    }
-    for (const Tensor& t : v[i].tensors) {
-      any = true;
-      if (t && t.device().kind != DeviceKind::cpu) return t.device();
-    }
-  }
-  return given >= 0 && !any ? default_device : Device{};
+  Device found;
+  for_each_tensor(op, v, [&](size_t, const Tensor& t) {
+    any = true;
+    if (found.kind == DeviceKind::cpu) found = t.device();
+  });
+  return given >= 0 && !any ? default_device : found;
 }
 
 Tensor run_inplace(const Operation& op, Value* v) {
   const Tensor self = v[0].tensor;
   bool record = false;
-  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
-    if (v[i].tensor && recording(v[i].tensor)) record = true;
-    for (const Tensor& t : v[i].tensors) record = record || (t && recording(t));
-  }
+  for_each_tensor(op, v, [&](size_t, const Tensor& t) { record = record || recording(t); });
   {
     GradMode mode(record);
     // Views change the layout, not the elements.
@@ -164,16 +171,6 @@ const char* c_name(DType dtype) {
                                               "c10::complex<double>",
                                               "bool"};
   return names[static_cast<int>(dtype)];
-}
-
-template <class F>
-void for_each_tensor(const Operation& op, const Value* v, F f) {
-  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
-    if (v[i].tensor) f(i, v[i].tensor);
-    for (const Tensor& t : v[i].tensors) {
-      if (t) f(i, t);
-    }
-  }
 }
 
 void check_no_recording(const Operation& op, const Value* v, std::span<const Tensor> out) {

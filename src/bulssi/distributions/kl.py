@@ -39,8 +39,8 @@ from .pareto import Pareto
 from .poisson import Poisson
 from .transformed_distribution import TransformedDistribution
 from .uniform import Uniform
-from .utils import broadcast_shape, sum_rightmost
 from .utils import euler_constant as _euler
+from .utils import sum_rightmost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,7 +360,7 @@ def _kl_multivariate(p: Any, q: Any) -> Tensor:
     _check_events(p, q)
     # tr(Q^-1 A A^T) is the sum over the columns of A
     columns = _factor(p).mT.movedim(-2, 0)
-    batch = broadcast_shape(p.batch_shape, q.batch_shape)
+    batch = bulssi.broadcast_shapes(p.batch_shape, q.batch_shape)
     trace = _squares(q, columns.expand(columns.shape[:1] + batch + p.event_shape)).sum(0)
     shift = _squares(q, p.loc - q.loc)
     return 0.5 * (_log_det(q) - _log_det(p) + trace + shift - p.event_shape[0])

@@ -11,7 +11,7 @@ from bulssi import Tensor
 from . import constraints
 from .distribution import Distribution
 from .multivariate_normal import half_log_det, mahalanobis
-from .utils import broadcast_shape, lazy_property
+from .utils import lazy_property
 
 __all__ = ["LowRankMultivariateNormal"]
 
@@ -64,7 +64,7 @@ class LowRankMultivariateNormal(Distribution):
         if cov_diag.shape[-1:] != event_shape:
             raise ValueError(f"cov_diag must be a batch of vectors with shape {event_shape}")
         try:
-            batch_shape = broadcast_shape(loc.shape[:-1], cov_factor.shape[:-2], cov_diag.shape[:-1])
+            batch_shape = bulssi.broadcast_shapes(loc.shape[:-1], cov_factor.shape[:-2], cov_diag.shape[:-1])
         except RuntimeError as e:
             raise ValueError(
                 f"Incompatible batch shapes: loc {loc.shape}, cov_factor {cov_factor.shape}, cov_diag {cov_diag.shape}"

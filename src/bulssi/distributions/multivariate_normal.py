@@ -10,7 +10,7 @@ from bulssi import Tensor
 
 from . import constraints
 from .distribution import Distribution
-from .utils import broadcast_shape, lazy_property
+from .utils import lazy_property
 
 __all__ = ["MultivariateNormal"]
 
@@ -46,7 +46,7 @@ def half_log_det(factor: Tensor) -> Tensor:
 def mahalanobis(factor: Tensor, x: Tensor) -> Tensor:
     """x^T (L L^T)^-1 x for a lower triangular L (..., n, n) and vectors x (..., n); batches broadcast."""
     n = x.shape[-1]
-    batch = broadcast_shape(factor.shape[:-2], x.shape[:-1])
+    batch = bulssi.broadcast_shapes(factor.shape[:-2], x.shape[:-1])
     x = x.expand(batch + (n,))
     extra = len(batch) - (factor.dim() - 2)
     # Vectors of one factor are solved for together, as columns.
@@ -99,7 +99,7 @@ class MultivariateNormal(Distribution):
         if matrix.dim() < 2:
             what = name + " matrix" if name == "scale_tril" else name
             raise ValueError(f"{what} must be at least two-dimensional, with optional leading batch dimensions")
-        batch_shape = broadcast_shape(matrix.shape[:-2], loc.shape[:-1])
+        batch_shape = bulssi.broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
         setattr(self, name, matrix.expand(batch_shape + (-1, -1)))
         self.loc = loc.expand(batch_shape + (-1,))
         super().__init__(batch_shape, self.loc.shape[-1:], validate_args=validate_args)

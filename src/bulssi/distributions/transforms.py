@@ -24,7 +24,6 @@ from ._transform import (
 )
 from .utils import (
     broadcast_all,
-    broadcast_shape,
     lazy_property,
     sum_rightmost,
     tril_matrix_to_vec,
@@ -178,7 +177,7 @@ class PowerTransform(Transform):
 
 def _broadcast(shape: Any, *parameters: Any) -> Any:
     """The shape that results from one of this shape and the parameters (tensors, or numbers)."""
-    return broadcast_shape(shape, *(getattr(p, "shape", ()) for p in parameters))
+    return bulssi.broadcast_shapes(shape, *(getattr(p, "shape", ()) for p in parameters))
 
 
 def _open_sigmoid(x: Tensor) -> Tensor:

@@ -50,12 +50,6 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     return tuple(bulssi.broadcast_tensors(*tensors))
 
 
-def broadcast_shape(*shapes: Any) -> Size:
-    """The shape that tensors of these shapes are broadcast to; RuntimeError if they cannot be."""
-    point = bulssi.empty(())
-    return bulssi.broadcast_tensors(*(point.expand(shape) for shape in shapes))[0].shape
-
-
 def batch_of(broadcast: Tensor, *given: Any) -> Size:
     """The batch shape of scalar distributions whose parameters, `given`, were broadcast: none if all were numbers."""
     return broadcast.size() if any(isinstance(p, Tensor) for p in given) else Size()

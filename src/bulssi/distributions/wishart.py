@@ -14,7 +14,7 @@ from . import constraints
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily
 from .multivariate_normal import _MATRICES, half_log_det, only_matrix, scale_tril_of
-from .utils import broadcast_shape, lazy_property
+from .utils import lazy_property
 
 __all__ = ["Wishart"]
 
@@ -55,7 +55,7 @@ class Wishart(ExponentialFamily):
             df_tensor = bulssi.tensor(df, dtype=matrix.dtype, device=matrix.device)
         else:
             df_tensor = df
-        batch_shape = broadcast_shape(df_tensor.shape, matrix.shape[:-2])
+        batch_shape = bulssi.broadcast_shapes(df_tensor.shape, matrix.shape[:-2])
         event_shape = matrix.shape[-2:]
         self.df: Tensor = df_tensor.expand(batch_shape)
         if self.df.le(event_shape[-1] - 1).any():
