@@ -1,7 +1,5 @@
 #include "core/cpu/attention.h"
 
-#include <bulssi_isas.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -9,25 +7,12 @@
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/gemm.h"
-
-#define BULSSI_DECLARE(isa) extern "C" const bulssi::AttentionTable* bulssi_attention_##isa();
-BULSSI_FOR_ISAS(BULSSI_DECLARE)
-#undef BULSSI_DECLARE
+#include "core/cpu/kernel_table.h"
 
 namespace bulssi {
-namespace {
+TAKE_KERNELS(AttentionTable, attention)
 
-const AttentionTable& kernels() {
-  static const AttentionTable* const found = [] {
-    const AttentionTable* table = nullptr;
-#define BULSSI_TAKE(name) \
-  if (!std::strcmp(cpu::isa(), #name)) table = bulssi_attention_##name();
-    BULSSI_FOR_ISAS(BULSSI_TAKE)
-#undef BULSSI_TAKE
-    return table;
-  }();
-  return *found;
-}
+namespace {
 
 // Queries in blocks whose scores fit the second-level cache.
 int64_t block_rows(const AttentionShape& s) {
@@ -62,7 +47,7 @@ template <class T>
 void forward(const AttentionShape& s, const AttentionMatrix& q, const AttentionMatrix& k, const AttentionMatrix& v,
              const AttentionMatrix& mask, const AttentionMatrix& out, T* sums) {
   const int64_t size = block_rows(s), blocks = (s.queries + size - 1) / size;
-  const auto softmax = kernels().softmax[sizeof(T) == 8];
+  const auto softmax = attention_kernels().softmax[sizeof(T) == 8];
   parallel_for(s.batch * s.heads * blocks, 1, [&](int64_t begin, int64_t end) {
     Scratch<T> scores(size * s.keys);
     for (int64_t t = begin; t < end; ++t) {
@@ -84,7 +69,7 @@ void backward(const AttentionShape& s, const AttentionMatrix& q, const Attention
               const AttentionMatrix& mask, const AttentionMatrix& out, const T* sums, const AttentionMatrix& dout,
               const AttentionMatrix& dq, const AttentionMatrix& dk, const AttentionMatrix& dv) {
   const int64_t size = block_rows(s), blocks = (s.queries + size - 1) / size, shared = s.heads / s.groups;
-  const AttentionTable& f = kernels();
+  const AttentionTable& f = attention_kernels();
   constexpr int type = sizeof(T) == 8;
   // Keys and values gather what all queries send: one range for each of their heads.
   parallel_for(s.batch * shared, 1, [&](int64_t begin, int64_t end) {

@@ -15,8 +15,6 @@
 // the time at 256 while a tile fed from the second-level cache runs at full speed. blas.h serves LAPACK.
 #include "core/cpu/gemm.h"
 
-#include <bulssi_isas.h>
-
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -25,31 +23,19 @@
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/gemm_kernels.h"
-
-#define BULSSI_DECLARE_GEMM(name) extern "C" const bulssi::GemmTable* bulssi_gemm_##name();
-BULSSI_FOR_ISAS(BULSSI_DECLARE_GEMM)
-#undef BULSSI_DECLARE_GEMM
+#include "core/cpu/kernel_table.h"
 
 namespace bulssi {
+TAKE_KERNELS(GemmTable, gemm)
+
 namespace {
 
-const GemmTable& choose_table() {
-#define BULSSI_TRY_GEMM(name) \
-  if (!std::strcmp(cpu::isa(), #name)) return *bulssi_gemm_##name();
-  BULSSI_FOR_ISAS(BULSSI_TRY_GEMM)
-#undef BULSSI_TRY_GEMM
-  fail(ErrorKind::runtime, "matrix product: no kernels for the instruction set ", cpu::isa());
-}
-const GemmTable& table() {
-  static const GemmTable& t = choose_table();
-  return t;
-}
 template <class T>
 const GemmKernels<T>& kernels() {
   if constexpr (std::is_same_v<T, float>)
-    return table().f32;
+    return gemm_kernels().f32;
   else
-    return table().f64;
+    return gemm_kernels().f64;
 }
 
 constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which one thread is faster than two

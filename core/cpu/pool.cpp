@@ -1,33 +1,18 @@
 #include "core/cpu/pool.h"
 
-#include <bulssi_isas.h>
-
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
 
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/pool_kernels.h"
 
-#define BULSSI_DECLARE(isa) extern "C" const bulssi::PoolKernels* bulssi_pool_##isa();
-BULSSI_FOR_ISAS(BULSSI_DECLARE)
-#undef BULSSI_DECLARE
-
 namespace bulssi {
-namespace {
+TAKE_KERNELS(PoolKernels, pool)
 
-const PoolKernels& kernels() {
-  static const PoolKernels* const found = [] {
-    const PoolKernels* table = nullptr;
-#define BULSSI_TAKE(name) \
-  if (!std::strcmp(cpu::isa(), #name)) table = bulssi_pool_##name();
-    BULSSI_FOR_ISAS(BULSSI_TAKE)
-#undef BULSSI_TAKE
-    return table;
-  }();
-  return *found;
-}
+namespace {
 
 // The part of a window along one dimension that lies inside the input.
 struct Range {
@@ -88,7 +73,7 @@ bool is_halving(const PoolShape& s) {
 }
 template <class T>
 void max_halving(const PoolShape& s, const T* x, T* values, int64_t* indices) {
-  const auto halve = kernels().halve[sizeof(T) == 8];
+  const auto halve = pool_kernels().halve[sizeof(T) == 8];
   for (int64_t b = 0; b < s.out[1]; ++b) {
     const int64_t row = 2 * b * s.in[2], to = b * s.out[2];
     halve(s.out[2], x + row, s.in[2], row, values + to, indices + to);

@@ -1,7 +1,5 @@
 #include "core/cpu/recurrent.h"
 
-#include <bulssi_isas.h>
-
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -9,25 +7,12 @@
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
 #include "core/cpu/gemm.h"
-
-#define BULSSI_DECLARE(isa) extern "C" const bulssi::RecurrentTable* bulssi_recurrent_##isa();
-BULSSI_FOR_ISAS(BULSSI_DECLARE)
-#undef BULSSI_DECLARE
+#include "core/cpu/kernel_table.h"
 
 namespace bulssi {
-namespace {
+TAKE_KERNELS(RecurrentTable, recurrent)
 
-const RecurrentTable& kernels() {
-  static const RecurrentTable* const found = [] {
-    const RecurrentTable* table = nullptr;
-#define BULSSI_TAKE(name) \
-  if (!std::strcmp(cpu::isa(), #name)) table = bulssi_recurrent_##name();
-    BULSSI_FOR_ISAS(BULSSI_TAKE)
-#undef BULSSI_TAKE
-    return table;
-  }();
-  return *found;
-}
+namespace {
 
 // Weights up to this stay in a core's second-level cache from step to step, so blocks of rows run on their own. Larger
 // ones are read once per step, by all threads together.
@@ -56,7 +41,7 @@ template <class T>
 void forward(DType dtype, const RecurrentShape& s, const T* weight, const T* bias, T* kept, T* h, T* c, T* y,
              T* cells) {
   const int64_t n = s.hidden, gates = gate_count(s.cell) * n, width = kept_count(s.cell) * n;
-  const auto kernel = kernels().forward[int(s.cell)][sizeof(T) == 8];
+  const auto kernel = recurrent_kernels().forward[int(s.cell)][sizeof(T) == 8];
   const bool apart = s.cell == Cell::gru;
   const PackedMatrix packed(dtype, true, gates, n, weight, n);
   std::vector<T> part(apart ? s.rows * gates : 0);
@@ -83,7 +68,7 @@ template <class T>
 void backward(DType dtype, const RecurrentShape& s, const T* weight, const T* kept, const T* y, const T* cells,
               const T* h0, const T* c0, const T* dy, T* dh, T* dc, T* dgates, T* dpart) {
   const int64_t n = s.hidden, gates = gate_count(s.cell) * n, width = kept_count(s.cell) * n;
-  const auto kernel = kernels().backward[int(s.cell)][sizeof(T) == 8];
+  const auto kernel = recurrent_kernels().backward[int(s.cell)][sizeof(T) == 8];
   const PackedMatrix packed(dtype, false, n, gates, weight, n);
   T* through = s.cell == Cell::gru ? dpart : dgates;
   for_blocks(s, sizeof(T), [&](int64_t first, int64_t end) {

@@ -1,39 +1,20 @@
 // Reductions and scans of outer x reduced x inner memory: which kernel, which pieces, which threads.
 #include "core/cpu/reduce.h"
 
-#include <bulssi_isas.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "core/base/alloc.h"
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
+#include "core/cpu/kernel_table.h"
 
 namespace bulssi::cpu {
 
-#define BULSSI_DECLARE(isa)                            \
-  extern "C" const ReduceTable* bulssi_reduce_##isa(); \
-  extern "C" const RowTable* bulssi_rows_##isa();
-BULSSI_FOR_ISAS(BULSSI_DECLARE)
+TAKE_KERNELS(ReduceTable, reduce)
+TAKE_KERNELS(RowTable, row)
 
 namespace {
-
-struct Tables {
-  const ReduceTable* reduce = nullptr;
-  const RowTable* rows = nullptr;
-};
-Tables choose() {
-  const char* chosen = isa();
-#define BULSSI_CHOOSE(name) \
-  if (!std::strcmp(chosen, #name)) return {bulssi_reduce_##name(), bulssi_rows_##name()};
-  BULSSI_FOR_ISAS(BULSSI_CHOOSE)
-  fail("no instruction set was chosen");
-}
-const Tables& tables() {
-  static const Tables made = choose();
-  return made;
-}
 
 constexpr int compute_size(Compute c) { return c == Compute::f32 ? 4 : c == Compute::u8 ? 1 : 8; }
 constexpr int64_t grain = 1 << 15;  // elements that are worth a thread's attention
@@ -55,7 +36,7 @@ class Room {
 void reduce_rows(Monoid m, Compute compute, int64_t rows, int64_t stride, int64_t n, const char* x, const char* c,
                  bool c_single, char* out) {
   const int size = compute_size(compute);
-  const auto kernel = reducers().row[int(m)][int(compute)];
+  const auto kernel = reduce_kernels().row[int(m)][int(compute)];
   const int64_t c_step = c && !c_single ? size : 0;
   if (n <= reduce_chunk) {
     if (rows == 1) return kernel(n, x, c, out);
@@ -78,7 +59,7 @@ void reduce_rows(Monoid m, Compute compute, int64_t rows, int64_t stride, int64_
 // outer blocks of rows x n; each to n elements.
 void reduce_columns(Monoid m, Compute compute, const ReduceShape& s, const char* x, const char* c, char* out) {
   const int size = compute_size(compute);
-  const auto kernel = reducers().columns[int(m)][int(compute)];
+  const auto kernel = reduce_kernels().columns[int(m)][int(compute)];
   constexpr int64_t tile = 256;
   const int64_t tiles = (s.inner + tile - 1) / tile, pieces = s.outer * tiles;
   // Few columns and many rows: pieces of rows first, then their results.
@@ -109,9 +90,6 @@ void reduce_columns(Monoid m, Compute compute, const ReduceShape& s, const char*
 
 }  // namespace
 
-const ReduceTable& reducers() { return *tables().reduce; }
-const RowTable& row_kernels() { return *tables().rows; }
-
 void reduce(Monoid m, Compute compute, const ReduceShape& s, const void* x_, const void* c_, bool c_single,
             void* out_) {
   const char *x = static_cast<const char*>(x_), *c = static_cast<const char*>(c_);
@@ -138,7 +116,7 @@ void arg_reduce(bool smallest, Compute compute, const ReduceShape& s, const void
   if (s.inner == 1 && (s.stride == 1 || s.reduced <= 1)) {
     reduce_rows(smallest ? Monoid::minimum : Monoid::maximum, compute, s.outer, s.outer_stride, s.reduced, x, nullptr,
                 true, values);
-    const auto find = reducers().find[int(compute)];
+    const auto find = reduce_kernels().find[int(compute)];
     return parallel_for(s.outer, std::max<int64_t>(1, grain / std::max<int64_t>(s.reduced, 8)),
                         [&](int64_t begin, int64_t end) {
                           for (int64_t r = begin; r < end; ++r) {
@@ -147,7 +125,7 @@ void arg_reduce(bool smallest, Compute compute, const ReduceShape& s, const void
                         });
   }
   constexpr int64_t tile = 256;
-  const auto kernel = reducers().arg_columns[smallest][int(compute)];
+  const auto kernel = reduce_kernels().arg_columns[smallest][int(compute)];
   const int64_t tiles = (s.inner + tile - 1) / tile;
   parallel_for(s.outer * tiles, std::max<int64_t>(1, grain / (std::min(s.inner, tile) * s.reduced)),
                [&](int64_t begin, int64_t end) {
@@ -164,7 +142,7 @@ namespace {
 // Running totals are kept in double for float: 8 bytes each for every compute type that scans.
 void scan_row(int which, Compute compute, int64_t n, const char* x, char* y) {
   const int size = compute_size(compute);
-  const auto kernel = reducers().scan[which][int(compute)];
+  const auto kernel = reduce_kernels().scan[which][int(compute)];
   const auto start = [&](void* carry) {
     if (compute == Compute::i64)
       *static_cast<int64_t*>(carry) = which;
@@ -221,7 +199,7 @@ void scan(bool product, Compute compute, const ReduceShape& s, const void* x_, v
     });
   }
   constexpr int64_t tile = 256;
-  const auto kernel = reducers().scan_columns[which][int(compute)];
+  const auto kernel = reduce_kernels().scan_columns[which][int(compute)];
   const int64_t tiles = (s.inner + tile - 1) / tile;
   parallel_for(s.outer * tiles, std::max<int64_t>(1, grain / (std::min(s.inner, tile) * s.reduced)),
                [&](int64_t begin, int64_t end) {

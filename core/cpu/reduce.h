@@ -60,7 +60,7 @@ struct ReduceTable {
   void (*scan_columns[2][compute_count])(int64_t rows, int64_t stride, int64_t n, const void* x, void* y,
                                          void* carry) = {};
 };
-const ReduceTable& reducers();
+const ReduceTable& reduce_kernels();
 
 struct RowTable {
   // [0] softmax, [1] log_softmax; [compute] f32, f64

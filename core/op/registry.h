@@ -46,6 +46,11 @@ struct Outcome {
 
 enum class OpKind : uint8_t { pointwise, kernel, view, alter, composite };
 
+// What autocast makes of the floating arguments of a call: the lower precision where that is quick and safe enough,
+// float32 where it is not, the widest of those given; `products` is `lower` for more than one tensor. A composite is
+// left alone, its parts are converted; unless it is `as_is`, because PyTorch's version is made of other parts.
+enum class Autocast : uint8_t { composite, lower, products, float32, widest, as_is };
+
 struct Traits {
   OpKind kind = OpKind::kernel;
   bool function = true, method = true;
@@ -60,6 +65,7 @@ struct Traits {
   // convert to it where its category allows; others refuse it, or where they have a `dtype` compute in it.
   enum class Out : uint8_t { by_kind, converted, exact } out_dtype = Out::by_kind;
   bool apart = false;  // out may not share memory with an argument that is read, not even all of it
+  Autocast autocast = Autocast::composite;
 };
 
 using Call = Outcome (*)(Value* arguments);

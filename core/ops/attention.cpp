@@ -225,6 +225,6 @@ OPERATION(
     "allowed, or numbers to be added; a query that may see nothing gives zeros. is_causal: query i sees keys up to i. "
     "scale: 1 / sqrt(E) if None. dropout_p applies whether or not anything is in training. enable_gqa: key and value "
     "may have fewer heads, each for a group of query heads.",
-    {.method = false, .module = "nn"})
+    {.method = false, .module = "nn", .autocast = Autocast::lower})
 
 }  // namespace bulssi

@@ -258,7 +258,8 @@ Tensor prelu_weighted(const Tensor& t, const Tensor& weight) {
   return Fn<Prelu>{}(t, w);
 }
 OPERATION("prelu(Tensor self, Tensor weight) -> Tensor", prelu_weighted,
-          "self where positive, weight (one per channel, or one) times self elsewhere.", {.kind = OpKind::composite})
+          "self where positive, weight (one per channel, or one) times self elsewhere.",
+          {.kind = OpKind::composite, .autocast = Autocast::lower})
 OPERATION("softsign(Tensor self) -> Tensor", (+[](const Tensor& t) { return t / (abs(t) + 1.0); }),
           "self / (1 + |self|).", {.kind = OpKind::composite, .method = false, .module = "nn"})
 OPERATION("tanhshrink(Tensor self) -> Tensor", (+[](const Tensor& t) { return t - tanh(t); }), "self - tanh(self).",

@@ -205,7 +205,7 @@ OPERATION(
     convolution,
     "Cross-correlation of input (N, C, *size) with weight (O, C / groups, *kernel); transposed, its adjoint with "
     "weight (C, O / groups, *kernel). Sizes are given for every spatial dimension.",
-    {.method = false})
+    {.method = false, .autocast = Autocast::lower})
 
 }  // namespace
 

@@ -201,7 +201,7 @@ OPERATION("cdist(Tensor x1, Tensor x2, float p=2.0, str compute_mode='use_mm_for
             return cdist(x1, x2, p);
           }),
           "The p-norm distances between the rows of x1 (…, P, M) and those of x2 (…, R, M): (…, P, R).",
-          {.method = false})
+          {.method = false, .autocast = Autocast::float32})
 
 }  // namespace
 }  // namespace bulssi

@@ -252,7 +252,7 @@ Tensor einsum(std::string_view text, Tensors operands) {
 }
 OPERATION("einsum(str equation, Tensor[] tensors) -> Tensor", einsum,
           "Sum of products of the operands' elements over all subscripts that the result does not name.",
-          {.kind = OpKind::composite, .method = false, .module = "_VF"})
+          {.kind = OpKind::composite, .method = false, .module = "_VF", .autocast = Autocast::products})
 
 // ---- tensordot
 // ---------------------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ Tensor multi_dot(Tensors tensors) {
 }
 OPERATION("multi_dot(Tensor[] tensors) -> Tensor", multi_dot,
           "Product of two or more matrices, in the order that needs the fewest multiplications.",
-          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg"})
+          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg", .autocast = Autocast::lower})
 
 Tensor matrix_power(const Tensor& self, int64_t n) {
   check(self.dims() >= 2, "linalg.matrix_power: The input tensor A must have at least 2 dimensions.");
@@ -382,7 +382,11 @@ Tensor matrix_power(const Tensor& self, int64_t n) {
 }
 OPERATION("matrix_power(Tensor self, int n) -> Tensor", matrix_power,
           "Square matrices to a power; to a negative one by their inverses.",
-          {.kind = OpKind::composite, .out = true, .aliases = "linalg.matrix_power", .out_dtype = Traits::Out::exact})
+          {.kind = OpKind::composite,
+           .out = true,
+           .aliases = "linalg.matrix_power",
+           .out_dtype = Traits::Out::exact,
+           .autocast = Autocast::lower})
 
 // ---- products of shapes
 // --------------------------------------------------------------------------------------------------
@@ -396,7 +400,7 @@ Tensor inner(const Tensor& self, const Tensor& other) {
   return tensordot(self, other, last, last);
 }
 OPERATION("inner(Tensor self, Tensor other) -> Tensor", inner, "Sum of products over the last dimensions of both.",
-          {.kind = OpKind::composite, .out = true, .out_dtype = Traits::Out::exact})
+          {.kind = OpKind::composite, .out = true, .out_dtype = Traits::Out::exact, .autocast = Autocast::lower})
 
 Tensor kron(const Tensor& self, const Tensor& other) {
   const int n = std::max(self.dims(), other.dims());
@@ -429,7 +433,7 @@ Tensor trace(const Tensor& self) {
     return as_strided_backward(expand(g, Ints(&n, 1)), whole, Layout{Dims{n}, Dims{whole.strides[0] + 1}, 0});
   });
 }
-OPERATION("trace(Tensor self) -> Tensor", trace, "Sum of a matrix's diagonal.")
+OPERATION("trace(Tensor self) -> Tensor", trace, "Sum of a matrix's diagonal.", {.autocast = Autocast::float32})
 
 Tensor linalg_cross(const Tensor& self, const Tensor& other, int64_t dim) {
   check(self.dims() == other.dims(), "linalg.cross: inputs must have the same number of dimensions.");

@@ -114,9 +114,13 @@ Tensor cat(Tensors ts, int64_t dim) {
   set_producer(out, std::move(node));
   return out;
 }
-OPERATION(
-    "cat(Tensor[] tensors, int dim=0) -> Tensor", cat, "Tensors one after the other along dim.",
-    {.method = false, .out = true, .aliases = "concat concatenate", .out_dtype = Traits::Out::converted, .apart = true})
+OPERATION("cat(Tensor[] tensors, int dim=0) -> Tensor", cat, "Tensors one after the other along dim.",
+          {.method = false,
+           .out = true,
+           .aliases = "concat concatenate",
+           .out_dtype = Traits::Out::converted,
+           .apart = true,
+           .autocast = Autocast::widest})
 
 Tensor stack(Tensors ts, int64_t dim) {
   check(!ts.empty(), "stack expects a non-empty TensorList");
@@ -145,7 +149,7 @@ Tensor stack(Tensors ts, int64_t dim) {
   return out;
 }
 OPERATION("stack(Tensor[] tensors, int dim=0) -> Tensor", stack, "Tensors of one shape along a new dimension.",
-          {.method = false, .out = true, .out_dtype = Traits::Out::converted})
+          {.method = false, .out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::widest})
 
 namespace {
 
@@ -157,19 +161,25 @@ Tensor join_with(Tensors ts, int least, int dim, const char* op) {
 }
 OPERATION("hstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 1, 1, "hstack"); }),
           "Side by side (along dimension 1; vectors along 0).",
-          {.method = false, .out = true, .out_dtype = Traits::Out::converted})
+          {.method = false, .out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::widest})
 OPERATION("vstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 2, 0, "vstack"); }),
           "One below the other.",
-          {.method = false, .out = true, .aliases = "row_stack", .out_dtype = Traits::Out::converted})
+          {.method = false,
+           .out = true,
+           .aliases = "row_stack",
+           .out_dtype = Traits::Out::converted,
+           .autocast = Autocast::widest})
 OPERATION("dstack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) { return join_with(ts, 3, 2, "dstack"); }),
-          "Along dimension 2.", {.method = false, .out = true, .out_dtype = Traits::Out::converted})
+          "Along dimension 2.",
+          {.method = false, .out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::widest})
 OPERATION("column_stack(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
             check(!ts.empty(), "column_stack expects a non-empty TensorList");
             std::vector<Tensor> all;
             for (const Tensor& t : ts) all.push_back(t.dims() <= 1 ? reshape(t, Dims{t.numel(), 1}) : t);
             return cat(all, 1);
           }),
-          "Vectors as the columns of a matrix.", {.method = false, .out = true, .out_dtype = Traits::Out::converted})
+          "Vectors as the columns of a matrix.",
+          {.method = false, .out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::widest})
 OPERATION("block_diag(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
             int64_t rows = 0, cols = 0;
             std::vector<Tensor> all;

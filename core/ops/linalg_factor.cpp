@@ -83,14 +83,14 @@ OPERATION(
     "cholesky_ex(Tensor self, *, bool upper=False, bool check_errors=False) -> (Tensor L, Tensor info)", cholesky_ex,
     "The triangular factor of symmetric positive-definite matrices (*, n, n), A = L L^T (A = U^T U if upper), and "
     "int32 codes of shape (*): 0, or the order of the first leading minor that is not positive.",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("cholesky(Tensor self, *, bool upper=False) -> Tensor", linalg_cholesky,
           "The triangular factor of symmetric positive-definite matrices (*, n, n): A = L L^T, or A = U^T U if upper. "
           "Raises LinAlgError for a matrix that is not positive-definite.",
-          {.method = false, .out = true, .module = "linalg"})
+          {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("cholesky(Tensor self, bool upper=False) -> Tensor", cholesky,
           "The triangular factor of symmetric positive-definite matrices (*, n, n): A = L L^T, or A = U^T U if upper.",
-          {.out = true, .out_dtype = Traits::Out::converted})
+          {.out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::float32})
 
 // ---- LU -----------------------------------------------------------------------------------------------------------
 
@@ -422,7 +422,7 @@ std::tuple<Tensor, Tensor> geqrf(const Tensor& a) {
 OPERATION("geqrf(Tensor self) -> (Tensor a, Tensor tau)", geqrf,
           "The QR factorisation of matrices (*, m, n) as LAPACK leaves it: R in the upper triangle of a, below it the "
           "reflectors that householder_product makes Q of with tau.",
-          {.out = true, .differentiable = false})
+          {.out = true, .differentiable = false, .autocast = Autocast::float32})
 
 Tensor qr_backward(const Tensor& g_q, const Tensor& g_r, const Tensor& q, const Tensor& r) {
   const int64_t m = rows_of(q), n = columns_of(r);
@@ -505,10 +505,11 @@ OPERATION(
     "qr(Tensor A, str mode='reduced') -> (Tensor Q, Tensor R)", qr,
     "A = Q R of matrices (*, m, n): Q with orthonormal columns, R an upper triangle. mode: 'reduced' (Q is (*, m, k) "
     "and R (*, k, n), k = min(m, n)), 'complete' (Q is (*, m, m)) or 'r' (R alone).",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("qr(Tensor self, bool some=True) -> (Tensor Q, Tensor R)",
           (+[](const Tensor& a, bool some) { return qr(a, some ? "reduced" : "complete"); }),
-          "A = Q R of matrices (*, m, n): linalg.qr with mode 'reduced', or 'complete' if not some.", {.out = true})
+          "A = Q R of matrices (*, m, n): linalg.qr with mode 'reduced', or 'complete' if not some.",
+          {.out = true, .autocast = Autocast::float32})
 
 // ---- products of reflectors ---------------------------------------------------------------------------------------
 
@@ -577,9 +578,13 @@ OPERATION(
     "householder_product(Tensor input, Tensor tau) -> Tensor", householder_product,
     "The first n columns of products of reflectors I - tau v v^T, whose v are below the diagonal of input (*, m, n) "
     "with a 1 on it: Q of what geqrf gives.",
-    {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
+    {.method = false,
+     .out = true,
+     .module = "linalg",
+     .out_dtype = Traits::Out::converted,
+     .autocast = Autocast::float32})
 OPERATION("orgqr(Tensor self, Tensor input2) -> Tensor", householder_product, "linalg.householder_product.",
-          {.out = true, .out_dtype = Traits::Out::converted})
+          {.out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::float32})
 
 void check_ormqr(const Tensor& a, const Tensor& tau, const Tensor& other, bool left) {
   const char* op = "torch.ormqr: ";
@@ -647,7 +652,7 @@ OPERATION(
     "ormqr(Tensor self, Tensor input2, Tensor input3, bool left=True, bool transpose=False) -> Tensor", ormqr,
     "Q input3 (or input3 Q unless left; Q^T if transpose), Q being the whole product of the reflectors in self and "
     "input2 that geqrf gave, which is not formed.",
-    {.out = true})
+    {.out = true, .autocast = Autocast::float32})
 
 }  // namespace
 

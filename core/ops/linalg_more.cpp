@@ -169,7 +169,7 @@ OPERATION(
     "and (*, m, k) or vectors (*, m). driver: 'gelsy' (pivoted QR, the default), 'gels' (QR, of full rank), 'gelsd' or "
     "'gelss' (singular values; those below rcond times the largest count as 0). Residuals are given where m > n, the "
     "rank is full and the driver is not 'gelsy'; what a driver does not find is empty.",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 
 // ---- exponentials -------------------------------------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ OPERATION(
     "tensorinv(Tensor self, int ind=2) -> Tensor", tensorinv,
     "The inverse of self as a matrix whose rows are its first ind dimensions: tensordot(tensorinv(A), A, ind) is an "
     "identity.",
-    {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg"})
+    {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 
 Tensor tensorsolve(const Tensor& given, const Tensor& b, std::optional<Ints> dims) {
   Tensor a = given;
@@ -303,7 +303,7 @@ Tensor tensorsolve(const Tensor& given, const Tensor& b, std::optional<Ints> dim
 }
 OPERATION("tensorsolve(Tensor self, Tensor other, int[]? dims=None) -> Tensor", tensorsolve,
           "X of tensordot(self, X, X.ndim) = other; the dimensions dims of self are moved to its end first.",
-          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg"})
+          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 
 // ---- products -----------------------------------------------------------------------------------------------------
 
@@ -317,7 +317,7 @@ Tensor vecdot(const Tensor& x, const Tensor& y, int64_t dim) {
 }
 OPERATION("vecdot(Tensor x, Tensor y, *, int dim=-1) -> Tensor", vecdot,
           "Dot products of vectors along dim of two tensors that are broadcast.",
-          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg"})
+          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg", .autocast = Autocast::lower})
 
 Tensor powers(const Tensor& given, int64_t n) {
   const Tensor x = given.dims() ? given : unsqueeze(given, 0);

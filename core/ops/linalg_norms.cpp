@@ -214,9 +214,9 @@ Tensor cond_named(const Tensor& a, std::string_view p) {
   "the "                                                                                                               \
   "largest and the smallest singular value."
 OPERATION("cond(Tensor self, Scalar? p=None) -> Tensor", cond, BULSSI_COND_DOC,
-          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg"})
+          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("cond(Tensor self, str p) -> Tensor", cond_named, BULSSI_COND_DOC,
-          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg"})
+          {.kind = OpKind::composite, .method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 
 }  // namespace
 

@@ -164,7 +164,7 @@ OPERATION("lu_solve(Tensor LU, Tensor pivots, Tensor B, *, bool left=True, bool 
           {.method = false, .out = true, .module = "linalg"})
 OPERATION("lu_solve(Tensor self, Tensor LU_data, Tensor LU_pivots) -> Tensor",
           (+[](const Tensor& b, const Tensor& lu, const Tensor& pivots) { return lu_solve(lu, pivots, b); }),
-          "X of A X = self from what linalg.lu_factor made of A.", {.out = true})
+          "X of A X = self from what linalg.lu_factor made of A.", {.out = true, .autocast = Autocast::float32})
 
 struct Solved {
   Tensor x, lu, pivots, info;
@@ -233,7 +233,7 @@ OPERATION("solve_ex(Tensor A, Tensor B, *, bool left=True, bool check_errors=Fal
 OPERATION("solve(Tensor A, Tensor B, *, bool left=True) -> Tensor", solve,
           "X of A X = B (X A = B unless left) for square matrices A (*, n, n) and matrices (*, n, k) or vectors (n) or "
           "(*, n) B. Batches are broadcast. Raises LinAlgError for a singular matrix.",
-          {.method = false, .out = true, .module = "linalg"})
+          {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 
 // ---- inverses -----------------------------------------------------------------------------------------------------
 
@@ -271,12 +271,13 @@ OPERATION(
     "inv_ex(Tensor A, *, bool check_errors=False) -> (Tensor inverse, Tensor info)", inv_ex,
     "Inverses of square matrices (*, n, n), and int32 codes of shape (*): 0, or the place of a 0 on the diagonal of "
     "A's factor U.",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("inv(Tensor A) -> Tensor", inverse,
           "Inverses of square matrices (*, n, n). Raises LinAlgError for a singular one. Solving equations needs no "
           "inverse: linalg.solve is faster and more accurate.",
-          {.method = false, .out = true, .module = "linalg"})
-OPERATION("inverse(Tensor self) -> Tensor", inverse, "Inverses of square matrices: linalg.inv.", {.out = true})
+          {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
+OPERATION("inverse(Tensor self) -> Tensor", inverse, "Inverses of square matrices: linalg.inv.",
+          {.out = true, .autocast = Autocast::float32})
 
 // ---- determinants -------------------------------------------------------------------------------------------------
 
@@ -416,7 +417,7 @@ Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool upper) {
 OPERATION(
     "cholesky_solve(Tensor self, Tensor input2, bool upper=False) -> Tensor", cholesky_solve,
     "X of A X = self, where input2 is the Cholesky factor of A: A = L L^T, or U^T U if upper. Batches are broadcast.",
-    {.out = true, .out_dtype = Traits::Out::converted})
+    {.out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::float32})
 
 Tensor cholesky_inverse(const Tensor& factor, bool upper) {
   const char* op = "cholesky_inverse";
@@ -446,7 +447,7 @@ Tensor cholesky_inverse(const Tensor& factor, bool upper) {
 }
 OPERATION("cholesky_inverse(Tensor self, bool upper=False) -> Tensor", cholesky_inverse,
           "Inverses of the matrices whose Cholesky factors are self: of L L^T, or of U^T U if upper.",
-          {.out = true, .out_dtype = Traits::Out::converted})
+          {.out = true, .out_dtype = Traits::Out::converted, .autocast = Autocast::float32})
 
 }  // namespace
 

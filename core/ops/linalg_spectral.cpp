@@ -88,10 +88,10 @@ OPERATION(
     "Eigenvalues (*, n), in ascending order, and orthonormal eigenvectors, the columns of (*, n, n), of symmetric "
     "matrices, of which the lower triangle is read (the upper one for UPLO 'U'). Gradients of the vectors exist "
     "where no eigenvalue is repeated.",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("eigvalsh(Tensor self, str UPLO='L') -> Tensor", eigvalsh,
           "Eigenvalues (*, n), in ascending order, of symmetric matrices, of which one triangle is read.",
-          {.method = false, .out = true, .module = "linalg"})
+          {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 
 // ---- singular values ----------------------------------------------------------------------------------------------
 
@@ -221,14 +221,14 @@ OPERATION(
     "orthonormal "
     "columns of U (*, m, m) and rows of Vh (*, n, n), or only k of each unless full_matrices. Gradients of U and Vh "
     "exist where no singular value is repeated (or 0, if A is not square).",
-    {.method = false, .out = true, .module = "linalg"})
+    {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("svdvals(Tensor A, *, str? driver=None) -> Tensor",
           (+[](const Tensor& a, std::optional<std::string_view> driver) {
             check_driver(driver);
             return svdvals(a);
           }),
           "Singular values (*, k), in descending order, of matrices (*, m, n), k = min(m, n).",
-          {.method = false, .out = true, .module = "linalg"})
+          {.method = false, .out = true, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, Tensor S, Tensor V)",
           (+[](const Tensor& a, bool some, bool compute_uv) {
             if (compute_uv) {
@@ -242,7 +242,7 @@ OPERATION("svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, 
           }),
           "A = U diag(S) V^T of matrices (*, m, n), with min(m, n) columns of U and V, or all unless some; U and V are "
           "zeros unless compute_uv. linalg.svd gives V^T.",
-          {.out = true})
+          {.out = true, .autocast = Autocast::float32})
 
 // ---- ranks and pseudo-inverses ------------------------------------------------------------------------------------
 
@@ -289,20 +289,20 @@ Tensor rank_with_numbers(const Tensor& a, std::optional<double> atol, std::optio
 OPERATION("matrix_rank(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor",
           rank_with_numbers,
           "How many singular values of matrices (*, m, n) exceed max(atol, rtol * the largest); int64, of shape (*).",
-          {.method = false, .out = true, .differentiable = false, .module = "linalg"})
+          {.method = false, .out = true, .differentiable = false, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("matrix_rank(Tensor input, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor",
           matrix_rank, "How many singular values exceed max(atol, rtol * the largest).",
-          {.method = false, .out = true, .differentiable = false, .module = "linalg"})
+          {.method = false, .out = true, .differentiable = false, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("matrix_rank(Tensor self, float tol, bool hermitian=False) -> Tensor",
           (+[](const Tensor& a, double tol, bool hermitian) { return rank_with_numbers(a, tol, 0.0, hermitian); }),
           "How many singular values exceed tol.",
-          {.method = false, .out = true, .differentiable = false, .module = "linalg"})
+          {.method = false, .out = true, .differentiable = false, .module = "linalg", .autocast = Autocast::float32})
 OPERATION("matrix_rank(Tensor input, Tensor tol, bool hermitian=False) -> Tensor",
           (+[](const Tensor& a, const Tensor& tol, bool hermitian) {
             return matrix_rank(a, tol, zeros({}, tol.dtype()), hermitian);
           }),
           "How many singular values exceed tol.",
-          {.method = false, .out = true, .differentiable = false, .module = "linalg"})
+          {.method = false, .out = true, .differentiable = false, .module = "linalg", .autocast = Autocast::float32})
 
 }  // namespace
 
@@ -378,7 +378,7 @@ OPERATION("pinv(Tensor self, Tensor rcond, bool hermitian=False) -> Tensor",
           BULSSI_PINV_DOC, {.method = false, .out = true, .module = "linalg", .out_dtype = Traits::Out::converted})
 OPERATION("pinverse(Tensor self, float rcond=1e-15) -> Tensor",
           (+[](const Tensor& a, double rcond) { return pinv_with_numbers(a, 0.0, rcond, false); }),
-          "Pseudo-inverses: linalg.pinv.")
+          "Pseudo-inverses: linalg.pinv.", {.autocast = Autocast::float32})
 
 }  // namespace
 

@@ -67,7 +67,7 @@ Tensor addmm(const Tensor& self, const Tensor& mat1, const Tensor& mat2, Scalar 
 }
 OPERATION("addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", addmm,
           "beta * self + alpha * (mat1 @ mat2), self broadcast to (m, n). With beta = 0 self is not read.",
-          {.inplace = true, .out = true})
+          {.inplace = true, .out = true, .autocast = Autocast::lower})
 
 Tensor addmv(const Tensor& self, const Tensor& mat, const Tensor& vec, Scalar beta, Scalar alpha) {
   check(mat.dims() == 2 && vec.dims() == 1 && self.dims() <= 1, "vector + matrix @ vector expected, got ", self.dims(),
@@ -164,7 +164,8 @@ Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, S
                 {keep(recording(batch2) ? batch1 : none), keep(recording(batch1) ? batch2 : none)});
 }
 OPERATION("baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", baddbmm,
-          "beta * self + alpha * bmm(batch1, batch2). With beta = 0 self is not read.", {.inplace = true, .out = true})
+          "beta * self + alpha * bmm(batch1, batch2). With beta = 0 self is not read.",
+          {.inplace = true, .out = true, .autocast = Autocast::lower})
 
 namespace {
 
@@ -208,7 +209,7 @@ Tensor addbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, Sc
 }
 OPERATION("addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", addbmm,
           "beta * self + alpha * (the sum of the products of the batches' matrices). With beta = 0 self is not read.",
-          {.inplace = true, .out = true})
+          {.inplace = true, .out = true, .autocast = Autocast::lower})
 
 // ---- linear -------------------------------------------------------------------------------------------------------
 
@@ -288,6 +289,6 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
 OPERATION("linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", linear,
           "input @ weight.T + bias: input (*, in_features), weight (out_features, in_features), bias (out_features); "
           "the result is (*, out_features).",
-          {.method = false, .module = "nn"})
+          {.method = false, .module = "nn", .autocast = Autocast::lower})
 
 }  // namespace bulssi

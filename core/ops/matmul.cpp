@@ -174,7 +174,8 @@ Tensor mm(const Tensor& self, const Tensor& mat2) {
                 {keep(if_needed(self, mat2)), keep(if_needed(mat2, self))});
 }
 OPERATION("mm(Tensor self, Tensor mat2) -> Tensor", mm,
-          "Product of two matrices, (m, k) and (k, n); the result is (m, n).", {.out = true})
+          "Product of two matrices, (m, k) and (k, n); the result is (m, n).",
+          {.out = true, .autocast = Autocast::lower})
 
 // ---- bmm ----------------------------------------------------------------------------------------------------------
 
@@ -201,7 +202,8 @@ Tensor bmm(const Tensor& self, const Tensor& mat2) {
                 {keep(if_needed(self, mat2)), keep(if_needed(mat2, self))});
 }
 OPERATION("bmm(Tensor self, Tensor mat2) -> Tensor", bmm,
-          "Products of the matrices of two batches, (b, m, k) and (b, k, n); the result is (b, m, n).", {.out = true})
+          "Products of the matrices of two batches, (b, m, k) and (b, k, n); the result is (b, m, n).",
+          {.out = true, .autocast = Autocast::lower})
 
 // ---- vectors ------------------------------------------------------------------------------------------------------
 
@@ -356,6 +358,6 @@ Tensor matmul(const Tensor& self, const Tensor& other) {
 OPERATION("matmul(Tensor self, Tensor other) -> Tensor", matmul,
           "Product of vectors, matrices or batches of matrices (what @ calls): two vectors give their dot product, a "
           "vector counts as a row on the left and a column on the right, and leading dimensions broadcast.",
-          {.out = true, .aliases = "linalg.matmul"})
+          {.out = true, .aliases = "linalg.matmul", .autocast = Autocast::lower})
 
 }  // namespace bulssi

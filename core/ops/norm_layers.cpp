@@ -112,7 +112,7 @@ void normalise_rows(const Tensor& x, const Tensor& w, const Tensor& b, const Row
                     const Tensor& y, const Tensor& means, const Tensor& rstd) {
   const int f = float_index(x.dtype()), size = itemsize(x.dtype());
   const auto& k = cpu::row_kernels();
-  const auto squares = cpu::reducers().row[int(Monoid::squares)][f];
+  const auto squares = cpu::reduce_kernels().row[int(Monoid::squares)][f];
   const int64_t bytes = s.n * size;
   const char* from = x->data();
   char *to = y->data(), *mp = means->data(), *rp = rstd->data();
@@ -353,6 +353,6 @@ static Tensor cross_entropy(const Tensor& x_, const Tensor& target_, int64_t red
 OPERATION("_cross_entropy(Tensor self, Tensor target, int reduction=1, int ignore_index=-100) -> Tensor", cross_entropy,
           "Cross-entropy of logits self (N, C) and class indices target (N), without the log-softmax in memory. "
           "reduction: 0 each, 1 mean over targets that are not ignore_index, 2 sum.",
-          {.method = false})
+          {.method = false, .autocast = Autocast::float32})
 
 }  // namespace bulssi

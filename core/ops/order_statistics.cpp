@@ -236,16 +236,19 @@ Tensor quantile_number(const Tensor& t, double q, std::optional<int64_t> dim, bo
 }  // namespace
 OPERATION("quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor",
           quantile_tensor<false>,
-          "Quantiles q (0 to 1, 0-d or 1-d) of all elements or along dim; q's dimension comes first.", {.out = true})
+          "Quantiles q (0 to 1, 0-d or 1-d) of all elements or along dim; q's dimension comes first.",
+          {.out = true, .autocast = Autocast::float32})
 OPERATION("quantile(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor",
-          quantile_number<false>, "The q-quantile of all elements or along dim.", {.out = true})
+          quantile_number<false>, "The q-quantile of all elements or along dim.",
+          {.out = true, .autocast = Autocast::float32})
 OPERATION(
     "nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> "
     "Tensor",
-    quantile_tensor<true>, "Quantiles of the elements that are not nan.", {.out = true})
+    quantile_tensor<true>, "Quantiles of the elements that are not nan.", {.out = true, .autocast = Autocast::float32})
 OPERATION(
     "nanquantile(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> "
     "Tensor",
-    quantile_number<true>, "The q-quantile of the elements that are not nan.", {.out = true})
+    quantile_number<true>, "The q-quantile of the elements that are not nan.",
+    {.out = true, .autocast = Autocast::float32})
 
 }  // namespace bulssi

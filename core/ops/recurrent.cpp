@@ -350,7 +350,7 @@ OPERATION(
     "One layer of a recurrent network in one direction: the outputs of all steps and the last state. mode: RNN_TANH, "
     "RNN_RELU, GRU or LSTM (Hochreiter and Schmidhuber 1997). input is (steps, batch, features), or with batch_sizes "
     "packed (positions, features); h is (batch, hidden), c the LSTM's cell state, w_hr projects its output.",
-    {.method = false, .module = "nn"})
+    {.method = false, .module = "nn", .autocast = Autocast::lower})
 
 }  // namespace
 

@@ -332,9 +332,9 @@ Tensor prod(const Tensor& t, int64_t dim, bool keepdim, std::optional<DType> dty
                 {keep(in), result(out)});
 }
 OPERATION("prod(Tensor self, *, ScalarType? dtype=None) -> Tensor", prod_all,
-          "Product of all elements. Integers and bools are multiplied in int64.")
+          "Product of all elements. Integers and bools are multiplied in int64.", {.autocast = Autocast::float32})
 OPERATION("prod(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", prod,
-          "Products along dimension dim.", {.out = true})
+          "Products along dimension dim.", {.out = true, .autocast = Autocast::float32})
 
 // ---- truth --------------------------------------------------------------------------------------------------------
 

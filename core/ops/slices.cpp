@@ -212,7 +212,8 @@ ALTER("index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar al
       "self with alpha times the slices of source added to the slices along dim that index names, in order.",
       {.out = true, .apart = true})
 ALTER("index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor", IndexCopy,
-      "self with the slices along dim that index names replaced by those of source.", {.out = true})
+      "self with the slices along dim that index names replaced by those of source.",
+      {.out = true, .autocast = Autocast::widest})
 ALTER("index_fill(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", IndexFill,
       "self with value in the slices along dim that index names.", {})
 ALTER("index_fill(Tensor self, int dim, Tensor index, Tensor value) -> Tensor", IndexFillTensor,

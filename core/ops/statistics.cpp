@@ -293,7 +293,7 @@ static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, c
 OPERATION("cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor", cov,
           "Covariances of the rows of self, whose columns are observations, counted fweights times and weighted by "
           "aweights.",
-          {.kind = OpKind::composite})
+          {.kind = OpKind::composite, .autocast = Autocast::lower})
 
 static Tensor corrcoef(const Tensor& t) {
   check(t.dims() <= 2, "corrcoef(): expected input to have two or fewer dimensions but got an input with ", t.dims(),

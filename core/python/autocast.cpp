@@ -17,38 +17,6 @@ struct State {
 };
 thread_local State state;
 
-// The table: PyTorch's for the CPU, under the names of the functions here. Functions that it does not name run on
-// whatever they are given; composites among them have their parts converted, except those that are `as_is` because
-// PyTorch's version is made of other parts.
-struct Row {
-  Autocast policy;
-  std::string_view names;
-};
-constexpr Row table[] = {
-    {Autocast::lower,
-     " mm bmm matmul linear addmm baddbmm addbmm inner matrix_power tensordot chain_matmul cov prelu affine_grid"
-     " convolution conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d"
-     " scaled_dot_product_attention nn.scaled_dot_product_attention nn.linear nn.prelu nn.convolution"
-     " rnn_layer nn.rnn_layer linalg.vecdot linalg.matmul linalg.multi_dot linalg.matrix_power linalg_vecdot "},
-    {Autocast::products, " _VF.einsum "},
-    {Autocast::float32,
-     " prod quantile nanquantile trace cdist polar view_as_complex stft inverse cholesky cholesky_inverse"
-     " cholesky_solve lu_solve orgqr ormqr pinverse geqrf qr svd lstsq"
-     " linalg.inv linalg.inv_ex linalg.svd linalg.svdvals linalg.solve linalg.qr linalg.eigh linalg.eigvalsh"
-     " linalg.eig linalg.eigvals linalg.lstsq linalg.matrix_rank linalg.cond linalg.householder_product"
-     " linalg.tensorinv linalg.tensorsolve linalg.cholesky linalg.cholesky_ex"
-     " fft.fft fft.ifft fft.rfft fft.irfft fft.hfft fft.ihfft fft.fft2 fft.ifft2 fft.rfft2 fft.irfft2 fft.fftn"
-     " fft.ifftn fft.rfftn fft.irfftn"
-     " mse_loss l1_loss smooth_l1_loss huber_loss nll_loss cross_entropy _cross_entropy binary_cross_entropy"
-     " binary_cross_entropy_with_logits kl_div cosine_embedding_loss hinge_embedding_loss poisson_nll_loss"
-     " margin_ranking_loss multi_margin_loss soft_margin_loss triplet_margin_loss multilabel_margin_loss ctc_loss"
-     " linear_cross_entropy avg_pool3d max_pool3d max_pool3d_with_indices adaptive_avg_pool3d adaptive_max_pool3d"
-     " adaptive_max_pool3d_with_indices max_unpool1d max_unpool2d max_unpool3d fractional_max_pool2d"
-     " fractional_max_pool2d_with_indices fractional_max_pool3d fractional_max_pool3d_with_indices grid_sample "},
-    {Autocast::widest, " cat concat concatenate stack vstack hstack dstack column_stack row_stack index_copy "},
-    {Autocast::as_is, " bilinear pairwise_distance cosine_similarity normalize interpolate fold unfold "},
-};
-
 bool eligible(const Tensor& t) {
   return t.dtype() == DType::f32 || t.dtype() == DType::f16 || t.dtype() == DType::bf16;
 }
@@ -134,22 +102,6 @@ PyMethodDef functions[] = {
     {}};
 
 }  // namespace
-
-Autocast autocast_policy(std::string_view name) {
-  static const std::unordered_map<std::string_view, Autocast> policies = [] {
-    std::unordered_map<std::string_view, Autocast> made;
-    for (const Row& row : table) {
-      for (size_t at = 0; (at = row.names.find_first_not_of(' ', at)) != std::string_view::npos;) {
-        const size_t end = row.names.find(' ', at);
-        made.emplace(row.names.substr(at, end - at), row.policy);
-        at = end;
-      }
-    }
-    return made;
-  }();
-  const auto found = policies.find(name);
-  return found == policies.end() ? Autocast::composite : found->second;
-}
 
 bool autocast_on() { return state.enabled && !state.inside; }
 AutocastOff::AutocastOff() : before_(std::exchange(state.inside, true)) {}

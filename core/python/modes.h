@@ -5,18 +5,15 @@
 // load of a global. With one, a call goes through `through_modes`, which asks what this thread has switched on, in
 // PyTorch's order: function modes see the call first, then classes with __torch_function__, then the profiler's clock
 // starts, then autocast converts the arguments. Operations and the wrapped Python functions of `nn.functional`
-// (overridable.cpp) both come here; how autocast treats each of them is one table, in autocast.cpp.
+// (overridable.cpp) both come here; how autocast treats each of them is a trait of the operation (registry.h) or said
+// where the function is made overridable.
 #pragma once
+#include "core/op/registry.h"
 #include "core/python/python.h"
 
 namespace bulssi::python {
 
 extern int active_modes;
-
-// `products` is `lower` for more than one tensor.
-enum class Autocast : uint8_t { composite, lower, products, float32, widest, as_is };
-// What autocast does with the arguments of a function, by its public name ("mm", "linalg.svd", "mse_loss").
-Autocast autocast_policy(std::string_view name);
 
 // Is autocast on in this thread, and not for the inside of an operation that it has already dealt with?
 bool autocast_on();

@@ -328,7 +328,7 @@ void add(const Operation& op, const std::string& name, Form form) {
   auto& family = families(form)[name];
   if (!family) family = std::make_unique<Family>();
   family->name = family->path = name;
-  family->autocast = autocast_policy(name);
+  family->autocast = op.traits.autocast;
   family->overloads.push_back(&op);
   family->out = family->out || op.traits.out;
   for (const Parameter& p : op.signature.parameters) family->own_out = family->own_out || p.name == "out";

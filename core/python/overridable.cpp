@@ -1,5 +1,7 @@
 // Python functions that operations' modes and __torch_function__ see: `overridable(f)` calls f, after the arguments'
 // classes and this thread's modes have had their say (Note [Modes] in modes.h).
+#include <algorithm>
+
 #include "core/python/modes.h"
 
 namespace bulssi::python {
@@ -89,24 +91,34 @@ PyType_Spec spec = {"bulssi._core.overridable_function", sizeof(Overridable), 0,
                         Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_METHOD_DESCRIPTOR,
                     slots};
 
-PyObject* overridable(PyObject*, PyObject* function) {
+constexpr std::pair<std::string_view, Autocast> policies[] = {{"composite", Autocast::composite},
+                                                              {"lower", Autocast::lower},
+                                                              {"float32", Autocast::float32},
+                                                              {"as_is", Autocast::as_is}};
+
+PyObject* overridable(PyObject*, PyObject* args) {
+  PyObject* function;
+  const char* autocast = "composite";
+  if (!PyArg_ParseTuple(args, "O|s:overridable", &function, &autocast)) return nullptr;
   return guard([&]() -> PyObject* {
     check(PyCallable_Check(function), ErrorKind::type, "overridable() takes a function, not ", type_name(function));
-    const Object name(must(PyObject_GetAttrString(function, "__name__")));
-    const char* text = PyUnicode_AsUTF8(name.get());
-    if (!text) throw PendingError();
+    const auto policy = std::ranges::find(policies, autocast, &std::pair<std::string_view, Autocast>::first);
+    check(policy != std::end(policies), ErrorKind::value, "overridable(): no autocast policy '", autocast, "'");
     Overridable* o = PyObject_GC_New(Overridable, overridable_type);
     must(reinterpret_cast<PyObject*>(o));
     o->vectorcall = vectorcall;
     o->function = Object::borrow(function).take();
     o->weakrefs = nullptr;
-    o->policy = autocast_policy(text);
+    o->policy = policy->second;
     PyObject_GC_Track(o);
     return reinterpret_cast<PyObject*>(o);
   });
 }
 PyMethodDef functions[] = {
-    {"overridable", overridable, METH_O, "A Python function as one that __torch_function__ and modes see."}, {}};
+    {"overridable", overridable, METH_VARARGS,
+     "overridable(function, autocast='composite'): a function that __torch_function__ and modes see. Autocast makes of "
+     "its arguments what an operation's trait of that name says: 'composite', 'lower', 'float32' or 'as_is'."},
+    {}};
 
 }  // namespace
 

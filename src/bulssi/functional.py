@@ -440,6 +440,8 @@ def _given_edges(points: Tensor, bins: Any) -> list[Tensor]:
     return [edge.detach().contiguous() for edge in bins]
 
 
-for _function in (einsum, tensordot, chain_matmul, lu, gradient, histogramdd, unravel_index):
+for _function in (einsum, lu, gradient, histogramdd, unravel_index):
     globals()[_function.__name__] = _core.overridable(_function)
+for _function in (tensordot, chain_matmul):
+    globals()[_function.__name__] = _core.overridable(_function, "lower")
 del _function

@@ -1,6 +1,7 @@
 // The rows of attention: weights from scores and their gradients. Compiled once per ISA.
 #include "core/cpu/attention_kernels.h"
 
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/reduce_monoids.h"
 
 #ifndef BULSSI_ISA
@@ -104,8 +105,4 @@ constexpr AttentionTable table = make();
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::AttentionTable* BULSSI_JOIN(bulssi_attention_, BULSSI_ISA)() {
-  return &bulssi::BULSSI_ISA::table;
-}
+KERNEL_TABLE(bulssi::AttentionTable, attention, table)

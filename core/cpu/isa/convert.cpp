@@ -7,6 +7,7 @@
 #ifndef BULSSI_ISA
 #define BULSSI_ISA generic
 #endif
+#include "core/cpu/kernel_table.h"
 
 namespace bulssi::BULSSI_ISA {
 namespace {
@@ -159,6 +160,4 @@ constexpr Table table = make();
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const void* BULSSI_JOIN(bulssi_convert_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(void, convert, table)

@@ -1,5 +1,6 @@
 // Checking and following index vectors; compiled once per ISA.
 #include "core/cpu/gather.h"
+#include "core/cpu/kernel_table.h"
 
 #ifndef BULSSI_ISA
 #define BULSSI_ISA generic
@@ -40,6 +41,4 @@ constexpr GatherKernels table{outside, place, {read<uint8_t>, read<uint16_t>, re
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::GatherKernels* BULSSI_JOIN(bulssi_gather_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(bulssi::GatherKernels, gather, table)

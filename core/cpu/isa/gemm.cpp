@@ -5,6 +5,7 @@
 // cover both their own latency and the loads.
 #include "core/cpu/gemm_kernels.h"
 
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/vec.h"
 
 namespace bulssi::BULSSI_ISA {
@@ -516,6 +517,4 @@ constexpr GemmTable table{kernels<float>, kernels<double>};
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN2(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN2(a, b)
-extern "C" const bulssi::GemmTable* BULSSI_JOIN(bulssi_gemm_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(bulssi::GemmTable, gemm, table)

@@ -1,4 +1,5 @@
 // Counting, packing and finding the set elements of masks; compiled once per ISA.
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/mask.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -100,6 +101,4 @@ constexpr MaskKernels table{count,
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::MaskKernels* BULSSI_JOIN(bulssi_mask_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(bulssi::MaskKernels, mask, table)

@@ -1,5 +1,6 @@
 // One pass over a parameter, its gradient and its state, per optimizer; compiled once per ISA. The formulas are those
 // of src/bulssi/optim/_fused.py, in the same order of operations.
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/optimizers.h"
 
 #ifndef BULSSI_ISA
@@ -246,6 +247,4 @@ constexpr OptimizerTable table = make();
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const void* BULSSI_JOIN(bulssi_optimizers_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(void, optimizers, table)

@@ -1,4 +1,5 @@
 // Maximum pooling of 2 x 2 windows; compiled once per ISA.
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/pool_kernels.h"
 
 #include "core/cpu/reduce_vec.h"
@@ -60,6 +61,4 @@ constexpr PoolKernels table{{halve<float>, halve<double>}};
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::PoolKernels* BULSSI_JOIN(bulssi_pool_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(bulssi::PoolKernels, pool, table)

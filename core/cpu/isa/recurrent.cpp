@@ -1,4 +1,5 @@
 // One position of a recurrent layer: activations and the new state, and their gradients. Compiled once per ISA.
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/recurrent_kernels.h"
 
 #include "core/cpu/reduce_vec.h"
@@ -118,8 +119,4 @@ constexpr RecurrentTable table = make();
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::RecurrentTable* BULSSI_JOIN(bulssi_recurrent_, BULSSI_ISA)() {
-  return &bulssi::BULSSI_ISA::table;
-}
+KERNEL_TABLE(bulssi::RecurrentTable, recurrent, table)

@@ -1,4 +1,5 @@
 // Reductions of contiguous rows and of columns; compiled once per ISA.
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/reduce.h"
 
 #include "core/cpu/reduce_monoids.h"
@@ -268,8 +269,4 @@ constexpr ReduceTable table = make();
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::cpu::ReduceTable* BULSSI_JOIN(bulssi_reduce_, BULSSI_ISA)() {
-  return &bulssi::BULSSI_ISA::table;
-}
+KERNEL_TABLE(bulssi::cpu::ReduceTable, reduce, table)

@@ -1,4 +1,5 @@
 // Softmax, normalisation and cross-entropy along rows and columns; compiled once per ISA.
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/reduce.h"
 
 #include "core/cpu/reduce_monoids.h"
@@ -229,6 +230,4 @@ constexpr cpu::RowTable table = make();
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::cpu::RowTable* BULSSI_JOIN(bulssi_rows_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(bulssi::cpu::RowTable, row, table)

@@ -1,4 +1,5 @@
 // Skipping what cannot be among the first k; compiled once per ISA.
+#include "core/cpu/kernel_table.h"
 #include "core/cpu/top.h"
 
 #include "core/cpu/vec.h"
@@ -92,6 +93,4 @@ constexpr TopKernels table{{{BULSSI_PASSING(false, false), BULSSI_PASSING(false,
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
 
-#define BULSSI_JOIN_(a, b) a##b
-#define BULSSI_JOIN(a, b) BULSSI_JOIN_(a, b)
-extern "C" const bulssi::TopKernels* BULSSI_JOIN(bulssi_top_, BULSSI_ISA)() { return &bulssi::BULSSI_ISA::table; }
+KERNEL_TABLE(bulssi::TopKernels, top, table)

@@ -161,7 +161,7 @@ def _publish() -> None:
     for name, function in list(globals().items()):
         if not name.startswith("_") and isinstance(function, FunctionType):
             function.__module__ = __name__
-            globals()[name] = _core.overridable(function)
+            globals()[name] = _core.overridable(function, function.__dict__.get("autocast", "composite"))
 
 
 _publish()

@@ -9,6 +9,7 @@ import bulssi
 from bulssi.nn import _kernels
 
 from ._graph import shown_as
+from ._precision import as_is, lower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,37 +165,44 @@ def _conv_transpose(
     return out if batched else out.squeeze(0)
 
 
+@lower
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
     """Cross-correlation of ``(N, C, L)`` or ``(C, L)`` with ``(O, C / groups, k)``; ``padding`` may be "same",
     "valid"."""
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@lower
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
     """As :func:`conv1d`, over two dimensions."""
     return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@lower
 def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
     """As :func:`conv1d`, over three dimensions."""
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
+@lower
 def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> Tensor:
     """The gradient of :func:`conv1d` with respect to its input, as a layer; the weight is ``(C, O / groups, k)``."""
     return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@lower
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> Tensor:
     """As :func:`conv_transpose1d`, over two dimensions."""
     return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@lower
 def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> Tensor:
     """As :func:`conv_transpose1d`, over three dimensions."""
     return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@lower
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
     """:func:`conv1d` of ``(T, N, C)`` with a weight ``(k, C, O)``, to ``(T', N, O)``."""
     return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)
@@ -221,6 +229,7 @@ def _block_sizes(kernel_size, dilation, padding, stride):  # type: ignore[no-unt
 
 
 @shown_as("Im2ColBackward0")
+@as_is
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The sliding blocks of ``(N, C, H, W)`` as columns: ``(N, C * kh * kw, number of blocks)``."""
     kernel, dilation, padding, stride = _block_sizes(kernel_size, dilation, padding, stride)
@@ -251,6 +260,7 @@ def _check_blocks(size, kernel, dilation, padding, stride) -> list[int]:  # type
 
 
 @shown_as("Col2ImBackward0")
+@as_is
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The adjoint of :func:`unfold`: columns are added into an image of ``output_size`` where their blocks lie."""
     kernel, dilation, padding, stride = _block_sizes(kernel_size, dilation, padding, stride)

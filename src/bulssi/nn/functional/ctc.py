@@ -8,6 +8,7 @@ import bulssi
 from bulssi import Tensor
 
 from . import _reduction
+from ._precision import float32
 
 if TYPE_CHECKING:
     from typing import Any
@@ -48,6 +49,7 @@ def _check(log_probs: Tensor, targets: Tensor, inputs: list[int], lengths: list[
         )
 
 
+@float32
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 import bulssi
 
 from ._graph import shown_as
+from ._precision import as_is
 
 if TYPE_CHECKING:
     from bulssi import Tensor
 
 
 @shown_as("NormBackward1")
+@as_is
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
     return bulssi.norm(x1 - x2 + eps, p, max(x1.dim(), x2.dim()) - 1, keepdim)
 
 
+@as_is
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` along ``dim``."""
     for x in (x1, x2):
@@ -42,6 +45,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return bulssi.norm(input[i] - input[j], p, 1)
 
 
+@as_is
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """``input / max(|input|_p, eps)`` with the norm along ``dim``."""
     norm = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)

@@ -15,6 +15,7 @@ from bulssi.nn._native import native
 
 from . import _reduction
 from ._graph import shown_as
+from ._precision import float32
 from .distance import pairwise_distance
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _weighted(loss: Tensor, input: Tensor, weight: Tensor | None, reduction: str
 
 
 @shown_as("MseLossBackward0")
+@float32
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -71,6 +73,7 @@ def mse_loss(
     return _weighted(difference * difference, input, weight, reduction, by_weight=True)
 
 
+@float32
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -87,6 +90,7 @@ def l1_loss(
 
 
 @shown_as("SmoothL1LossBackward0")
+@float32
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -109,6 +113,7 @@ def smooth_l1_loss(
 
 
 @shown_as("HuberLossBackward0")
+@float32
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -122,6 +127,7 @@ def huber_loss(
     return _weighted(loss, input, weight, reduction, by_weight=False)
 
 
+@float32
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -234,6 +240,7 @@ def _pick(values: Tensor, index: Tensor, dim: int) -> Tensor:
         raise
 
 
+@float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -296,6 +303,7 @@ def _scalar_name(t: Tensor) -> str:
     return t.type().rpartition(".")[2].removesuffix("Tensor")
 
 
+@float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -363,6 +371,7 @@ def _soft_cross_entropy(
     return -loss.sum() / (input.numel() / classes) if reduction == "mean" else -loss.sum()
 
 
+@float32
 def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,
@@ -417,6 +426,7 @@ _BCE_EDGE = 1e-12  # where x * (1 - x) is smaller, the gradient's denominator is
 
 
 @shown_as("BinaryCrossEntropyBackward0")
+@float32
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -452,6 +462,7 @@ def binary_cross_entropy(
 
 
 @shown_as("BinaryCrossEntropyWithLogitsBackward0")
+@float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -472,6 +483,7 @@ def binary_cross_entropy_with_logits(
     return _reduction.apply(loss if weight is None else loss * weight, reduction)
 
 
+@float32
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -501,6 +513,7 @@ def kl_div(
 # ---- margins ------------------------------------------------------------------------------------------------------
 
 
+@float32
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -516,6 +529,7 @@ def hinge_embedding_loss(
     return _reduction.apply(apart + bulssi.where(target != -1, input, zero), reduction)
 
 
+@float32
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -536,6 +550,7 @@ def margin_ranking_loss(
 
 
 @shown_as("SoftMarginLossBackward0")
+@float32
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -547,6 +562,7 @@ def soft_margin_loss(
     return _reduction.apply(-native.logsigmoid(target * input), _reduction.resolve(reduction, size_average, reduce))
 
 
+@float32
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -581,6 +597,7 @@ def _check_margin_input(input: Tensor) -> None:
 
 
 @shown_as("MultiMarginLossBackward0")
+@float32
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -622,6 +639,7 @@ def multi_margin_loss(
 
 
 @shown_as("MultilabelMarginLossBackward0")
+@float32
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -670,6 +688,7 @@ def multilabel_soft_margin_loss(
     return _reduction.apply(loss.sum(-1) / input.shape[-1], reduction)
 
 
+@float32
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

@@ -9,6 +9,7 @@ import bulssi
 from bulssi.nn import _kernels
 
 from ._graph import shown_as
+from ._precision import float32
 from .conv import _sizes
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 
 @shown_as("MaxPool3DWithIndicesBackward0")
+@float32
 def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
     """As :func:`max_pool1d`, over three dimensions; indices are those of the flattened volume."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
@@ -137,6 +139,7 @@ def max_pool2d_with_indices(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
+@float32
 def max_pool3d_with_indices(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ) -> tuple[Tensor, Tensor]:
@@ -180,6 +183,7 @@ def avg_pool2d(
 
 
 @shown_as("AvgPool3DBackward0")
+@float32
 def avg_pool3d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ) -> Tensor:
@@ -251,6 +255,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 
 @shown_as(_adaptive_avg_name)
+@float32
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """As :func:`adaptive_avg_pool1d`, over three dimensions."""
     return _adaptive_avg(3, input, output_size)
@@ -295,6 +300,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
 
 
 @shown_as("AdaptiveMaxPool3DBackward0")
+@float32
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As :func:`adaptive_max_pool1d`, over three dimensions."""
     return _adaptive_max(3, input, output_size, return_indices)
@@ -310,6 +316,7 @@ def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_ind
     return _adaptive_max(2, input, output_size, True)
 
 
+@float32
 def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """:func:`adaptive_max_pool3d` with its indices."""
     return _adaptive_max(3, input, output_size, True)
@@ -365,6 +372,7 @@ def _fractional_starts(sample: Tensor, size: int, kernel: int, out: int) -> Tens
 
 
 @shown_as("FractionalMaxPool2DBackward0")
+@float32
 def fractional_max_pool2d(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -375,6 +383,7 @@ def fractional_max_pool2d(
 
 
 @shown_as("FractionalMaxPool3DBackward0")
+@float32
 def fractional_max_pool3d(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -383,6 +392,7 @@ def fractional_max_pool3d(
     return both if return_indices else both[0]
 
 
+@float32
 def fractional_max_pool2d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -390,6 +400,7 @@ def fractional_max_pool2d_with_indices(
     return _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
 
 
+@float32
 def fractional_max_pool3d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -448,18 +459,21 @@ def _given_unpool_size(given: tuple[int, ...], default: list[int], stride: Seque
 
 
 @shown_as("SqueezeBackward1")
+@float32
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """Put the values of a max pooling back where they were; zeros elsewhere."""
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
 @shown_as("MaxUnpool2DBackward0")
+@float32
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """As :func:`max_unpool1d`, over two dimensions."""
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
 @shown_as("MaxUnpool3DBackward0")
+@float32
 def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """As :func:`max_unpool1d`, over three dimensions."""
     return _unpool(3, input, indices, kernel_size, stride, padding, output_size)

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import bulssi
 
+from ._precision import as_is
+
 if TYPE_CHECKING:
     from bulssi import Tensor
 
 
+@as_is
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``y_k = x1 @ weight[k] @ x2 + bias_k`` for ``(*, in1)``, ``(*, in2)`` and ``(out, in1, in2)``."""
     if input1.dim() != input2.dim():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import bulssi
 
 from ._graph import shown_as
+from ._precision import as_is, float32, lower
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def _resize_name(
 
 
 @shown_as(_resize_name)
+@as_is
 def interpolate(
     input: Tensor,
     size: int | Sequence[int] | None = None,
@@ -286,6 +288,7 @@ def _grid_name(input: Tensor, *_: Any, **__: Any) -> str:
 
 
 @shown_as(_grid_name)
+@float32
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -415,6 +418,7 @@ def _grid_bicubic(input: Tensor, at: list[Tensor], padding_mode: str, align_corn
 
 
 @shown_as("AffineGridGeneratorBackward0")
+@lower
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """The grid for :func:`grid_sample` that maps an output of ``size`` through affine maps.
 
