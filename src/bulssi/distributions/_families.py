@@ -40,11 +40,26 @@ class ProbsOrLogits(Distribution):
     _inner: Any = ("_given",)
     _is_binary = True
     _given: str
+    total_count: Tensor
 
     def _take(self, probs: Any, logits: Any) -> Any:
         """Notes which one was given, and returns it."""
         self._given = one_of_probs_and_logits(probs, logits)
         return logits if probs is None else probs
+
+    def _init_scalar(self, probs: Any, logits: Any, validate_args: bool | None) -> None:
+        """All of __init__ where one probability of each element is the only parameter."""
+        given = self._take(probs, logits)
+        (param,) = broadcast_all(given)
+        setattr(self, self._given, param)
+        super().__init__(batch_of(param, given), validate_args=validate_args)
+
+    def _init_counted(self, total_count: Any, probs: Any, logits: Any, validate_args: bool | None) -> None:
+        """All of __init__ where a number of trials comes with the probability."""
+        self.total_count, param = broadcast_all(total_count, self._take(probs, logits))
+        self.total_count = self.total_count.type_as(param)
+        setattr(self, self._given, param)
+        super().__init__(param.size(), validate_args=validate_args)
 
     @lazy_property
     def logits(self) -> Tensor:

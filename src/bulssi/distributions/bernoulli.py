@@ -11,7 +11,7 @@ from bulssi import Tensor
 from . import constraints
 from ._families import ProbsOrLogits
 from .exp_family import ExponentialFamily
-from .utils import batch_of, binary_entropy, broadcast_all
+from .utils import binary_entropy, broadcast_all
 
 __all__ = ["Bernoulli"]
 
@@ -36,10 +36,7 @@ class Bernoulli(ProbsOrLogits, ExponentialFamily):
         logits: Tensor | float | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        given = self._take(probs, logits)
-        (param,) = broadcast_all(given)
-        setattr(self, self._given, param)
-        super().__init__(batch_of(param, given), validate_args=validate_args)
+        self._init_scalar(probs, logits, validate_args)
 
     @property
     def mean(self) -> Tensor:

@@ -9,7 +9,6 @@ from bulssi import Tensor
 
 from . import constraints
 from ._families import ProbsOrLogits
-from .utils import broadcast_all
 
 __all__ = ["Binomial"]
 
@@ -44,10 +43,7 @@ class Binomial(ProbsOrLogits):
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.total_count, param = broadcast_all(total_count, self._take(probs, logits))
-        self.total_count = self.total_count.type_as(param)
-        setattr(self, self._given, param)
-        super().__init__(param.size(), validate_args=validate_args)
+        self._init_counted(total_count, probs, logits, validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> Any:

@@ -9,7 +9,7 @@ from bulssi import Tensor
 
 from . import constraints
 from ._families import ProbsOrLogits
-from .utils import batch_of, binary_entropy, broadcast_all
+from .utils import binary_entropy, broadcast_all
 
 __all__ = ["Geometric"]
 
@@ -31,10 +31,7 @@ class Geometric(ProbsOrLogits):
         logits: Tensor | float | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        given = self._take(probs, logits)
-        (param,) = broadcast_all(given)
-        setattr(self, self._given, param)
-        super().__init__(batch_of(param, given), validate_args=validate_args)
+        self._init_scalar(probs, logits, validate_args)
         if self._validate_args and probs is not None and not (self.probs > 0).all():
             value = self.probs
             raise ValueError(

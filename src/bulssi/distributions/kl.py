@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import bulssi
 from bulssi import Tensor
 
+from ._covariance import half_log_det, mahalanobis
 from .bernoulli import Bernoulli
 from .beta import Beta
 from .binomial import Binomial
@@ -32,7 +33,7 @@ from .half_normal import HalfNormal
 from .independent import Independent
 from .laplace import Laplace
 from .lowrank_multivariate_normal import LowRankMultivariateNormal, lowrank_mahalanobis
-from .multivariate_normal import MultivariateNormal, half_log_det, mahalanobis
+from .multivariate_normal import MultivariateNormal
 from .normal import Normal
 from .one_hot_categorical import OneHotCategorical
 from .pareto import Pareto

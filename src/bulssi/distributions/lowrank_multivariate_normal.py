@@ -9,8 +9,8 @@ import bulssi
 from bulssi import Tensor
 
 from . import constraints
+from ._covariance import half_log_det, mahalanobis
 from .distribution import Distribution
-from .multivariate_normal import half_log_det, mahalanobis
 from .utils import lazy_property
 
 __all__ = ["LowRankMultivariateNormal"]

@@ -11,7 +11,7 @@ from bulssi.nn.functional import logsigmoid
 from . import constraints
 from ._families import ProbsOrLogits
 from .gamma import Gamma
-from .utils import broadcast_all, lazy_property
+from .utils import lazy_property
 
 __all__ = ["NegativeBinomial"]
 
@@ -41,10 +41,7 @@ class NegativeBinomial(ProbsOrLogits):
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.total_count, param = broadcast_all(total_count, self._take(probs, logits))
-        self.total_count = self.total_count.type_as(param)
-        setattr(self, self._given, param)
-        super().__init__(param.size(), validate_args=validate_args)
+        self._init_counted(total_count, probs, logits, validate_args)
 
     @property
     def mean(self) -> Tensor:

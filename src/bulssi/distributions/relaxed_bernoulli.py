@@ -9,7 +9,7 @@ from bulssi import Size, Tensor
 
 from . import constraints
 from ._families import ProbsOrLogits
-from .transformed_distribution import TransformedDistribution
+from ._relaxed import Relaxed
 from .transforms import SigmoidTransform
 from .utils import batch_of, broadcast_all, clamp_probs
 
@@ -54,7 +54,7 @@ class LogitRelaxedBernoulli(ProbsOrLogits):
         return bulssi.as_tensor(self.temperature).log() + rest - 2 * rest.exp().log1p()
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class RelaxedBernoulli(Relaxed):
     """Numbers of (0, 1) that approach those of Bernoulli as `temperature` goes to 0, with gradients.
 
     Sources: Maddison, Mnih and Teh, "The Concrete distribution", 2017; Jang, Gu and Poole, "Categorical
@@ -68,9 +68,6 @@ class RelaxedBernoulli(TransformedDistribution):
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.unit_interval
-    has_rsample = True
-
-    base_dist: LogitRelaxedBernoulli
 
     def __init__(
         self,
@@ -81,18 +78,3 @@ class RelaxedBernoulli(TransformedDistribution):
     ) -> None:
         base = LogitRelaxedBernoulli(temperature, probs, logits)
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """How far draws are from 0 and 1."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """Log odds."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability of a draw above 1/2."""
-        return self.base_dist.probs

@@ -10,8 +10,8 @@ from bulssi import Size, Tensor
 
 from . import constraints
 from ._families import OfCategorical
+from ._relaxed import Relaxed
 from .categorical import Categorical
-from .transformed_distribution import TransformedDistribution
 from .transforms import ExpTransform
 from .utils import broadcast_all, clamp_probs
 
@@ -58,7 +58,7 @@ class ExpRelaxedCategorical(OfCategorical):
         return (score - score.logsumexp(dim=-1, keepdim=True)).sum(-1) + scale
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(Relaxed):
     """Points of the simplex that approach those of OneHotCategorical as `temperature` goes to 0, with gradients.
 
     Sources: as RelaxedBernoulli.
@@ -71,9 +71,6 @@ class RelaxedOneHotCategorical(TransformedDistribution):
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.simplex
-    has_rsample = True
-
-    base_dist: ExpRelaxedCategorical
 
     def __init__(
         self,
@@ -84,18 +81,3 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     ) -> None:
         base = ExpRelaxedCategorical(temperature, probs, logits, validate_args=validate_args)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """How far draws are from the corners."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """Logarithms of the probabilities."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability that each element is the largest."""
-        return self.base_dist.probs

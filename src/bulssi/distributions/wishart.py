@@ -11,15 +11,14 @@ import bulssi
 from bulssi import Size, Tensor
 
 from . import constraints
+from ._covariance import _MATRICES, OfCovariance, half_log_det, only_matrix, scale_tril_of
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily
-from .multivariate_normal import _MATRICES, half_log_det, only_matrix, scale_tril_of
-from .utils import lazy_property
 
 __all__ = ["Wishart"]
 
 
-class Wishart(ExponentialFamily):
+class Wishart(OfCovariance, ExponentialFamily):
     """The distribution of X^T X, where the rows of X are `df` normal vectors of mean 0 and a given covariance.
 
     The covariance (..., p, p) is given by one of three matrices, as MultivariateNormal's; `df` (...), greater than
@@ -88,24 +87,6 @@ class Wishart(ExponentialFamily):
         new = super().expand(batch_shape, _instance)
         new._unbroadcasted_scale_tril = self._unbroadcasted_scale_tril.expand(new.batch_shape + self._event_shape)
         return new
-
-    def _of_batch(self, matrix: Tensor) -> Tensor:
-        return matrix.expand(self._batch_shape + self._event_shape)
-
-    @lazy_property
-    def scale_tril(self) -> Tensor:
-        """The lower triangular L with L L^T the covariance."""
-        return self._of_batch(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self) -> Tensor:
-        """The covariance of the normal vectors."""
-        return self._of_batch(self._unbroadcasted_scale_tril @ self._unbroadcasted_scale_tril.mT)
-
-    @lazy_property
-    def precision_matrix(self) -> Tensor:
-        """The inverse of the covariance."""
-        return self._of_batch(bulssi.cholesky_inverse(self._unbroadcasted_scale_tril))
 
     @property
     def mean(self) -> Tensor:
