@@ -1,5 +1,6 @@
 #include "core/program/backend.h"
 
+#include "core/base/alloc.h"
 #include "core/base/error.h"
 #include "core/cpu/cpu.h"
 
@@ -48,6 +49,19 @@ const Backend& backend_of(Device device) {
     case DeviceKind::cuda: break;
   }
   fail(ErrorKind::assertion, "Torch not compiled with CUDA enabled");
+}
+
+Ref<Storage> new_storage(int64_t bytes, Device device) {
+  if (device.kind != DeviceKind::cpu) [[unlikely]]
+    return backend_of(device).new_storage(bytes, device);
+  // Head and elements in one block.
+  const int64_t block = static_cast<int64_t>(sizeof(Storage)) + bytes;
+  auto* s = new (allocate(static_cast<size_t>(block))) Storage;
+  s->bytes = bytes;
+  s->block = block;
+  s->device = device;
+  s->data = s->own_data();
+  return Ref<Storage>::adopt(s);
 }
 
 void check_device(Device device) { backend_of(device); }
