@@ -6,13 +6,13 @@
 //   parts     c small and k beyond 4096                   k in pieces, each with its own c, added in order
 //   direct    under a million multiply-adds, or m <= 48   register tiles straight on the operands; only a b that is
 //                                                         contiguous along k is packed
-//   blocked   everything else                             blocks of k, tiles of c over the threads; an operand is
-//                                                         packed only if 640 rows or columns will use it
+//   blocked   everything else                             blocks of k, tiles of c over the threads; operands are
+//                                                         packed where that pays (see kPackRows)
 //
 // Why not BLAS: beside MKL on one AVX-512 core (f32), the direct path is 25 to 2 times as fast at 8 to 64, the blocked
-// one 1.1 times at 256 and 0.9 to 1.0 times above, which is where single-threaded OpenBLAS is too; one set of kernels
-// also keeps the bits and the threads ours. Up to 512 the operands are used in place, because packing cost a seventh of
-// the time at 256 while a tile fed from the second-level cache runs at full speed. blas.h serves LAPACK.
+// one 1.1 times at 256 and 1.0 times above, which is where single-threaded OpenBLAS is too; one set of kernels also
+// keeps the bits and the threads ours. Operands are used in place wherever possible, because packing costs up to a
+// seventh of the time while a tile fed from the second-level cache runs at full speed. blas.h serves LAPACK.
 #include "core/cpu/gemm.h"
 
 #include <algorithm>
@@ -40,15 +40,27 @@ const GemmKernels<T>& kernels() {
 
 constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which one thread is faster than two
 constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread should take at a time, at least
-constexpr int64_t kDepth = 320;                  // of a block of k: a packed panel of b fits the first-level cache
-constexpr int64_t kTileRows = 112, kTileCols = 128;
+constexpr int64_t kDepthBytes = 2048;            // of a block of k: a panel of a fits the first-level cache
+constexpr int64_t kTileRows = 112;
+constexpr int64_t kTileColBytes = 1024;  // a tile's part of b fits the second-level cache
 constexpr int64_t kFewRows = 48;         // up to here b is not read often enough to be worth packing
 constexpr int64_t kDotRows = 12;         // beyond, packing b is paid back: a sum along k costs twice a tile's step
-constexpr int64_t kPackFrom = 640;       // uses of an operand, in elements of the other side, from which packing pays
-constexpr int64_t kPackTurnedFrom = 96;  // the same for an a whose columns are side by side: its rows come in pieces
+// What packing takes to pay: rows (columns) that use a b (an a), and the depth, without which the lines of an operand
+// as it is stay in the first-level cache. A b of few columns has them close to each other already. An a whose rows lie
+// one behind the other is never packed: a panel of it is read once, and then from the first-level cache.
+constexpr int64_t kPackRows = 512, kPackColumns = 256, kPackDepth = 320;
+constexpr int64_t kPackTurnedColumns = 448, kPackTurnedDepth = 96;
+constexpr int64_t kThreadTiles = 8;                      // per thread, so that one which is held up can be helped
 constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The depth of a block of k: shares of about equal size.
+template <class T>
+int64_t block_depth(int64_t k) {
+  constexpr int64_t most = kDepthBytes / sizeof(T);
+  return ceil_div(k, std::max<int64_t>(1, (k + most / 2) / most));
+}
 
 // An operand as a function of its two indices; one of the strides is 1 (or its extent is).
 template <class T>
@@ -73,24 +85,35 @@ struct Product {
 // ---- splitting
 // -------------------------------------------------------------------------------------------------------
 
-// c cut into rows x cols tiles of about equal size, columns at multiples of a unit.
+// c cut into rows x cols tiles of about equal size: m units of `high` rows, and n columns cut at multiples of a unit.
+// Each thread gets a run of tiles, of columns or by rows.
 struct Grid {
   int64_t m, n, unit, rows, cols;
+  bool by_rows;
 
-  Grid(int64_t m, int64_t n, int64_t k, int64_t unit, int64_t most_rows, int64_t most_cols) : m(m), n(n), unit(unit) {
-    const int64_t units = ceil_div(n, unit);
+  Grid(bool by_rows, int64_t m, int64_t high, int64_t n, int64_t k, int64_t unit, int64_t most_rows, int64_t most_cols)
+      : m(m), n(n), unit(unit), by_rows(by_rows) {
+    const int64_t units = ceil_div(n, unit), threads = thread_count(), work = m * high * n * k;
     rows = ceil_div(m, most_rows);
     cols = std::min(units, ceil_div(n, most_cols));
-    // Enough tiles for many threads, as long as each is worth taking. Halving the longer side keeps the most reuse.
-    while (rows * cols < 64 && m * n * k / (rows * cols) >= 2 * kTileWork) {
-      const bool by_rows = m / rows >= n / cols ? m / rows >= 16 : cols * 2 > units && m / rows >= 16;
-      if (by_rows)
+    // Enough tiles that a thread which is held up is helped, as long as each is worth taking; as many for each thread.
+    // No bit depends on their number: an element of c is the same sum in any tile. Halving the longer side keeps the
+    // most reuse.
+    while (rows * cols < kThreadTiles * threads && work / (rows * cols) >= 2 * kTileWork) {
+      const bool halve_rows = (m * high / rows >= n / cols || cols * 2 > units) && m / rows * high >= 16;
+      if (halve_rows && rows * 2 <= m)
         rows *= 2;
       else if (cols * 2 <= units)
         cols *= 2;
       else
         break;
     }
+    if (rows * cols < threads) return;
+    const int64_t even_rows = ceil_div(rows, threads) * threads, even_cols = ceil_div(cols, threads) * threads;
+    if (even_rows <= m && (by_rows || even_cols > units))
+      rows = even_rows;
+    else if (even_cols <= units)
+      cols = even_cols;
   }
   // f(first row, rows, first column, columns) for every tile, over the threads.
   template <class F>
@@ -98,7 +121,7 @@ struct Grid {
     const int64_t units = ceil_div(n, unit);
     parallel_for(rows * cols, 1, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; t++) {
-        const int64_t r = t % rows, s = t / rows;
+        const int64_t r = by_rows ? t / cols : t % rows, s = by_rows ? t % cols : t / rows;
         const int64_t i = m * r / rows, j = std::min(n, units * s / cols * unit);
         f(i, m * (r + 1) / rows - i, j, std::min(n, units * (s + 1) / cols * unit) - j);
       }
@@ -138,7 +161,7 @@ void dot_path(const Product<T>& g) {
     kernels<T>().dot(block);
   };
   if (g.m * g.n * g.k < kSerial) return run(0, g.m, 0, g.n);
-  Grid(g.m, g.n, g.k, 8, 48, 256).run(run);
+  Grid(false, g.m, 1, g.n, g.k, 8, 48, 256).run(run);
 }
 
 // One row, b contiguous along n.
@@ -168,23 +191,22 @@ template <class T>
 void packed_block(const Product<T>& g, T* a_scratch, T* b_scratch) {
   const GemmKernels<T>& f = kernels<T>();
   const GemmPanels rows(g.m, f.rows);
-  const int64_t panel = f.panel, b_panels = ceil_div(g.n, panel);
-  const int64_t chunk = std::clamp<int64_t>(b_panels / 8, 1, 8);
-  const int64_t a_chunks = a_scratch ? ceil_div(rows.count, chunk) : 0,
-                b_chunks = b_scratch ? ceil_div(b_panels, chunk) : 0;
-  parallel_for(a_chunks + b_chunks, 1, [&](int64_t begin, int64_t end) {
+  const int64_t panel = f.panel;
+  const int64_t a_panels = a_scratch ? rows.count : 0, b_panels = b_scratch ? ceil_div(g.n, panel) : 0;
+  // Each task packs its part of both; two panels of b side by side use whole cache lines and few streams.
+  const int64_t tasks = ceil_div(std::max(a_panels, b_panels), 2);
+  parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; t++) {
-      if (t < a_chunks) {
-        for (int64_t r = t * chunk; r < std::min(rows.count, (t + 1) * chunk); r++) {
-          f.pack_rows(rows.rows(r), g.k, g.a.at(rows.first(r), 0).p, g.a.row, g.a.col, a_scratch + rows.first(r) * g.k);
-        }
-      } else {
-        const int64_t j = (t - a_chunks) * chunk * panel;
-        f.pack_panels(g.k, std::min(chunk * panel, g.n - j), g.b.at(0, j).p, g.b.row, g.b.col, b_scratch + j * g.k);
-      }
+      for (int64_t r = a_panels * t / tasks; r < a_panels * (t + 1) / tasks; r++)
+        f.pack_rows(rows.rows(r), g.k, g.a.p + rows.first(r), g.a.col, a_scratch + rows.first(r) * g.k);
+      const int64_t j = b_panels * t / tasks * panel, end_j = std::min(g.n, b_panels * (t + 1) / tasks * panel);
+      if (j < end_j) f.pack_panels(g.k, end_j - j, g.b.at(0, j).p, g.b.row, g.b.col, b_scratch + j * g.k);
     }
   });
-  const Grid grid(rows.count, g.n, g.k * rows.rows(0), panel, ceil_div(kTileRows, f.rows), kTileCols);
+  // What a thread has packed is in its own cache: it takes the columns of its part of b. Without packing, both operands
+  // are read least when the longer side is divided.
+  const Grid grid(!b_scratch && g.m > g.n, rows.count, rows.rows(0), g.n, g.k, panel, ceil_div(kTileRows, f.rows),
+                  kTileColBytes / int64_t{sizeof(T)});
   grid.run([&](int64_t first, int64_t count, int64_t j, int64_t cols) {
     GemmBlock<T> block = block_of(g);
     block.n = cols;
@@ -229,15 +251,16 @@ void few_rows_path(const Product<T>& g) {
     f.block(block);
   };
   if (g.m * g.n * g.k < kSerial) return run(0, 1, 0, g.n);
-  Grid(1, g.n, g.m * g.k, panel, 1, kTileCols).run(run);
+  Grid(false, 1, g.m, g.n, g.k, panel, 1, kTileColBytes / int64_t{sizeof(T)}).run(run);
 }
 
 template <class T>
 void blocked_path(const Product<T>& g) {
   const int64_t panel = kernels<T>().panel;
-  const int64_t blocks = std::max<int64_t>(1, (g.k + kDepth / 2) / kDepth), depth = ceil_div(g.k, blocks);
+  const int64_t depth = block_depth<T>(g.k);
   const int64_t rows = std::min(g.m, kBlockRows), cols = std::min(g.n, kBlockCols);
-  const bool pack_a = g.n >= (g.a.col == 1 ? kPackFrom : kPackTurnedFrom), pack_b = g.m >= kPackFrom || g.b.col != 1;
+  const bool pack_a = g.a.col != 1 && g.n >= kPackTurnedColumns && depth >= kPackTurnedDepth;
+  const bool pack_b = g.b.col != 1 || (g.m >= kPackRows && g.n >= kPackColumns && depth >= kPackDepth);
   Scratch<T> a_scratch(pack_a ? rows * depth : 0);
   Scratch<T> b_scratch(pack_b ? depth * ceil_div(cols, panel) * panel : 0);
   for (int64_t j = 0; j < g.n; j += cols) {
@@ -437,9 +460,9 @@ void gemm_batched(DType dtype, int64_t batch, bool trans_a, bool trans_b, int64_
 namespace {
 
 // The blocks of k of a packed matrix: f(first, depth).
-template <class F>
+template <class T, class F>
 void for_depths(int64_t k, F&& f) {
-  const int64_t blocks = std::max<int64_t>(1, (k + kDepth / 2) / kDepth), depth = ceil_div(k, blocks);
+  const int64_t depth = block_depth<T>(k);
   for (int64_t p = 0; p < k; p += depth) f(p, std::min(depth, k - p));
 }
 
@@ -453,7 +476,7 @@ void packed_product(int64_t m, int64_t n, int64_t k, const T* packed, const T* a
   const int64_t grain = m * n * k < kSerial ? ceil_div(n, panel) : std::max<int64_t>(1, kTileWork / (m * k * panel));
   parallel_for(ceil_div(n, panel), grain, [&](int64_t begin, int64_t end) {
     const int64_t j = begin * panel, cols = std::min(n, end * panel) - j;
-    for_depths(k, [&](int64_t p, int64_t depth) {
+    for_depths<T>(k, [&](int64_t p, int64_t depth) {
       GemmBlock<T> g{};
       g.m = m, g.n = cols, g.k = depth;
       g.a = a + p, g.a_row = lda, g.a_col = 1;
@@ -469,7 +492,7 @@ void packed_product(int64_t m, int64_t n, int64_t k, const T* packed, const T* a
 template <class T>
 void pack(const Matrix<T>& b, int64_t n, int64_t k, T* to) {
   const int64_t panel = kernels<T>().panel, panels = ceil_div(n, panel);
-  for_depths(k, [&](int64_t p, int64_t depth) {
+  for_depths<T>(k, [&](int64_t p, int64_t depth) {
     parallel_for(panels, std::max<int64_t>(1, 32768 / (depth * panel)), [&](int64_t begin, int64_t end) {
       const int64_t j = begin * panel;
       kernels<T>().pack_panels(depth, std::min(n, end * panel) - j, b.at(p, j).p, b.row, b.col,

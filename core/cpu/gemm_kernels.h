@@ -48,8 +48,8 @@ struct GemmKernels {
   void (*dot)(const GemmBlock<T>& g);  // for long k: sums along k in vector lanes, no packing; needs a_col == 1
   // out[panel][p][panel columns], the last panel filled up with zeros; b(p, j) = b[p * row + j * col], one of them 1.
   void (*pack_panels)(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out);
-  // One panel of a: out[p * m + i]; a(i, p) = a[i * row + p * col], one of them 1.
-  void (*pack_rows)(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out);
+  // One panel of an a whose columns are contiguous: out[p * m + i] = a[i + p * col].
+  void (*pack_rows)(int64_t m, int64_t k, const T* a, int64_t col, T* out);
   // y[j] += sum over p of x[p * x_step] * b[p * b_row + j]: a product with one row, streaming b.
   void (*stream)(int64_t n, int64_t k, const T* x, int64_t x_step, const T* b, int64_t b_row, T* y);
 };

@@ -221,11 +221,15 @@ void block(const GemmBlock<T>& g) {
       g.a_panels ? Share{g.panels, g.a_first, g.a_panels} : Share{{g.m, kRows}, 0, (g.m + kRows - 1) / kRows};
   constexpr int64_t panel = kPanelVectors * lanes<T>;
   if (g.b_panel) {
-    for (int64_t j = 0; j < g.n; j += panel) {
-      const int64_t n = g.n - j < panel ? g.n - j : panel;
-      int w = width_index((n + lanes<T> - 1) / lanes<T>);
-      while ((int64_t{1} << w) * lanes<T> < n) w++;
-      column(g, share, j, n, w, g.b + j / panel * g.b_panel, panel);
+    // Panels of a on the outside: one stays in the first-level cache while the panels of b come from the second.
+    for (int64_t r = 0; r < share.count; r++) {
+      const Share one{share.panels, share.begin + r, 1};
+      for (int64_t j = 0; j < g.n; j += panel) {
+        const int64_t n = g.n - j < panel ? g.n - j : panel;
+        int w = width_index((n + lanes<T> - 1) / lanes<T>);
+        while ((int64_t{1} << w) * lanes<T> < n) w++;
+        column(g, one, j, n, w, g.b + j / panel * g.b_panel, panel);
+      }
     }
     return;
   }
@@ -351,36 +355,14 @@ BULSSI_INLINE void copy(const T* from, int64_t n, T* to) {
   if (i < n) store_first(load_first(from + i, n - i), to + i, n - i);
 }
 
-// `lanes` columns of up to `lanes` rows of a panel of m: loads beyond the last row repeat it. A store of too many lanes
-// spills into the next column, which is written later.
 template <class T>
-BULSSI_INLINE void pack_square(int64_t rows, const T* a, int64_t row, T* out, int64_t m) {
-  constexpr int L = lanes<T>;
-  typename Vec<T>::N v[L];
-#pragma GCC unroll 16
-  for (int i = 0; i < L; i++) {
-    const T* from = a + (i < rows ? i : rows - 1) * row;
-    __builtin_prefetch(from + 8 * L);
-    v[i] = Vec<T>::load(from).v;
-  }
-  transpose_registers<T>(v);
-#pragma GCC unroll 16
-  for (int i = 0; i < L; i++) Vec<T>(v[i]).store(out + i * m);
-}
-
-template <class T>
-void pack_rows(int64_t m, int64_t k, const T* a, int64_t row, int64_t col, T* out) {
-  if (col == 1) {
-    constexpr int64_t L = lanes<T>;
-    int64_t p = 0;
-    // The last columns are left to the exact form below: nothing may be written behind the panel. The last rows go
-    // first.
-    for (; p + 2 * L <= k; p += L) {
-      for (int64_t i = (m - 1) / L * L; i >= 0; i -= L) {
-        pack_square(m - i < L ? m - i : L, a + i * row + p, row, out + p * m + i, m);
-      }
+void pack_rows(int64_t m, int64_t k, const T* a, int64_t col, T* out) {
+  if (m <= lanes<T>) {
+    for (int64_t p = 0; p < k; p++) {
+      __builtin_prefetch(a + (p + 8) * col);
+      store_first(load_first(a + p * col, m), out + p * m, m);
     }
-    return transpose(m, k - p, a + p, row, out + p * m, m);
+    return;
   }
   for (int64_t p = 0; p < k; p++) {
     __builtin_prefetch(a + (p + 8) * col);
