@@ -151,6 +151,8 @@ class _Pickler(pickle._Pickler):
         return NotImplemented
 
     def _reduce_tensor(self, t: Tensor) -> tuple[Any, tuple[Any, ...]]:
+        if hasattr(type(t), "_as_parameter"):  # its elements are not in its own memory
+            return t.__reduce_ex__(2)
         state = dict(getattr(t, "__dict__", None) or {})
         if type(t) is bulssi.nn.Parameter:
             args = (_TensorRecord(t.detach()), bool(t.requires_grad), OrderedDict())

@@ -72,6 +72,8 @@ def _user_globals() -> dict[str, Any]:
         else:
             name = f"{item.__module__}.{item.__qualname__}"
         out[name] = item
+        if name.startswith("bulssi."):  # files have the library's own classes under PyTorch's names
+            out["torch" + name[6:]] = item
     return out
 
 

@@ -301,8 +301,8 @@ def test_what_cannot_begin(monkeypatch: Any) -> None:
             d.init_process_group("gloo", init_method="abc://x", rank=0, world_size=1)
         with pytest.raises(AssertionError, match="Process group cannot be None"):
             d.destroy_process_group()
-    with pytest.raises(AttributeError, match="tensors are not split over processes"):
-        dist.tensor  # noqa: B018
+    with pytest.raises(AttributeError, match="there are no pipelines"):
+        dist.pipelining  # noqa: B018
 
 
 def test_stores(tmp_path: Path) -> None:

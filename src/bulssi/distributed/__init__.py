@@ -137,19 +137,17 @@ __all__ = [
 ]
 
 _ABSENT = {
-    "tensor": "tensors are not split over processes; nn.parallel.DistributedDataParallel splits batches",
-    "fsdp": "parameters are not split over processes; nn.parallel.DistributedDataParallel splits batches",
-    "init_device_mesh": "tensors are not split over processes",
-    "checkpoint": "save a state_dict() in one process, and load it in all",
-    "pipeline_sync": "there are no pipelines",
+    "pipelining": "there are no pipelines",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("autograd", "optim", "rpc", "run"):
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in ("_tensor", "autograd", "device_mesh", "optim", "rpc", "run", "tensor"):
         return import_module(f"{__name__}.{name}")
+    if name in ("DeviceMesh", "init_device_mesh"):
+        return getattr(import_module(f"{__name__}.device_mesh"), name)
     why = f": {_ABSENT[name]}" if name in _ABSENT else ""
     import sys
 

@@ -76,7 +76,8 @@ def _reduced(parts: Sequence[Tensor], op: RedOpType) -> Tensor:
 
 def _flat(tensor: Tensor) -> Tensor:
     """The elements in order, on the tensor's memory where that is possible."""
-    return tensor.detach().contiguous().view(-1)
+    whole = tensor.detach().contiguous()
+    return whole.view(-1) if whole.numel() != 1 else whole.as_strided((1,), (1,))  # one element may have any stride
 
 
 def _as_bytes(flat: Tensor) -> Any:

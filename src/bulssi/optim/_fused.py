@@ -40,6 +40,9 @@ def step(
     plain = not scalars.get("differentiable") and not any(isinstance(v, bulssi.Tensor) for v in scalars.values())
     if plain and _core_step is not None and _core_step(kind, params, grads, states, scalars):  # pyright: ignore[reportArgumentType]
         return
+    if any(hasattr(param, "_local_tensor") for param in params):  # split over processes: each updates its part
+        parts: list[Any] = [[getattr(t, "_local_tensor", t) for t in row] for row in (params, grads, *states)]
+        return step(kind, parts[0], parts[1], [tuple(row) for row in parts[2:]], scalars)
     formula = FORMULAS[kind]
     for param, grad, state in zip(params, grads, states, strict=True):
         if param.is_complex():
