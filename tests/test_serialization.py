@@ -187,14 +187,16 @@ def test_what_is_not_allowed_is_refused_by_name(tmp_path: pathlib.Path, monkeypa
         with pytest.raises(pickle.UnpicklingError, match="GLOBAL eval was not an allowed"):
             roundtrip(eval, weights_only=weights_only)
     assert not os.path.exists("hacked")
+    before = list(serialization.get_safe_globals())  # modules that were imported may have added some
     with serialization.safe_globals([Plain]):
         assert roundtrip(Plain()).x.tolist() == [1, 1]
-    assert serialization.get_safe_globals() == []
+    assert serialization.get_safe_globals() == before
     serialization.add_safe_globals([Plain])
     try:
         assert roundtrip([Plain()])[0].x.tolist() == [1, 1]
     finally:
         serialization.clear_safe_globals()
+        serialization.add_safe_globals(before)
     save([Plain(), bulssi.ones(1)], "file.pt")
     assert serialization.get_unsafe_globals_in_checkpoint("file.pt") == [f"{Plain.__module__}.Plain"]
 
