@@ -104,7 +104,8 @@ namespace {
 
 struct Selector {
   const int64_t* at;
-  int64_t size, stride, dim;
+  int64_t size, stride;
+  int number;  // among the index tensors, by which errors count
 };
 
 // Of a dimension list, the offset of the i-th index tuple in row-major order.
@@ -133,6 +134,8 @@ struct Places {
   // Offsets of the chosen elements i … i + n.
   void offsets(int64_t i, int64_t n, int64_t* to) const;
   void check_bounds() const;
+  // Of shape(), in the order of memory that PyTorch gives a result: self's first, then that of the indices.
+  Tensor empty_result(DType dtype) const;
 
  private:
   struct Item {
@@ -168,7 +171,7 @@ Places::Places(const Tensor& self, Tensors indices) {
       continue;
     }
     const bool mask = t.dtype() == DType::boolean || t.dtype() == DType::u8;
-    check(mask || is_integral(t.dtype()), ErrorKind::index,
+    check(mask || t.dtype() == DType::i64 || t.dtype() == DType::i32, ErrorKind::index,
           "tensors used as indices must be long, int, byte or bool tensors");
     if (mask) {
       if (t.dtype() == DType::u8) {
@@ -216,6 +219,7 @@ Places::Places(const Tensor& self, Tensors indices) {
     (leads ? before_strides : after_strides).push_back(self.strides()[d]);
   }
   rows = numel_of(chosen), width = numel_of(after), outer = numel_of(before);
+  int number = 0;
   for (Item& item : items) {
     Tensor t = cast_data(item.index, DType::i64);
     if (!(t.shape() == chosen)) t = alias(t, t.layout().broadcast(chosen));
@@ -223,8 +227,9 @@ Places::Places(const Tensor& self, Tensors indices) {
     int64_t size = 1;
     for (int j = 0; j < item.span; ++j) size *= self.shape()[item.dim + j];
     check(size > 0 || rows == 0, ErrorKind::index, "index is out of bounds for dimension with size 0");
-    selectors.push_back({without_elements(self) ? nullptr : t.data<int64_t>(), size,
-                         self.strides()[item.dim + item.span - 1], item.dim});
+    selectors.push_back(
+        {without_elements(self) ? nullptr : t.data<int64_t>(), size, self.strides()[item.dim + item.span - 1], number});
+    number += item.span;
     owned.push_back(std::move(t));
   }
   if (width > 1 && !(Layout{after, after_strides, 0}.contiguous())) {
@@ -243,10 +248,26 @@ void Places::offsets(int64_t i, int64_t n, int64_t* to) const {
     const bool bad = cpu::gather_kernels().place(n, at, s.size, s.stride, k > 0, to);
     if (bad) {
       for (int64_t j = 0; j < n; ++j) {
-        if (at[j] < -s.size || at[j] >= s.size) fail_bounds(ErrorKind::index, at[j], s.dim, s.size);
+        if (at[j] < -s.size || at[j] >= s.size) fail_bounds(ErrorKind::index, at[j], s.number, s.size);
       }
     }
   }
+}
+
+Tensor Places::empty_result(DType dtype) const {
+  const Dims nothing_before(before.size(), 0), nothing_chosen(chosen.size(), 0), nothing_after(after.size(), 0);
+  const auto join = [](const Dims& a, const Dims& b, const Dims& c) {
+    Dims all = a;
+    all.append(b.begin(), b.end());
+    all.append(c.begin(), c.end());
+    return all;
+  };
+  Small<Dims, 4> all;
+  all.push_back(join(before_strides, nothing_chosen, after_strides));
+  for (const Tensor& t : owned) all.push_back(join(nothing_before, t.strides(), nothing_after));
+  Small<const Dims*, 4> operands;
+  for (const Dims& strides : all) operands.push_back(&strides);
+  return empty_ordered(shape(), dtype, {operands.data(), operands.size()});
 }
 
 void Places::check_bounds() const {
@@ -431,10 +452,14 @@ Tensor index(const Tensor& self, Tensors indices) {
     out = masked_select(self, indices[0]);
   } else {
     const Places places(self, indices);
-    out = empty(places.shape(), self.dtype());
+    out = self.contiguous() ? empty(places.shape(), self.dtype()) : places.empty_result(self.dtype());
     if (out.numel() > 0 && !without_elements(out)) {
-      const Unlocked unlocked(out.numel());
-      dispatch_size(itemsize(self.dtype()), [&]<class T>() { read_rows(places, self.data<T>(), out.data<T>()); });
+      const Tensor to = out.contiguous() ? out : empty(out.shape(), out.dtype());
+      {
+        const Unlocked unlocked(out.numel());
+        dispatch_size(itemsize(self.dtype()), [&]<class T>() { read_rows(places, self.data<T>(), to.data<T>()); });
+      }
+      if (!to.same(out)) copy_data(out, to);
     }
   }
   if (!recording(self)) return out;

@@ -143,7 +143,7 @@ Tensor expand(const Tensor& t, Ints shape) {
         "}, size=", shape, "): the number of sizes provided (", shape.size(),
         ") must be greater or equal to the number of dimensions in the tensor (", t.dims(), ")");
   const int lead = static_cast<int>(shape.size()) - t.dims();
-  for (int i = 0; i < wanted.dims(); ++i) {
+  for (int i = wanted.dims(); i-- > 0;) {
     if (i < lead) {
       check(wanted[i] >= 0, "The expanded size of the tensor (", wanted[i],
             ") isn't allowed in a leading, non-existing dimension ", i);

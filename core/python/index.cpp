@@ -68,12 +68,12 @@ struct Parsed {
   // whole_is_self: a slice of everything, alone, is self and no view of it (in an assignment).
   Parsed(const Tensor& self, PyObject* index, bool whole_is_self = false) : basic(self) {
     if (PyTuple_Check(index)) {
-      parse(self, &PyTuple_GET_ITEM(index, 0), PyTuple_GET_SIZE(index), true);
+      parse(self, &PyTuple_GET_ITEM(index, 0), PyTuple_GET_SIZE(index), true, true);
     } else if (is_tuple_like(index)) {
       Object items(must(PyList_AsTuple(index)));
-      parse(self, &PyTuple_GET_ITEM(items.get(), 0), PyTuple_GET_SIZE(items.get()), true);
+      parse(self, &PyTuple_GET_ITEM(items.get(), 0), PyTuple_GET_SIZE(items.get()), true, true);
     } else {
-      parse(self, &index, 1, whole_is_self);
+      parse(self, &index, 1, false, whole_is_self);
     }
   }
 
@@ -85,42 +85,38 @@ struct Parsed {
     add_spanning(dim, zeros(count, DType::i64), 1);
   }
 
-  void parse(const Tensor& self, PyObject* const* items, Py_ssize_t n, bool in_tuple) {
+  void parse(const Tensor& self, PyObject* const* items, Py_ssize_t n, bool tuple, bool skip_whole) {
     int taken = 0;
     for (Py_ssize_t i = 0; i < n; ++i) taken += dims_taken(items[i]);
     if (taken > self.dims()) {
-      check(self.dims() > 0 || n > 1 || !is_int(items[0]), ErrorKind::index,
-            "invalid index of a 0-dim tensor. Use "
-            "`tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number");
-      check(self.dims() > 0 || n > 1 || !PySlice_Check(items[0]), ErrorKind::index,
-            "slice() cannot be applied to a 0-dim tensor.");
+      if (!tuple && is_int(items[0]) && !is_tensor(items[0])) {
+        if (const int64_t i = int_value(items[0])) fail_bounds(ErrorKind::index, i, 0, 0);
+        fail(ErrorKind::index,
+             "invalid index of a 0-dim tensor. Use "
+             "`tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number");
+      }
+      check(tuple || !PySlice_Check(items[0]), ErrorKind::index, "slice() cannot be applied to a 0-dim tensor.");
       fail(ErrorKind::index, "too many indices for tensor of dimension ", self.dims());
     }
-    int dim = 0, shown_dim = 0;
+    int dim = 0;
     for (Py_ssize_t i = 0; i < n; ++i) {
       PyObject* item = items[i];
+      const int place = static_cast<int>(i);
       if (PyBool_Check(item)) {
         add_truth(dim, item == Py_True);
       } else if (item == Py_None) {
         basic.unsqueeze(dim++);
       } else if (item == Py_Ellipsis) {
         dim += self.dims() - taken;
-        shown_dim += self.dims() - taken;
         if (dim > basic.layout().dims()) dim = basic.layout().dims();  // a second Ellipsis takes nothing more
       } else if (PySlice_Check(item)) {
-        apply_slice(basic, dim++, item, in_tuple);
-        ++shown_dim;
+        apply_slice(basic, dim++, item, skip_whole);
       } else if (is_tensor(item)) {
-        parse_tensor(dim, shown_dim, tensor_of(item));
+        parse_tensor(dim, place, tensor_of(item));
       } else if (is_int(item) && !is_array(item)) {
-        basic.select(dim, int_value(item), shown_dim++);
+        basic.select(dim, int_value(item), place);
       } else if (is_index_sequence(item)) {
-        Tensor t = index_from(item);
-        if (t.dims() == 0 && t.dtype() != DType::u8 && t.dtype() != DType::boolean) {
-          basic.select(dim, item_data(t).as_int(), shown_dim++);
-        } else {
-          parse_tensor(dim, shown_dim, std::move(t));
-        }
+        parse_tensor(dim, place, index_from(item));
       } else {
         fail(ErrorKind::index,
              "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
@@ -132,7 +128,8 @@ struct Parsed {
   // NumPy arrays convert to int when they hold one element, and are arrays all the same.
   static bool is_array(PyObject* o) { return !PyLong_Check(o) && PySequence_Check(o) && PyObject_CheckBuffer(o); }
 
-  void parse_tensor(int& dim, int& shown_dim, Tensor t) {
+  // place: of the item in the index, which is what errors count by.
+  void parse_tensor(int& dim, int place, Tensor t) {
     const bool mask = t.dtype() == DType::boolean || t.dtype() == DType::u8;
     check(mask || is_integral(t.dtype()), ErrorKind::index,
           "tensors used as indices must be long, int, byte or bool tensors");
@@ -140,13 +137,12 @@ struct Parsed {
       if (mask)
         add_truth(dim, item_data(t).as_int() != 0);
       else
-        basic.select(dim, item_data(t).as_int(), shown_dim++);
+        basic.select(dim, item_data(t).as_int(), place);
       return;
     }
     // A mask stands for as many dimensions as it has; `tensors` keeps one place for it (see index()).
     const int spans = mask ? t.dims() : 1;
     add_spanning(dim, std::move(t), spans);
-    shown_dim += spans;
   }
   // Places in `tensors` count dimensions of the view, except that a mask fills one place for all of its dimensions.
   void add_spanning(int& dim, Tensor t, int spans) {
@@ -178,32 +174,22 @@ Tensor value_tensor(const Tensor& self, PyObject* value) {
   }
 }
 
-// PyTorch drops leading dimensions of size 1 from a value before it looks at what it is assigned to: a use of it, which
-// fails for a view that cannot follow a change of its memory.
-void use_of_value(const Tensor& value) {
-  if (value.dims() && value.shape()[0] == 1 && recording(value)) producer(value);
+// A value without its leading dimensions of size 1, as a view: what is assigned, and what errors speak of.
+Tensor without_lead(const Tensor& value) {
+  Dims shape = value.shape();
+  while (shape.dims() && shape[0] == 1) shape.erase(0);
+  return shape.dims() == value.dims() ? value : view(value, shape);
 }
 
-// value as self's elements: 0-d fills, leading dimensions of size 1 beyond self's are dropped.
+// value as part's elements: 0-d fills, anything else is copied.
 void copy_into(const Tensor& part, const Tensor& value) {
-  if (value.dims() == 0 && part.dims() != 0) {
+  if (value.shape() == part.shape()) {
+    copy_(part, value);
+  } else if (value.dims() == 0) {
     fill_(part, value);
-    return;
+  } else {
+    copy_(part, expand(without_lead(value), part.shape()));
   }
-  if (!(value.shape() == part.shape())) use_of_value(value);
-  Tensor v = value;
-  if (v.dims() > part.dims()) {
-    Dims shape = v.shape();
-    while (shape.dims() > part.dims() && shape[0] == 1) shape.erase(0);
-    v = view(v, shape);
-  }
-  if (!(v.shape() == part.shape())) {
-    check(v.dims() <= part.dims(), "The expanded size of the tensor (", part.dims() ? part.shape()[0] : 0,
-          ") must match the existing size (", v.shape()[0],
-          ") at non-singleton dimension 0.  Target sizes: ", Ints(part.shape()), ".  Tensor sizes: ", Ints(v.shape()));
-    v = expand(v, part.shape());
-  }
-  copy_(part, v);
 }
 
 void assign(const Tensor& self, PyObject* index, PyObject* value) {
@@ -212,12 +198,12 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
     fail(ErrorKind::type, "can't assign a ", Py_TYPE(value)->tp_name, " to a torch.", legacy_name(self.dtype()),
          "Tensor");
   }
+  if (index == Py_False) return;
+  if (index == Py_True) return copy_into(unsqueeze(self, 0), value_tensor(self, value));
   const Parsed parsed(self, index, true);
   if (parsed.advanced) {
     const Tensor part = parsed.basic.changed() ? parsed.basic.view() : self;
-    const Tensor v = value_tensor(self, value);
-    use_of_value(v);
-    index_put_(part, parsed.tensors, v, false);
+    index_put_(part, parsed.tensors, without_lead(value_tensor(self, value)), false);
     return;
   }
   if (!parsed.basic.changed()) {

@@ -1,8 +1,9 @@
 // Backward nodes as Python objects, grad modes, running backward, and where in the user's program an operation was.
 #include "core/python/frame.h"
-//
+
 #include <cstring>
 #include <string>
+#include <unordered_map>
 
 #include "core/ops/basics.h"
 #include "core/python/python.h"
@@ -36,7 +37,7 @@ PyObject* node_repr(PyObject* self) {
 PyObject* node_name(PyObject* self, PyObject*) {
   return guard([&] {
     std::string name = shown_name(*node_of(self));
-    if (name == "AccumulateGrad" || name == "CopySlices") name = "torch::autograd::" + name;
+    if (name == "AccumulateGrad" || name == "CopySlices" || name == "CopyBackwards") name = "torch::autograd::" + name;
     return PyUnicode_FromString(name.c_str());
   });
 }
@@ -279,13 +280,33 @@ PyMethodDef backward_method = {"backward", reinterpret_cast<PyCFunction>(reinter
 
 }  // namespace
 
+namespace {
+
+// A class for each name of a node, as in PyTorch: what draws graphs asks for type(node).__name__.
+PyTypeObject* class_of(const std::string& name) {
+  static std::unordered_map<std::string, PyTypeObject*> classes;
+  auto& [key, found] = *classes.try_emplace(name).first;
+  if (!found) {
+    const std::string full = "builtins." + name;
+    PyType_Slot none[] = {{0, nullptr}};
+    PyType_Spec spec{full.c_str(), sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, none};
+    const Object bases(must(PyTuple_Pack(1, node_type)));
+    found = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpecWithBases(&spec, bases.get())));
+    found->tp_name = key.c_str();  // it is shown without a module
+  }
+  return found;
+}
+
+}  // namespace
+
 PyObject* node_object(Node* node) {
   if (!node) Py_RETURN_NONE;
   if (node->python) {
     Py_INCREF(static_cast<PyObject*>(node->python));
     return static_cast<PyObject*>(node->python);
   }
-  auto* o = reinterpret_cast<PyNode*>(must(node_type->tp_alloc(node_type, 0)));
+  PyTypeObject* type = class_of(shown_name(*node));
+  auto* o = reinterpret_cast<PyNode*>(must(PyType_GenericAlloc(type, 0)));
   retain(node);
   o->node = node;
   node->python = o;

@@ -15,6 +15,10 @@ except ImportError:
 
 CASES = {
     "vector": lambda t, x: t.autograd.grad(x * 2, x),
+    "class_of_a_node": lambda t, x: [
+        (type(n).__name__, type(n).__module__, str(type(n)), isinstance(n, t.autograd.graph.Node))
+        for n in [(x * 2).exp().grad_fn, (x * 2).grad_fn.next_functions[0][0]]
+    ],
     "vector_backward": lambda t, x: (x * 2).backward(),
     "not_required": lambda t, x: t.ones(1).backward(),
     "input_not_required": lambda t, x: t.autograd.grad((x * 2).sum(), t.ones(2)),

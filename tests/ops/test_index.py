@@ -70,14 +70,15 @@ def run(library, code: str, shape: list[int], mode: str, transposed: bool) -> li
         if mode == "read":
             y = eval(code, {"T": library, "x": x})
             (y * y).sum().backward()
-            return [y.tolist(), list(y.shape), y.grad_fn.name(), leaf.grad.tolist()]
+            strides = list(y.stride()) if min(y.shape, default=2) > 1 else None  # of longer dimensions they mean much
+            return [y.tolist(), list(y.shape), strides, y.grad_fn.name(), leaf.grad.tolist()]
         z = x * 2
         value = library.tensor(3.0, requires_grad=True)
         exec(f"{code} = {'value * 1' if mode == 'tensor' else '7.0'}", {"T": library, "x": z, "value": value})
         (z * z).sum().backward()
         return [z.tolist(), leaf.grad.tolist(), None if value.grad is None else value.grad.tolist()]
     except (IndexError, RuntimeError, ValueError, TypeError) as error:
-        return [type(error).__name__]
+        return [type(error).__name__, str(error).splitlines()[0]]
 
 
 def gauss(*shape: int, seed: int = 1) -> bulssi.Tensor:
@@ -110,6 +111,25 @@ def test_random_programs(seed: int) -> None:
         (
             "x[[0, 1], [0, 1, 2]]",
             "shape mismatch: indexing tensors could not be broadcast together with shapes [2], [3]",
+        ),
+        ("x[None, T.tensor([7])]", "index 7 is out of bounds for dimension 0 with size 3"),
+        ("x[None, 0, 9]", "index 9 is out of bounds for dimension 2 with size 4"),
+        ("x.sum()[2]", "index 2 is out of bounds for dimension 0 with size 0"),
+        ("x.sum()[2,]", "too many indices for tensor of dimension 0"),
+        ("x[T.tensor([1], dtype=T.int16)]", "tensors used as indices must be long, int, byte or bool tensors"),
+        (
+            "x.__setitem__(0, T.ones(2, 2))",
+            "expand(torch.FloatTensor{[2, 2]}, size=[4]): the number of sizes provided (1) must be greater or equal to "
+            "the number of dimensions in the tensor (2)",
+        ),
+        (
+            "x.__setitem__(slice(0, 2), T.ones(1, 3, 5))",
+            "The expanded size of the tensor (4) must match the existing size (5) at non-singleton dimension 1.  "
+            "Target sizes: [2, 4].  Tensor sizes: [3, 5]",
+        ),
+        (
+            "x.__setitem__([0, 1], T.ones(1, 1, 3))",
+            "shape mismatch: value tensor of shape [3] cannot be broadcast to indexing result of shape [2, 4]",
         ),
         ("x[T.tensor([1.5])]", "tensors used as indices must be long, int, byte or bool tensors"),
         (
