@@ -52,6 +52,85 @@ sys.exit(3)
     assert done.stdout == "5 ['--epochs', '2'] tensor([1., 1.])\n" and done.returncode == 3
 
 
+def test_a_script_finds_itself_as_under_python(tmp_path: pathlib.Path) -> None:
+    path = script(
+        tmp_path,
+        """
+import builtins, os, sys
+import torch
+x: int = 3
+assert __annotations__ == {"x": int}, "the program's own future imports only"
+assert __builtins__ is builtins and __spec__ is None and __package__ is None
+assert os.path.isabs(__file__) and sys.argv[0] == "script.py" and sys.path[0] == os.path.dirname(__file__)
+1 / 0
+""",
+    )
+    done = bulssi_command("run", "script.py", cwd=tmp_path)
+    assert done.returncode == 1 and f'File "{path}", line 8, in <module>' in done.stderr
+
+
+MODULE = """
+import multiprocessing, pickle, sys, torch
+from . import helper
+class Own: pass
+def double(x): return 2 * x
+if __name__ == "__main__":
+    assert type(pickle.loads(pickle.dumps(Own()))) is Own
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(double, [torch.ones(1)]), sys.argv[1:], helper.VALUE)
+    raise ValueError("the end")
+"""
+
+
+def test_run_module(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    script(tmp_path, "", "pkg/__init__.py")
+    script(tmp_path, "VALUE = 5", "pkg/helper.py")
+    path = script(tmp_path, MODULE, "pkg/work.py")
+    script(tmp_path, "import sys; print('main', sys.argv[1:]); sys.exit(4)", "pkg/__main__.py")
+    done = bulssi_command("run", "-m", "pkg.work", "-m", "3", cwd=tmp_path)
+    assert done.stdout == "[tensor([2.])] ['-m', '3'] 5\n" and done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[1] == f'  File "{path}", line 10, in <module>' and lines[-1] == "ValueError: the end"
+    done = bulssi_command("run", "-m", "pkg", "a", cwd=tmp_path)
+    assert (done.stdout, done.stderr, done.returncode) == ("main ['a']\n", "", 4)
+    for name in ("none", "pkg.none", "pkg.work.none"):
+        done = bulssi_command("run", "-m", name, cwd=tmp_path)
+        assert (done.stderr, done.returncode) == (f"bulssi run: there is no module {name} to run\n", 2)
+
+
+SAFETENSORS = """
+import sys
+from importlib.machinery import PathFinder
+import torch
+
+class Without(PathFinder):
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return None if name.split(".")[0] == "safetensors" else PathFinder.find_spec(name, path, target)
+
+if sys.argv[1] == "without":
+    sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+from safetensors.torch import load_file, safe_open, save_file
+tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}
+save_file(tensors, "x.safetensors", metadata={"k": "v"})
+back = load_file("x.safetensors")
+assert {k: v.tolist() for k, v in back.items()} == {k: v.tolist() for k, v in tensors.items()}
+with safe_open("x.safetensors", framework="pt") as f:
+    print(sorted(f.keys()), f.metadata(), f.get_tensor("b"))
+print(load_file.__module__)
+"""
+
+
+@pytest.mark.parametrize("package", ["with", "without"])
+def test_programs_find_safetensors(tmp_path: pathlib.Path, package: str) -> None:
+    if package == "with":
+        pytest.importorskip("safetensors")
+    done = bulssi_command("run", script(tmp_path, SAFETENSORS), package, cwd=tmp_path)
+    module = "safetensors.torch" if package == "with" else "bulssi.safetensors"
+    assert (done.stdout, done.stderr) == (f"['a', 'b'] {{'k': 'v'}} tensor(3)\n{module}\n", "")
+
+
 def test_run_star_import_and_pickles_of_main(tmp_path: pathlib.Path) -> None:
     path = script(
         tmp_path,
@@ -110,6 +189,12 @@ def test_wrong_usage_has_no_traceback() -> None:
     for args in ([], ["fly"], ["run"], ["demo", "--epochs", "0"], ["demo", "--epochs", "x"]):
         done = bulssi_command(*args)
         assert done.returncode == 2 and "usage: bulssi" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_version(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out == f"bulssi {bulssi.__version__}\n"
 
 
 @pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["demo", "--help"], ["info", "--help"]])

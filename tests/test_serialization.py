@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import dataclasses
+import enum
 import io
 import os
 import pathlib
@@ -13,12 +16,13 @@ import stat
 import subprocess
 import sys
 import time
+import types
 import zipfile
 
 import pytest
 
 import bulssi
-from bulssi import _safetensors, serialization
+from bulssi import safetensors, serialization
 from bulssi.serialization import load, save
 
 DTYPES = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"]
@@ -94,6 +98,136 @@ def test_attributes_of_tensors_and_parameters() -> None:
         file.seek(0)
         t, p = read(file)
         assert t.note == "n" and p.tag == [1] and p.requires_grad
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: float = 0.1
+
+
+class Mode(enum.Enum):
+    FAST = 1
+
+
+def plain_data() -> list:
+    """What PyTorch's loader takes with weights_only=False only."""
+    import numpy as np
+
+    return [
+        argparse.Namespace(rate=0.1, folder=pathlib.Path("a/b")), types.SimpleNamespace(x=1), range(1, 9, 2),
+        slice(1, None, 2), ..., collections.defaultdict(list, {"a": [1]}), collections.defaultdict(None),
+        np.float32(2.5), np.int64(-3), np.bool_(True), np.complex64(1 + 2j), np.float64(1).dtype,
+        np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3)), np.array(3), np.zeros((0, 3)),
+        np.array(["ab", "c"]), np.array([b"xy"]),
+    ]  # fmt: skip
+
+
+def test_plain_data_needs_weights_only_false() -> None:
+    for obj in plain_data():
+        with pytest.raises(pickle.UnpicklingError, match="was not an allowed global by default"):
+            roundtrip(obj)
+        back = roundtrip(obj, weights_only=False)
+        assert type(back) is type(obj) and repr(back) == repr(obj)
+
+
+def test_plain_data_comes_from_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    for obj in plain_data():
+        file = io.BytesIO()
+        torch.save(obj, file)
+        file.seek(0)
+        assert repr(load(file, weights_only=False)) == repr(obj)
+
+
+def test_classes_of_the_main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = sys.modules["__main__"]
+    for cls in (Settings, Mode):
+        monkeypatch.setattr(cls, "__module__", "__main__")
+        monkeypatch.setattr(main, cls.__name__, cls, raising=False)
+    back = roundtrip([Settings(0.5), Mode.FAST], weights_only=False)
+    assert back == [Settings(0.5), Mode.FAST] and back[1] is Mode.FAST
+    with pytest.raises(pickle.UnpicklingError, match="__main__.Settings was not an allowed global"):
+        roundtrip(Settings(0.5))
+
+
+def test_arrays_of_objects_and_other_attributes_are_refused() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Asks:
+        def __init__(self, *args) -> None:
+            self.args = args
+
+        def __reduce__(self):
+            return getattr, self.args
+
+    for obj in (
+        numpy.array([{1: 2}], dtype=object),
+        Asks(bulssi.nn.Linear(1, 1), "forward"),
+        Asks(bulssi.nn.LazyLinear(1), "register_forward_hook"),
+        Asks("text", "format"),
+    ):
+        with pytest.raises(pickle.UnpicklingError):
+            roundtrip(obj, weights_only=False)
+
+
+def test_every_layer_can_be_saved_whole() -> None:
+    nn = bulssi.nn
+    for layer in (
+        nn.TransformerEncoderLayer(4, 2), nn.Transformer(4, 2, 1, 1, 8, batch_first=True), nn.LSTM(2, 3),
+        nn.MultiheadAttention(4, 2), nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)),
+        nn.ModuleDict({"a": nn.Linear(1, 1)}),
+        nn.ParameterList([bulssi.ones(1)]), nn.CrossEntropyLoss(bulssi.ones(3)), nn.LazyLinear(3),
+    ):  # fmt: skip
+        assert repr(roundtrip(layer, weights_only=False)) == repr(layer)
+    lazy = roundtrip(nn.LazyLinear(3), weights_only=False)
+    assert lazy(bulssi.ones(1, 4)).shape == (1, 3)
+    optimizer = bulssi.optim.Adam(nn.Linear(2, 2).parameters(), lr=0.5)
+    assert repr(roundtrip(optimizer, weights_only=False)) == repr(optimizer)
+    with pytest.raises(pickle.UnpicklingError, match="torch.optim.adam.Adam was not an allowed global"):
+        roundtrip(optimizer)
+
+
+def test_layers_come_from_pytorch_and_go_there() -> None:
+    torch = pytest.importorskip("torch")
+    made = []
+    for lib in (bulssi, torch):
+        nn = lib.nn
+        made.append([nn.TransformerEncoderLayer(4, 2, activation=nn.functional.gelu), nn.MultiheadAttention(4, 2)])
+        made[-1] += [nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), nn.functional.relu, lib.relu, lib.special.erf]
+    for ours, theirs in zip(*made, strict=True):
+        for obj, write, read, other in ((ours, save, torch.load, theirs), (theirs, torch.save, load, ours)):
+            file = io.BytesIO()
+            write(obj, file)
+            file.seek(0)
+            back = read(file, weights_only=False)
+            assert back is other or repr(back) == repr(other)
+
+
+def test_storages_layouts_and_tensors_without_memory() -> None:
+    t = bulssi.arange(4.0)
+    back, storage, rest, untyped = roundtrip([t, t.storage(), t[1:], bulssi.ones(2).untyped_storage()])
+    back[1] = 9
+    assert type(storage) is bulssi.storage.TypedStorage and storage[1] == 9 and rest[0] == 9
+    assert untyped.tolist() == [0, 0, 128, 63] * 2
+    meta = roundtrip(bulssi.nn.Parameter(bulssi.empty(3, 2, device="meta").t()))
+    assert meta.device.type == "meta" and meta.stride() == (1, 2) and type(meta) is bulssi.nn.Parameter
+    assert roundtrip(bulssi.strided) is bulssi.strided
+    with pytest.raises(TypeError, match="memory formats"):
+        save(bulssi.channels_last, io.BytesIO())
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+def test_storages_go_to_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    texts = []
+    for lib, write in ((bulssi, save), (torch, torch.save)):
+        t = lib.arange(4.0)
+        file = io.BytesIO()
+        write([t.storage(), t, lib.strided, lib.empty(2, device="meta"), lib.ones(1).untyped_storage()], file)
+        for read in (load, torch.load):
+            file.seek(0)
+            texts.append(repr(read(file)))
+    assert len(set(texts)) == 1
 
 
 def size_of(obj) -> int:
@@ -309,6 +443,30 @@ def test_messages(tmp_path: pathlib.Path) -> None:
         load(io.BytesIO(b"just text"))
 
 
+@pytest.mark.parametrize(
+    "start,what",
+    [
+        (b"\x1f\x8b\x08", "gzip"), (b"\x93NUMPY\x01", "numpy.load"), (b"<!DOCTYPE html>", "failed download"),
+        (b"version https://git-lfs.github.com", "git-lfs"), (b"hello world", "first bytes are b'hello wo'"),
+        (safetensors.save({"a": bulssi.ones(2)}), "bulssi.safetensors.load_file"), (b"x" * 257 + b"ustar", "tar"),
+    ],
+)  # fmt: skip
+def test_other_formats_are_named(start: bytes, what: str) -> None:
+    with pytest.raises(pickle.UnpicklingError, match=what):
+        load(io.BytesIO(start + b"0" * 300))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_entry_that_is_there_twice_is_refused() -> None:
+    file = io.BytesIO()
+    save(bulssi.ones(2), file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("archive/data/0", b"12345678")
+    file.seek(0)
+    with pytest.raises(RuntimeError, match="the entry archive/data/0 2 times"):
+        load(file)
+
+
 def test_map_location() -> None:
     t = bulssi.ones(2)
     seen = []
@@ -402,29 +560,57 @@ def tensors() -> dict:
 
 def test_safetensors(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "x.safetensors"
-    _safetensors.save_file(tensors(), path, {"format": "pt"})
-    for back in (_safetensors.load_file(path), _safetensors.load(_safetensors.save(tensors()))):
+    safetensors.save_file(tensors(), path, {"format": "pt"})
+    for back in (safetensors.load_file(path), safetensors.load(safetensors.save(tensors()))):
         assert {k: repr(v) for k, v in back.items()} == {k: repr(v) for k, v in tensors().items()}
     reference = pytest.importorskip("safetensors.torch")
     theirs = reference.load_file(path)
     assert {k: str(v) for k, v in theirs.items()} == {k: str(v) for k, v in tensors().items()}
     reference.save_file({k: v.contiguous() for k, v in theirs.items()}, path)
-    assert {k: repr(v) for k, v in _safetensors.load_file(path).items()} == {k: repr(v) for k, v in tensors().items()}
+    assert {k: repr(v) for k, v in safetensors.load_file(path).items()} == {k: repr(v) for k, v in tensors().items()}
+
+
+def test_safetensors_one_by_one(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x.safetensors"
+    safetensors.save_file(tensors(), path, {"format": "pt"})
+    with safetensors.safe_open(path, framework="pt") as file:
+        assert set(file.keys()) == set(tensors()) and file.metadata() == {"format": "pt"}
+        assert file.get_tensor("transposed").tolist() == [[0, 3], [1, 4], [2, 5]]
+        with pytest.raises(safetensors.SafetensorError, match="x.safetensors: File does not contain tensor none"):
+            file.get_tensor("none")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(safetensors.SafetensorError, match="x.safetensors"):
+        safetensors.load_file(path)
+
+
+def test_files_as_memory(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "numbers"
+    shared = bulssi.from_file(str(path), shared=True, size=4, dtype=bulssi.int32)
+    shared.copy_(bulssi.arange(4))
+    own = bulssi.from_file(str(path), size=3, dtype=bulssi.int32)
+    own[0] = 9
+    assert own.tolist() == [9, 1, 2] and shared.tolist() == [0, 1, 2, 3]
+    storage = bulssi.UntypedStorage.from_file(str(path), nbytes=8)
+    assert bulssi.asarray(storage[4:8], dtype=bulssi.uint8).view(bulssi.int32).tolist() == [1]
+    with pytest.raises(RuntimeError, match="has 16 bytes, fewer than the 20"):
+        bulssi.from_file(str(path), size=5, dtype=bulssi.int32)
+    with pytest.raises(RuntimeError, match="unable to open file"):
+        bulssi.from_file(str(tmp_path / "none"), size=5)
 
 
 def test_damaged_safetensors() -> None:
-    good, rng = _safetensors.save(tensors()), random.Random(1)
+    good, rng = safetensors.save(tensors()), random.Random(1)
     for cut in (0, 4, 8, 50, len(good) - 1):
-        with pytest.raises(_safetensors.SafetensorError):
-            _safetensors.load(good[:cut])
-    with pytest.raises(_safetensors.SafetensorError):
-        _safetensors.load(b"\xff" * 8 + good)
+        with pytest.raises(safetensors.SafetensorError):
+            safetensors.load(good[:cut])
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.load(b"\xff" * 8 + good)
     for _ in range(500):
         data = bytearray(good)
         data[rng.randrange(len(data))] = rng.randrange(256)
         try:
-            _safetensors.load(bytes(data))
-        except _safetensors.SafetensorError:
+            safetensors.load(bytes(data))
+        except safetensors.SafetensorError:
             pass
 
 

@@ -22,7 +22,7 @@ e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 
 # Loaded on first use, to keep `import bulssi` short: module -> names that it gives here; a "." stands for itself.
 _MODULES = {
-    "_arrays": "as_tensor asarray from_dlpack from_numpy frombuffer",
+    "_arrays": "as_tensor asarray from_dlpack from_file from_numpy frombuffer",
     "_dtypes": "finfo iinfo",
     "_lowrank": "pca_lowrank svd_lowrank",
     "_printing": "get_printoptions set_printoptions",
@@ -66,6 +66,7 @@ _MODULES = {
     "overrides": ".",
     "profiler": ".",
     "random": ". fork_rng get_rng_state initial_seed manual_seed seed set_rng_state",
+    "safetensors": ".",
     "serialization": ". load save",
     "special": ".",
     "storage": ". TypedStorage UntypedStorage",

@@ -11,7 +11,7 @@ from bulssi import _core
 if TYPE_CHECKING:
     from bulssi import Tensor, dtype
 
-__all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer", "to_dlpack"]
+__all__ = ["as_tensor", "asarray", "from_dlpack", "from_file", "from_numpy", "frombuffer", "to_dlpack"]
 
 _warned: set[str] = set()
 
@@ -32,6 +32,36 @@ def _warn_read_only(tensor: Tensor, what: str, write: str) -> None:
         "type of warning will be suppressed for the rest of this program.",
         stacklevel=4,
     )
+
+
+def from_file(
+    filename: str,
+    shared: bool | None = None,
+    size: int = 0,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
+    """The first elements of a file as a 1-d tensor on the file's memory (mmap).
+
+    Args:
+        filename: the file.
+        shared: writes go to the file, which is made, or made longer, as needed; else they stay in this process.
+        size: the number of elements.
+        dtype: of the elements; the default one when None.
+
+    Raises:
+        RuntimeError: the file cannot be opened, or has too few bytes.
+    """
+    from bulssi._files import map_file
+
+    _check_device(device)
+    kind = _core.get_default_dtype() if dtype is None else dtype
+    if size == 0:
+        return _core.empty(0, dtype=kind)
+    return _core._frombuffer(map_file(filename, size * kind.itemsize, bool(shared)), kind, -1, 0)
 
 
 def from_numpy(ndarray: Any) -> Tensor:
@@ -130,6 +160,8 @@ def asarray(
     Raises:
         ValueError: ``copy=False`` where a copy is needed.
     """
+    from bulssi.storage import UntypedStorage
+
     _check_device(device)
     if isinstance(obj, _core.Tensor):
         out = obj
@@ -137,6 +169,8 @@ def asarray(
         out = from_numpy(obj)
     elif hasattr(obj, "__dlpack__"):
         out = from_dlpack(obj)
+    elif isinstance(obj, UntypedStorage):
+        out = obj._whole()
     elif isinstance(obj, (bytes, bytearray, memoryview)) or _is_buffer(obj):
         dtype = _core.get_default_dtype() if dtype is None else dtype
         out = frombuffer(obj, dtype=dtype)  # pyright: ignore[reportArgumentType]

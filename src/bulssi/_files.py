@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old file or the new one, never a part of one."""
+"""Writing files so that a reader sees the old file or the new one, never a part of one; files as memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Iterator
 
 
@@ -63,5 +64,31 @@ def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def map_file(filename: str, size: int, shared: bool) -> mmap.mmap:
+    """The first `size` bytes of a file as writable memory; what is written reaches the file only when it is shared.
+
+    A shared file that is missing or too short is made longer by zeros.
+
+    Raises:
+        RuntimeError: the file cannot be opened, or has fewer bytes.
+    """
+    import mmap
+
+    flags = (os.O_RDWR | os.O_CREAT) if shared else os.O_RDONLY
+    try:
+        descriptor = os.open(filename, flags, 0o600)
+    except OSError as error:
+        raise RuntimeError(f"unable to open file <{filename}>: {error.strerror}") from None
+    try:
+        there = os.fstat(descriptor).st_size
+        if there < size:
+            if not shared:
+                raise RuntimeError(f"file <{filename}> has {there} bytes, fewer than the {size} that are asked for")
+            os.ftruncate(descriptor, size)
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
     finally:
         os.close(descriptor)

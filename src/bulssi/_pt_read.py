@@ -11,9 +11,11 @@ from collections import Counter, OrderedDict
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import bulssi
+from bulssi import _pt_trusted
 from bulssi._bytes import bytes_of, tensor_over
 from bulssi._pt_write import STORAGE_NAMES
 from bulssi._unpickle import Unpickler, UnpicklingError, check_key
+from bulssi.storage import TypedStorage, UntypedStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,24 +23,16 @@ if TYPE_CHECKING:
     from bulssi import Tensor
 
 _BLOCKED_MODULES = {"sys", "os", "posix", "nt"}
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-
-
-class _Storage:
-    """A storage named by a file: its elements as a 1-d tensor."""
-
-    __slots__ = ("flat",)
-
-    def __init__(self, flat: Tensor) -> None:
-        self.flat = flat
-
-    def typed(self, dtype: Any) -> Tensor:
-        flat = self.flat
-        if flat.dtype == dtype:
-            return flat
-        if flat.numel() == 0:
-            return bulssi.empty(0, dtype=dtype)
-        return flat.view(bulssi.uint8).view(dtype)
+_LEGACY_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle's number, after its protocol
+_OTHER_FORMATS = (  # position, bytes there, what such a file is
+    (8, b'{"', "a safetensors file; read it with bulssi.safetensors.load_file"),
+    (0, b"\x1f\x8b", "a gzip file; unpack it first"),
+    (0, b"\x93NUMPY", "an array of NumPy; read it with numpy.load"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (257, b"ustar", "a tar archive, as PyTorch before 0.2 wrote; load it with PyTorch and save it again"),
+    (0, b"<", "a page of HTML or XML, perhaps a failed download"),
+    (0, b"version https://git-lfs", "a pointer of git-lfs; fetch the file itself"),
+)
 
 
 class _Function:
@@ -69,8 +63,8 @@ def _is_sizes(value: Any) -> bool:
 
 
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:
-    _expect(isinstance(storage, _Storage), "makes a tensor without a storage")
-    return _tensor(storage.flat, offset, size, stride, *rest)
+    _expect(isinstance(storage, TypedStorage), "makes a tensor without a storage")
+    return _tensor(storage._elements(), offset, size, stride, *rest)
 
 
 def _tensor(
@@ -104,8 +98,19 @@ def _tensor(
 def _rebuild_tensor_v3(
     storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, metadata: Any = None
 ) -> Tensor:
-    _expect(isinstance(storage, _Storage) and isinstance(dtype, bulssi.dtype), "makes a tensor without a storage")
-    return _tensor(storage.typed(dtype), offset, size, stride, requires_grad)
+    _expect(isinstance(storage, TypedStorage) and isinstance(dtype, bulssi.dtype), "makes a tensor without a storage")
+    return _tensor(_typed(storage, dtype)._elements(), offset, size, stride, requires_grad)
+
+
+def _rebuild_meta(dtype: Any, size: Any, stride: Any, requires_grad: Any) -> Tensor:
+    _expect(isinstance(dtype, bulssi.dtype) and _is_sizes(tuple(size)) and _is_sizes(stride), "makes no proper tensor")
+    _expect(len(size) == len(stride), "makes a tensor without proper sizes")
+    out = bulssi.empty_strided(tuple(size), stride, dtype=dtype, device="meta")
+    return out.requires_grad_() if requires_grad is True else out
+
+
+def _typed(storage: TypedStorage, dtype: Any) -> TypedStorage:
+    return TypedStorage(wrap_storage=storage.untyped(), dtype=dtype)
 
 
 def _rebuild_parameter(data: Any, requires_grad: Any, hooks: Any, state: Any = None) -> Any:
@@ -189,6 +194,11 @@ def _make_device(*args: Any) -> Any:
     return bulssi.device(*args)
 
 
+def _make_layout(name: Any) -> Any:
+    _expect(name == "torch.strided", f"names the layout {name!r:.40}, which there is not")
+    return bulssi.strided
+
+
 def known_globals() -> dict[str, Any]:
     """What every file may name."""
     functions = {
@@ -202,6 +212,8 @@ def known_globals() -> dict[str, Any]:
         "_codecs.encode": _latin1,
         "torch.Size": _make_size,
         "torch.device": _make_device,
+        "torch.serialization._get_layout": _make_layout,
+        "torch._utils._rebuild_meta_tensor_no_storage": _rebuild_meta,
         "torch._utils._rebuild_tensor": _rebuild_tensor,
         "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
         "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
@@ -238,7 +250,7 @@ class _Loader:
         self.weights_only = options.weights_only
         self.user = options.allowed
         self.known = known_globals()
-        self.storages: dict[str, _Storage] = {}
+        self.storages: dict[str, TypedStorage] = {}
 
     def unpickler(self, data: bytes, position: int = 0) -> Unpickler:
         return Unpickler(
@@ -261,8 +273,9 @@ class _Loader:
             dtype = getattr(bulssi, name, None)
             if isinstance(dtype, bulssi.dtype):
                 return dtype
+            raise UnpicklingError(f"the file has tensors or names of the dtype {full}, which Bulssi does not have")
         if not self.weights_only:
-            found = _module_class(module, name)
+            found = _pt_trusted.find(module, name)
             if found is not None:
                 return found
         shown = name if module == "builtins" else full
@@ -282,6 +295,9 @@ class _Loader:
             return function(*args)
         if isinstance(function, type) and function is bulssi.nn.Parameter:
             return _rebuild_parameter(*args, *((True, None)[len(args) - 1 :]))
+        made = None if self.weights_only else _pt_trusted.call(function, args)
+        if made is not None:
+            return made[0]
         raise UnpicklingError(f"Trying to call reduce for unrecognized function {_shown(function)}")
 
     def new(self, cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -290,8 +306,8 @@ class _Loader:
         if isinstance(cls, type) and self._is_users(cls):
             make: Any = cls.__new__
             return make(cls, *args, **kwargs)
-        if isinstance(cls, type) and issubclass(cls, bulssi.nn.Module) and not args and not kwargs:
-            return cls.__new__(cls)  # pyright: ignore[reportCallIssue]
+        if not self.weights_only and not args and not kwargs and _pt_trusted.may_be_made_empty(cls):
+            return _pt_trusted.object_of(cls)
         if isinstance(cls, type) and cls is bulssi.nn.Parameter:
             return self.call(cls, args)
         raise UnpicklingError(
@@ -301,14 +317,14 @@ class _Loader:
 
     def build(self, obj: Any, state: Any) -> None:
         cls = type(obj)
-        if self._is_users(cls) or isinstance(obj, bulssi.nn.Module):
+        if self._is_users(cls) or (not self.weights_only and _pt_trusted.may_be_made_empty(cls)):
             if hasattr(obj, "__setstate__"):
                 obj.__setstate__(state)
             else:
                 _set_attributes(obj, state)
         elif isinstance(obj, bulssi.nn.Parameter) or cls is Counter:
             _set_attributes(obj, state)
-        else:
+        elif self.weights_only or not _pt_trusted.build(obj, state):
             raise UnpicklingError(
                 "Can only build Tensor, Parameter, OrderedDict or types allowlisted via `add_safe_globals`, but got "
                 f"{_shown(obj) if isinstance(obj, type) else cls}"
@@ -316,7 +332,7 @@ class _Loader:
 
     # ---- storages
 
-    def persistent_load(self, saved: Any) -> _Storage:
+    def persistent_load(self, saved: Any) -> TypedStorage:
         _expect(
             isinstance(saved, tuple) and len(saved) >= 5 and saved[0] == "storage", f"has an unknown id {saved!r:.99}"
         )
@@ -325,12 +341,15 @@ class _Loader:
         _expect(isinstance(kind, _StorageType) and isinstance(key, str), "has a storage without a type or number")
         _expect(type(numel) is int and numel >= 0 and isinstance(location, str), "has a storage without a length")
         storage = self.storages.get(key)
+        dtype = bulssi.uint8 if kind.dtype is None else kind.dtype
         if storage is None:
-            dtype = bulssi.uint8 if kind.dtype is None else kind.dtype
-            storage = _Storage(_placed(self.read_storage(key, dtype, numel), location, self.map_location))
+            flat = self.read_storage(key, dtype, numel)
+            storage = _placed(
+                TypedStorage(wrap_storage=flat.untyped_storage(), dtype=dtype), location, self.map_location
+            )
             self.storages[key] = storage
-        elif kind.dtype is not None and storage.flat.dtype != kind.dtype:
-            storage = _Storage(storage.typed(kind.dtype))
+        elif storage.dtype != dtype:
+            storage = _typed(storage, dtype)
         return storage
 
 
@@ -338,22 +357,15 @@ def _shown(value: Any) -> str:
     return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else type(value).__name__
 
 
-def _module_class(module: str, name: str) -> Any:
-    """The subclass of nn.Module that a file names: this library's, or one that the program has defined; or None.
-
-    Nothing is imported for it: a class that is not there yet is not found.
-    """
-    holder = bulssi.nn if module.startswith("torch.nn.") else sys.modules.get(module)
-    found = getattr(holder, name, None)
-    return found if isinstance(found, type) and issubclass(found, bulssi.nn.Module) else None
-
-
-def _placed(flat: Tensor, location: str, map_location: Any) -> Tensor:
+def _placed(storage: TypedStorage, location: str, map_location: Any) -> TypedStorage:
     """The storage on the device that map_location makes of its saved location."""
     if callable(map_location):
-        result: Any = map_location(flat, location)
+        result: Any = map_location(storage.untyped(), location)
         if result is not None:
-            return result
+            untyped = result.untyped() if isinstance(result, TypedStorage) else result
+            if not isinstance(untyped, UntypedStorage):
+                raise TypeError(f"map_location must return a storage or None, not {type(result).__name__}")
+            return TypedStorage(wrap_storage=untyped, dtype=storage.dtype)
         target = location
     elif isinstance(map_location, dict):
         target = map_location.get(location, location)
@@ -361,7 +373,7 @@ def _placed(flat: Tensor, location: str, map_location: Any) -> Tensor:
         target = location if map_location is None else map_location
     kind = str(target).split(":")[0]
     if kind == "cpu":
-        return flat
+        return storage
     if kind == "cuda" and not bulssi.cuda.is_available():
         raise RuntimeError(
             "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are "
@@ -369,7 +381,7 @@ def _placed(flat: Tensor, location: str, map_location: Any) -> Tensor:
             "storages to the CPU."
         )
     if kind == "cuda":
-        return flat.to(target)
+        return TypedStorage(wrap_storage=storage._elements().to(target).untyped_storage(), dtype=storage.dtype)
     raise RuntimeError(
         f"don't know how to restore data location of torch.storage.UntypedStorage (tagged with {target}); "
         "give map_location='cpu'"
@@ -405,6 +417,12 @@ def open_archive(file: IO[bytes], name: Any) -> tuple[zipfile.ZipFile, str]:
             "PytorchStreamReader failed reading zip archive: failed finding central directory. "
             f"{name} is truncated or damaged ({error})"
         ) from None
+    seen = Counter(archive.namelist())
+    twice = [entry for entry, count in seen.items() if count > 1]
+    if twice:
+        raise RuntimeError(
+            f"{name}: the archive has the entry {twice[0]} {seen[twice[0]]} times; save() writes it once"
+        )
     folders = [n[: -len("data.pkl")] for n in archive.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
     if len(folders) != 1:
         raise RuntimeError(
@@ -513,6 +531,19 @@ def _swap_bytes(view: memoryview, dtype: Any) -> None:
             view[i::width] = data[width - 1 - i :: width]
 
 
+def _refuse_other_format(data: bytes, loader: _Loader) -> None:
+    """Says what a file that begins like no .pt file may be. One that is a pickle is told what it may not name."""
+    if data[:1] == b"\x80" and data[1:2] in b"\x00\x01\x02\x03\x04\x05":
+        loader.unpickler(data).load()
+    kind = "its first bytes are " + repr(data[:8])
+    for at, start, what in _OTHER_FORMATS:
+        if data[at : at + len(start)] == start:
+            kind = f"it looks like {what}"
+    raise UnpicklingError(
+        f"Invalid magic number; corrupt file? It is neither a zip archive nor an old .pt file: {kind}"
+    )
+
+
 def _load_legacy(file: IO[bytes], options: Options) -> Any:
     """Files of PyTorch before 1.6: five pickles in a row, then the storages."""
     data = file.read()
@@ -526,12 +557,12 @@ def _load_legacy(file: IO[bytes], options: Options) -> Any:
 
     loader = _Loader(read_storage, options)
     position, parts = 0, []
-    for i in range(5):
+    if _LEGACY_START not in data[:40]:
+        _refuse_other_format(data, loader)
+    for _ in range(5):
         reader = loader.unpickler(data, position)
         parts.append(reader.load())
         position = reader.position
-        if i == 0 and parts[0] != _LEGACY_MAGIC:
-            raise UnpicklingError("Invalid magic number; corrupt file? It is neither a zip archive nor an old .pt file")
     for key in parts[4] if isinstance(parts[4], list) else ():
         flat = storages.get(key)
         if flat is None:

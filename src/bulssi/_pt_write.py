@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import bulssi
 from bulssi._bytes import bytes_of
+from bulssi.storage import TypedStorage, UntypedStorage
 
 if TYPE_CHECKING:
     from bulssi import Tensor
@@ -55,11 +56,12 @@ def _name(module: str, name: str) -> _Name:
 class _TensorRecord:
     """The place of one tensor in the pickle, filled in when all storages are known.
 
-    With call=False it stands for the arguments of the call that makes the tensor.
+    With call=False it stands for the arguments of the call that makes the tensor; with bare=True, which a tensor over
+    all of a storage is given, for the storage itself, in bytes (untyped=True) or in elements.
     """
 
-    def __init__(self, tensor: Tensor, call: bool = True) -> None:
-        self.call = call
+    def __init__(self, tensor: Tensor, call: bool = True, bare: bool = False, untyped: bool = False) -> None:
+        self.call, self.bare, self.untyped = call, bare, untyped
         self.requires_grad = bool(tensor.requires_grad)
         self.tensor = tensor.detach()  # keeps the memory, and so the address, until the file is written
         self.key = ""
@@ -86,11 +88,14 @@ class _TensorRecord:
         """The call that makes the tensor, in protocol 2."""
         dtype = _dtype_name(self.tensor.dtype)
         storage = STORAGE_NAMES.get(dtype)
-        typed = storage is not None
+        typed = storage is not None and not self.untyped
         numel = self.numel if typed else self.numel * self.tensor.element_size()
-        out = [f"ctorch._utils\n{self.rebuild.name}\n".encode() if self.call else b"", b"(("]
-        out += [_text("storage"), f"ctorch\n{storage}\n".encode() if typed else b"ctorch.storage\nUntypedStorage\n"]
-        out += [_text(self.key), _text("cpu"), _int(numel), b"tQ", _int(self.offset)]
+        kind = f"ctorch\n{storage}\n".encode() if typed else b"ctorch.storage\nUntypedStorage\n"
+        place = [b"(", _text("storage"), kind, _text(self.key), _text("cpu"), _int(numel), b"tQ"]
+        if self.bare:
+            return b"".join(place)
+        out = [f"ctorch._utils\n{self.rebuild.name}\n".encode() if self.call else b"", b"("]
+        out += [*place, _int(self.offset)]
         out += [b"(", *map(_int, self.size), b"t(", *map(_int, self.stride), b"t"]
         out += [b"\x88" if self.requires_grad else b"\x89", b"ccollections\nOrderedDict\n)R"]
         if not typed:
@@ -119,6 +124,17 @@ class _Parts(list):
         self.append(data)
 
 
+def _plain_record(obj: Any) -> _TensorRecord | None:
+    """The record of a plain tensor or of a storage; None for everything else, also for a tensor without memory."""
+    if type(obj) is bulssi.Tensor:
+        return None if getattr(obj, "__dict__", None) or obj.device.type == "meta" else _TensorRecord(obj)
+    if type(obj) is TypedStorage:
+        return _TensorRecord(obj._elements(), bare=True)
+    if type(obj) is UntypedStorage:
+        return _TensorRecord(obj._whole(), bare=True, untyped=True)
+    return None
+
+
 class _Pickler(pickle._Pickler):
     """Protocol 2, with tensors as records and this library's names as PyTorch's."""
 
@@ -131,8 +147,8 @@ class _Pickler(pickle._Pickler):
         if isinstance(obj, _TensorRecord):
             self.records.append(obj)
             self.parts.append(obj)
-        elif type(obj) is bulssi.Tensor and not getattr(obj, "__dict__", None) and id(obj) not in self.memo:  # pyright: ignore
-            self.save(_TensorRecord(obj))
+        elif id(obj) not in self.memo and (record := _plain_record(obj)) is not None:  # pyright: ignore
+            self.save(record)
             self.memoize(obj)  # pyright: ignore
         else:
             super().save(obj, save_persistent_id)  # pyright: ignore
@@ -140,6 +156,8 @@ class _Pickler(pickle._Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, _Name):
             return obj.name
+        if type(obj) is type(bulssi.relu):
+            return obj.__name__
         if isinstance(obj, bulssi.dtype):
             return _dtype_name(obj)
         if isinstance(obj, bulssi.Tensor):
@@ -148,6 +166,10 @@ class _Pickler(pickle._Pickler):
             return _name("torch", "Size"), (tuple(obj),)
         if isinstance(obj, bulssi.device):
             return _name("torch", "device"), (obj.type,) if obj.index is None else (obj.type, obj.index)
+        if isinstance(obj, bulssi.layout):
+            return _name("torch.serialization", "_get_layout"), (str(obj),)
+        if isinstance(obj, bulssi.memory_format):
+            raise TypeError(f"cannot pickle {obj}: files have no word for memory formats; save str(memory_format)")
         return NotImplemented
 
     def _reduce_tensor(self, t: Tensor) -> tuple[Any, tuple[Any, ...]]:
@@ -155,18 +177,28 @@ class _Pickler(pickle._Pickler):
             return t.__reduce_ex__(2)
         state = dict(getattr(t, "__dict__", None) or {})
         if type(t) is bulssi.nn.Parameter:
-            args = (_TensorRecord(t.detach()), bool(t.requires_grad), OrderedDict())
+            args = (t.detach(), bool(t.requires_grad), OrderedDict())
             if state:
                 return _name("torch._utils", "_rebuild_parameter_with_state"), (*args, state)
             return _name("torch._utils", "_rebuild_parameter"), args
+        if t.device.type == "meta":
+            make, args = _name("torch._utils", "_rebuild_meta_tensor_no_storage"), _meta_args(t)
+            return (make, args) if type(t) is bulssi.Tensor and not state else self._of_type(t, make, args, state)
         record = _TensorRecord(t, call=False)
-        return _name("torch._tensor", "_rebuild_from_type_v2"), (record.rebuild, type(t), record, state)
+        return self._of_type(t, record.rebuild, record, state)
+
+    @staticmethod
+    def _of_type(t: Tensor, make: _Name, args: Any, state: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+        return _name("torch._tensor", "_rebuild_from_type_v2"), (make, type(t), args, state)
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         if isinstance(obj, _Name):
             module, name = obj.module, obj.name
         elif isinstance(obj, bulssi.dtype):
             module = "torch"
+        elif type(obj) is type(bulssi.relu):
+            space, _, name = obj.__reduce__()[1][0].rpartition(".")
+            module = "torch.nn.functional" if space == "nn" else f"torch.{space}".rstrip(".")
         else:
             module = getattr(obj, "__module__", None) or ""
             name = name or getattr(obj, "__qualname__", None)
@@ -176,6 +208,10 @@ class _Pickler(pickle._Pickler):
             module = re.sub("^bulssi", "torch", module)
         self.write(f"c{module}\n{name}\n".encode())  # pyright: ignore
         self.memoize(obj)  # pyright: ignore
+
+
+def _meta_args(t: Tensor) -> tuple[Any, ...]:
+    return t.dtype, tuple(t.shape), tuple(t.stride()), bool(t.requires_grad)
 
 
 def _lay_out(records: list[_TensorRecord]) -> list[Tensor]:

@@ -134,15 +134,16 @@ def load(
     """Reads what save(), here or in PyTorch, has written.
 
     Nothing in a file is ever run: it may name tensors, parameters, containers, numbers and strings; everything else is
-    refused by its name, unless `add_safe_globals` has allowed it. With weights_only=False the modules of nn,
-    and those that the program itself has defined, may be named as well.
+    refused by its name, unless `add_safe_globals` has allowed it. With weights_only=False more may be named, see there.
 
     Args:
         f: a path, or a binary file object with read(), seek() and tell().
         map_location: where to put storages: a device, a dict from saved to wanted location, or a function (storage,
             location) -> storage or None.
         pickle_module, pickle_load_args: accepted; the reader is always this library's.
-        weights_only: None and True are the same.
+        weights_only: None and True are the same. With False a file may also name layers, optimizers and operations of
+            this library, modules that the program has defined, plain classes of its main module, NumPy's arrays and
+            numbers, and plain data of the standard library (ranges, paths, namespaces). Calls are still not made.
         mmap: map the file instead of reading it (a path is needed). Changes to the tensors do not reach the file.
 
     Raises:

@@ -44,6 +44,22 @@ class UntypedStorage:
             _known[key] = found
         return found
 
+    @classmethod
+    def from_file(cls, filename: str, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The bytes of a file as memory (POSIX mmap).
+
+        Args:
+            filename: the file.
+            shared: writes go to the file, which is made, or made longer, when it has fewer bytes; else they stay here.
+            nbytes: how many of its bytes.
+
+        Raises:
+            RuntimeError: the file cannot be opened, or has too few bytes.
+        """
+        from bulssi._files import map_file
+
+        return cls._of(_core._frombuffer(map_file(filename, nbytes, shared), _core.uint8, -1, 0)) if nbytes else cls(0)
+
     @property
     def device(self) -> device:
         """Where the memory is."""
@@ -56,6 +72,10 @@ class UntypedStorage:
     def _whole(self) -> Tensor:
         """All bytes, also after a resize."""
         return _core._storage_view(self._bytes)
+
+    def untyped(self) -> UntypedStorage:
+        """Itself."""
+        return self
 
     def nbytes(self) -> int:
         """The number of bytes."""

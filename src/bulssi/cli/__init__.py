@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from bulssi import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,15 +18,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bulssi", description="Bulssi runs PyTorch programs.", epilog="bulssi COMMAND --help tells more."
     )
+    parser.add_argument("--version", action="version", version=f"bulssi {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     run = commands.add_parser(
         "run",
         help="run a PyTorch script with `torch` meaning Bulssi",
-        description="Runs a script as python does, with `import torch` and `import torch.…` giving Bulssi.",
+        usage="bulssi run [-h] (SCRIPT | -m MODULE) [ARGS ...]",
+        description="Runs a script or a module as python does, with `import torch` and `import torch.…` giving Bulssi.",
     )
-    run.add_argument("script", help="the script")
-    run.add_argument("args", nargs=argparse.REMAINDER, help="the script's own arguments")
+    run.add_argument("-m", dest="is_module", action="store_true", help="run a module by its name, as `python -m` does")
+    run.add_argument("script", metavar="SCRIPT", help="the script, or with -m the name of the module")
+    run.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER, help="the program's own arguments")
 
     demo = commands.add_parser(
         "demo",
@@ -58,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         if options.command == "run":
-            from bulssi.cli.run import run
+            from bulssi.cli.run import run, run_module
 
-            return run(options.script, options.args)
+            return (run_module if options.is_module else run)(options.script, options.args)
         if options.command == "demo":
             from bulssi.cli.demo import demo
 

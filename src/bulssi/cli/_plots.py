@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bulssi.cli.demo import History
 
+_BLUE, _ORANGE = "#2a6fbb", "#e8751a"
+
 
 def draw(history: History, confusion: list[list[int]], out: str) -> None:
     """Writes learning-curve.png and confusion.png into `out`, or draws both in the terminal."""
@@ -26,35 +28,62 @@ def draw(history: History, confusion: list[list[int]], out: str) -> None:
 
 def _curve_png(history: History, out: str) -> str:
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     epochs = range(1, len(history.train_loss) + 1)
-    figure, left = plt.subplots(figsize=(6, 4))
-    left.plot(epochs, history.train_loss, label="training loss")
-    left.plot(epochs, history.test_loss, label="held-out loss")
-    left.set_xlabel("epoch")
-    left.set_ylabel("cross entropy")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
+    left.plot(epochs, history.train_loss, color=_BLUE, marker="o", markersize=3.5, label="training")
+    left.plot(epochs, history.test_loss, color=_ORANGE, marker="o", markersize=3.5, label="held out")
     left.set_yscale("log")
-    right = left.twinx()
-    right.plot(epochs, [100 * a for a in history.accuracy], color="gray", linestyle=":", label="held-out accuracy")
-    right.set_ylabel("accuracy, %")
-    figure.legend(loc="upper center", ncols=3, fontsize="small")
+    left.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    left.yaxis.set_minor_formatter(NullFormatter())
+    left.set_title("Cross entropy", loc="left")
+    left.legend(frameon=False)
+    percent = [100 * accuracy for accuracy in history.accuracy]
+    right.plot(epochs, percent, color=_ORANGE, marker="o", markersize=3.5)
+    right.set_title("Held-out digits recognised, %", loc="left")
+    right.annotate(
+        f"{percent[-1]:.2f} %", (epochs[-1], percent[-1]), xytext=(0, -14), textcoords="offset points",
+        ha="right", va="top", color=_ORANGE, fontweight="bold",
+    )  # fmt: skip
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.set_xlim(0.5, len(epochs) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color="0.9")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
     return _written(figure, out, "learning-curve.png")
 
 
 def _confusion_png(confusion: list[list[int]], out: str) -> str:
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Rectangle
 
-    figure, axes = plt.subplots(figsize=(5, 5))
-    axes.imshow(confusion, cmap="Blues")
-    axes.set_xlabel("predicted digit")
-    axes.set_ylabel("true digit")
-    axes.set_xticks(range(10))
-    axes.set_yticks(range(10))
+    total, right = sum(map(sum, confusion)), sum(row[i] for i, row in enumerate(confusion))
     top = max(max(row) for row in confusion)
+    figure, axes = plt.subplots(figsize=(5.6, 5.8))
+    # Right answers in blue; a wrong one stands out in orange however few there are.
+    hits = [[count if i == j else 0 for j, count in enumerate(row)] for i, row in enumerate(confusion)]
+    axes.imshow(hits, cmap="Blues", vmin=0, vmax=1.25 * top)
     for i, row in enumerate(confusion):
         for j, count in enumerate(row):
+            if count and i != j:
+                axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, color=_ORANGE, alpha=0.35 + 0.5 * count / top))
             if count:
-                axes.text(j, i, str(count), ha="center", va="center", color="white" if count > top / 2 else "black")
+                dark = i == j and count > top / 2
+                axes.text(j, i, str(count), ha="center", va="center", color="white" if dark else "black")
+    axes.set_title(f"{right} of {total} right, {total - right} wrong", loc="left")
+    axes.set_xlabel("predicted digit")
+    axes.set_ylabel("true digit")
+    axes.set_xticks(range(len(confusion)))
+    axes.set_yticks(range(len(confusion)))
+    axes.set_xticks([i - 0.5 for i in range(1, len(confusion))], minor=True)
+    axes.set_yticks([i - 0.5 for i in range(1, len(confusion))], minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
     return _written(figure, out, "confusion.png")
 
 
@@ -63,7 +92,7 @@ def _written(figure: object, out: str, name: str) -> str:
 
     path = os.path.join(out, name)
     figure.tight_layout()  # pyright: ignore[reportAttributeAccessIssue]
-    figure.savefig(path, dpi=120)  # pyright: ignore[reportAttributeAccessIssue]
+    figure.savefig(path, dpi=140)  # pyright: ignore[reportAttributeAccessIssue]
     plt.close(figure)  # pyright: ignore[reportArgumentType]
     return path
 

@@ -1,7 +1,8 @@
-"""`bulssi run script.py`: a PyTorch script, with torch meaning Bulssi."""
+"""`bulssi run script.py` and `bulssi run -m module`: a PyTorch program, with torch meaning Bulssi."""
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import importlib
 import importlib.abc
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import bulssi
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["TORCH_VERSION", "install", "run"]
+__all__ = ["TORCH_VERSION", "install", "run", "run_module"]
 
 TORCH_VERSION = "2.13.0+bulssi"  # what programs that ask for torch.__version__ are told
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -92,12 +93,27 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return value if isinstance(value, types.ModuleType) else None
 
 
+class _Safetensors(_Finder):
+    """Finds safetensors, where that package is not installed, as this library's reader and writer."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in ("safetensors", "safetensors.torch"):
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module = importlib.import_module("bulssi.safetensors")
+        self.specs = {**getattr(self, "specs", {}), spec.name: module.__spec__}
+        return module
+
+
 def install() -> None:
     """Makes `import torch` give Bulssi in this process, from now on."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         for name in [n for n in sys.modules if n == "torch" or n.startswith("torch.")]:
             del sys.modules[name]
         sys.meta_path.insert(0, _Finder())
+        sys.meta_path.append(_Safetensors())
 
 
 def run(script: str, args: Sequence[str]) -> int:
@@ -110,21 +126,57 @@ def run(script: str, args: Sequence[str]) -> int:
         return 2
     install()
     path = os.path.abspath(script)
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    main = _main_module(path, loader, None, "")
+    main.__package__ = None
     sys.argv = [script, *args]
-    # Processes that the script starts afresh (multiprocessing's "spawn") get this path, and find torch there.
-    sys.path[0:1] = [os.path.dirname(path), os.path.join(os.path.dirname(os.path.abspath(__file__)), "as_torch")]
+    return _execute(lambda: compile(source, path, "exec", dont_inherit=True), main, os.path.dirname(path))
+
+
+def run_module(name: str, args: Sequence[str]) -> int:
+    """Runs a module as `python -m name args` does, with torch meaning Bulssi; returns the exit code."""
+    install()
+    sys.path[0:1] = [os.getcwd()]
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{name}.__main__")
+    except Exception as error:  # of a package that the module is in
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not (name + ".").startswith(missing + "."):
+            _report(error, "")
+            return 1
+        spec = None
+    code = getattr(spec.loader, "get_code", lambda _: None)(spec.name) if spec is not None else None
+    if spec is None or code is None:
+        print(f"bulssi run: there is no module {name} to run", file=sys.stderr)
+        return 2
+    path = spec.origin or ""
+    sys.argv = [path, *args]
+    return _execute(lambda: code, _main_module(path, spec.loader, spec, spec.parent), os.getcwd())
+
+
+def _main_module(path: str, loader: Any, spec: Any, package: str | None) -> types.ModuleType:
     main = types.ModuleType("__main__")
-    main.__file__ = script
-    main.__dict__["__builtins__"] = __builtins__
+    main.__file__, main.__loader__, main.__spec__, main.__package__ = path, loader, spec, package
+    vars(main).update(__builtins__=builtins, __cached__=getattr(spec, "cached", None))
+    return main
+
+
+def _execute(code: Callable[[], Any], main: types.ModuleType, folder: str) -> int:
+    """Runs code as the program's main module, whose modules are looked for in `folder` first."""
+    # Processes that the program starts afresh (multiprocessing's "spawn") get this path, and find torch there.
+    own = 0 if getattr(sys.flags, "safe_path", False) else 1
+    sys.path[0:own] = [folder, os.path.join(os.path.dirname(os.path.abspath(__file__)), "as_torch")]
     before, sys.modules["__main__"] = sys.modules["__main__"], main
     try:
-        exec(compile(source, script, "exec"), main.__dict__)
+        exec(code(), main.__dict__)
     except SystemExit as leaving:
         return _exit_code(leaving.code)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        _report(error, script)
+        _report(error, main.__file__ or "")
         return 1
     finally:
         sys.modules["__main__"] = before

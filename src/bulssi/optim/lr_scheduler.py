@@ -692,18 +692,19 @@ class _MomentumCycle(LRScheduler):
 
     cycle_momentum: bool
 
-    def _init_momentum(self, base_momentum: Any, max_momentum: Any, last_epoch: int) -> None:
+    def _init_momentum(self, base_momentum: Any, max_momentum: Any, last_epoch: int) -> tuple[list[Any], list[Any]]:
+        """Lets the groups start at the highest momentum; returns the lowest and the highest of each group."""
         optimizer = self.optimizer
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
             raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
         self.use_beta1 = "betas" in optimizer.defaults
-        self.base_momentums = _per_group("base_momentum", optimizer, base_momentum)
-        self.max_momentums = _per_group("max_momentum", optimizer, max_momentum)
-        if last_epoch != -1:
-            return
-        for base, top, group in zip(self.base_momentums, self.max_momentums, optimizer.param_groups, strict=True):
-            self._set_momentum(group, top)
-            group["max_momentum"], group["base_momentum"] = top, base
+        bases = _per_group("base_momentum", optimizer, base_momentum)
+        tops = _per_group("max_momentum", optimizer, max_momentum)
+        if last_epoch == -1:
+            for base, top, group in zip(bases, tops, optimizer.param_groups, strict=True):
+                self._set_momentum(group, top)
+                group["max_momentum"], group["base_momentum"] = top, base
+        return bases, tops
 
     def _set_momentum(self, group: dict[str, Any], momentum: Any) -> None:
         if self.use_beta1:
@@ -759,7 +760,7 @@ class CyclicLR(_MomentumCycle):
         self._init_scale_fn()
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self._init_momentum(base_momentum, max_momentum, last_epoch)
+            self.base_momentums, self.max_momentums = self._init_momentum(base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 

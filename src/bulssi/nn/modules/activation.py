@@ -10,6 +10,7 @@ from bulssi.nn import functional as F
 from bulssi.nn import init as _init
 from bulssi.nn.parameter import Parameter
 
+from .attention import MultiheadAttention as MultiheadAttention
 from .module import Module
 
 if TYPE_CHECKING:

@@ -159,3 +159,6 @@ class MultiheadAttention(Module):
             is_causal=is_causal,
         )
         return (output.transpose(1, 0) if self.batch_first and batched else output), weights
+
+
+MultiheadAttention.__module__ = "bulssi.nn.modules.activation"  # where PyTorch's files say that it is

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bulssi import Tensor
 
-__all__ = ["load", "load_file", "save", "save_file"]
+__all__ = ["SafetensorError", "load", "load_file", "safe_open", "save", "save_file"]
 
 _NAMES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
@@ -73,9 +73,9 @@ def save_file(
 def load(data: bytes) -> dict[str, Tensor]:
     """The named tensors in safetensors bytes. Raises SafetensorError when they are damaged."""
     view = memoryview(data)
-    entries, start = _parse(bytes(view[: 8 + _header_length(bytes(view[:8]), len(view))]), len(view))
+    entries, start, _ = _parse(bytes(view[: 8 + _header_length(bytes(view[:8]), len(view))]), len(view))
     out = {}
-    for name, dtype, shape, begin, end in entries:
+    for name, (dtype, shape, begin, end) in entries.items():
         tensor = bulssi.empty(shape, dtype=dtype)
         bytes_of(tensor)[:] = view[start + begin : start + end]
         out[name] = tensor
@@ -89,23 +89,71 @@ def load_file(filename: str | os.PathLike[str], device: Any = "cpu") -> dict[str
         SafetensorError: the file is damaged or truncated.
         OSError: it cannot be read.
     """
-    with open(filename, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        head = file.read(8)
-        head += file.read(_header_length(head, size))
-        entries, start = _parse(head, size)
-        out = {}
-        for name, dtype, shape, begin, end in entries:
-            tensor = bulssi.empty(shape, dtype=dtype)
-            file.seek(start + begin)
-            view, done = bytes_of(tensor), 0
-            while done < end - begin:
-                count = file.readinto(view[done:])  # pyright: ignore
-                if not count:
-                    raise SafetensorError(f"{filename}: the file ends inside tensor {name!r}")
-                done += count
-            out[name] = tensor if str(device) == "cpu" else tensor.to(device)
-        return out
+    with safe_open(filename, device=device) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+class safe_open:
+    """An open safetensors file: tensors are read when they are asked for.
+
+    Args:
+        filename: the file.
+        framework: accepted; tensors are this library's.
+        device: where the tensors go.
+
+    Raises:
+        SafetensorError: the file is damaged or truncated.
+        OSError: it cannot be read.
+
+    Example:
+        >>> from bulssi.safetensors import safe_open, save_file
+        >>> save_file({"w": ones(2)}, "w.safetensors")  # doctest: +SKIP
+        >>> with safe_open("w.safetensors") as file:  # doctest: +SKIP
+        ...     print(file.get_tensor("w"))
+        tensor([1., 1.])
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], framework: str = "pt", device: Any = "cpu") -> None:
+        self._name = os.fspath(filename)
+        self._device = str(device)
+        self._file = open(filename, "rb")  # noqa: SIM115 - closed by __exit__
+        try:
+            size = os.fstat(self._file.fileno()).st_size
+            head = self._file.read(8)
+            head += self._file.read(_header_length(head, size))
+            self._entries, self._start, self._metadata = _parse(head, size)
+        except SafetensorError as error:
+            self._file.close()
+            raise SafetensorError(f"{self._name}: {error}") from None
+
+    def __enter__(self) -> safe_open:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def keys(self) -> list[str]:
+        """The names of the tensors."""
+        return list(self._entries)
+
+    def metadata(self) -> dict[str, str] | None:
+        """The strings that the file has beside its tensors."""
+        return self._metadata
+
+    def get_tensor(self, name: str) -> Tensor:
+        """One tensor. Raises SafetensorError when there is none of that name, or the file ends inside it."""
+        if name not in self._entries:
+            raise SafetensorError(f"{self._name}: File does not contain tensor {name}")
+        dtype, shape, begin, end = self._entries[name]
+        tensor = bulssi.empty(shape, dtype=dtype)
+        self._file.seek(self._start + begin)
+        view, done = bytes_of(tensor), 0
+        while done < end - begin:
+            count = self._file.readinto(view[done:])  # pyright: ignore
+            if not count:
+                raise SafetensorError(f"{self._name}: the file ends inside tensor {name!r}")
+            done += count
+        return tensor if self._device == "cpu" else tensor.to(self._device)
 
 
 def _header_length(head: bytes, size: int) -> int:
@@ -117,8 +165,10 @@ def _header_length(head: bytes, size: int) -> int:
     return length
 
 
-def _parse(head: bytes, size: int) -> tuple[list[tuple[str, Any, tuple[int, ...], int, int]], int]:
-    """(name, dtype, shape, first byte, end) of each tensor, and where the data starts."""
+def _parse(
+    head: bytes, size: int
+) -> tuple[dict[str, tuple[Any, tuple[int, ...], int, int]], int, dict[str, str] | None]:
+    """(dtype, shape, first byte, end) of each tensor by its name, where the data starts, and the metadata."""
     import json
 
     try:
@@ -127,7 +177,7 @@ def _parse(head: bytes, size: int) -> tuple[list[tuple[str, Any, tuple[int, ...]
         raise SafetensorError(f"safetensors: the header is no JSON: {error}") from None
     if not isinstance(header, dict):
         raise SafetensorError("safetensors: the header is no JSON object")
-    entries, room = [], size - len(head)
+    entries, room = {}, size - len(head)
     for name, entry in header.items():
         if name == "__metadata__":
             continue
@@ -147,8 +197,8 @@ def _parse(head: bytes, size: int) -> tuple[list[tuple[str, Any, tuple[int, ...]
                 f"safetensors: {name!r} has shape {list(shape)}, dtype {code} and bytes {begin} to {end}, which do not "
                 f"agree or lie outside the file's {room} bytes of data"
             )
-        entries.append((name, dtype, shape, begin, end))
-    used = sorted((begin, end) for *_, begin, end in entries)
+        entries[name] = dtype, shape, begin, end
+    used = sorted((begin, end) for *_, begin, end in entries.values())
     if any(a[1] > b[0] for a, b in zip(used, used[1:], strict=False)):
         raise SafetensorError("safetensors: tensors overlap in the file")
-    return entries, len(head)
+    return entries, len(head), header.get("__metadata__")
