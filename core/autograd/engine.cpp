@@ -213,6 +213,11 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
     const int64_t start = node_clock.started ? node_clock.started() : 0;
     const CallScope scope(device_of(grads), "backward");
     node.backward(grads, inputs);
+    if (node.joint && grad_state.enabled) {
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (inputs[i] && node.edges[i] && !requires_grad(inputs[i])) inputs[i] = constant_in(node, i, inputs[i]);
+      }
+    }
     if (node_clock.ended) [[unlikely]]
       node_clock.ended(node, start);
     if (node.hooks) node.hooks->after(inputs, grads);

@@ -29,7 +29,7 @@ void init_node(Node& node) {
 
 std::string shown_name(const Node& node) { return node.label ? node.label->name : node.name(); }
 
-void show_as(const Tensor& result, const char* name, Tensors inputs) {
+void show_as(const Tensor& result, const char* name, Tensors inputs, bool joint) {
   if (!requires_grad(result) || is_leaf(result)) return;
   const Ref<Node> node = producer(result);
   auto label = std::make_unique<Label>();
@@ -39,6 +39,39 @@ void show_as(const Tensor& result, const char* name, Tensors inputs) {
     if (label->inputs.back().node.get() == node.get()) return;  // handed through
   }
   node->label = std::move(label);
+  node->joint |= joint;
+}
+
+Tensor joint(Tensor out) {
+  if (requires_grad(out) && !is_leaf(out)) producer(out)->joint = true;
+  return out;
+}
+
+namespace {
+
+class ConstantNode final : public Node {
+ public:
+  explicit ConstantNode(const Node& from) : name_(shown_name(from)) {
+    if (const size_t at = name_.rfind("Backward"); at != std::string::npos) name_.insert(at, "Backward");
+  }
+  std::string name() const override { return name_; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
+    if (grads[0]) inputs[0] = zeros_like(grads[0]);
+  }
+
+ private:
+  std::string name_;
+};
+
+}  // namespace
+
+Tensor constant_in(const Node& node, size_t edge, const Tensor& gradient) {
+  auto made = Ref<Node>::adopt(new ConstantNode(node));
+  init_node(*made);
+  made->edges.push_back(node.edges[edge]);
+  Tensor out = detach(gradient);
+  set_producer(out, std::move(made));
+  return out;
 }
 
 std::string operation_name(const Node& node) {

@@ -174,6 +174,9 @@ class Node {
   bool captured = false;
   bool released = false;
   bool from_function = false;  // a user's autograd.Function
+  // Its gradients count as made from its arguments even where they do not depend on them (a constant slope): what is
+  // differentiated once more then gets zeros, as from the backward operations of PyTorch, which take the arguments.
+  bool joint = false;
   Small<Edge, 2> edges;
   Count refs = 1;
   uint16_t results = 1;  // how many gradients arrive here
@@ -280,7 +283,7 @@ Tensor data_of(const Tensor& t);
 uint64_t next_sequence();
 void init_node(Node& node);  // sequence number and source line
 // Shows the graph from `result` back to `inputs` as one node; nothing where that made no node.
-void show_as(const Tensor& result, const char* name, Tensors inputs);
+void show_as(const Tensor& result, const char* name, Tensors inputs, bool joint = false);
 std::string shown_name(const Node& node);
 std::string operation_name(const Node& node);  // what the user called, for messages: "Mul" of MulBackward0
 
@@ -325,6 +328,11 @@ template <class F>
 Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::initializer_list<Keep> keeps = {}) {
   return record(name, {&input}, std::move(out), std::move(rule), keeps);
 }
+
+// Marks what made `out`: Node::joint.
+Tensor joint(Tensor out);
+// A gradient of `node` as made from the argument at `edge`, on which it depends with slope zero.
+Tensor constant_in(const Node& node, size_t edge, const Tensor& gradient);
 
 // ---- views and in-place (inplace.cpp)
 // ----------------------------------------------------------------------------------

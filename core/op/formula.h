@@ -57,6 +57,7 @@ struct Info {
   int mixed = 0;                  // integers with floating attributes: 0 truncated, 1 refused, 2 made floating
   int numbers = 0;                // Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere
   bool condition = false;         // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
+  bool joint = false;             // Node::joint
   void (*check)(DType common, const Scalar* attributes) = nullptr;  // fails for attributes that make no sense
 
   constexpr bool number_allowed(int argument) const { return numbers == 2 || (numbers == 1 && argument > 0); }

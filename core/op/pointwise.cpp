@@ -308,6 +308,7 @@ Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const
   auto* node = new FormulaNode(op);
   Ref<Node> owned = Ref<Node>::adopt(node);
   init_node(*node);
+  node->joint = op.info->joint;
   for (int a = 0; a < op.attributes; ++a) node->attributes_[a] = attributes[a];
   for (int k = 0; k < op.tensors; ++k) {
     node->edges.push_back(args[k].tensor && op.takes_gradient(k) ? edge_to(*args[k].tensor) : Edge{});

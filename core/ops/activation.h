@@ -12,10 +12,10 @@ struct Relu {
                              .dtypes = arithmetic,
                              .doc = "max(self, 0).",
                              .forms = {.out = false},
-                             .no_bool = "Boolean inputs not supported for relu"};
+                             .no_bool = "Boolean inputs not supported for relu",
+                             .joint = true};
   static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, x); }
-  // r is 0 there; named so that, as in PyTorch, a gradient of this gradient exists (zero).
-  static constexpr auto dx(auto g, auto, auto r) { return select(r <= 0.0, r, g); }
+  static constexpr auto dx(auto g, auto, auto r) { return select(r <= 0.0, 0.0, g); }
 };
 OP(Relu, relu)
 
@@ -25,7 +25,8 @@ struct Relu6 {
                              .doc = "min(max(self, 0), 6).",
                              .node = "HardtanhBackward0",
                              .forms = {.method = false, .out = false, .module = "nn"},
-                             .no_bool = "Bool inputs not supported for hardtanh"};
+                             .no_bool = "Bool inputs not supported for hardtanh",
+                             .joint = true};
   static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, select(x >= 6.0, 6.0, x)); }
   static constexpr auto dx(auto g, auto, auto r) { return select((r > 0.0) & (r < 6.0), g, 0.0); }
 };
@@ -43,7 +44,8 @@ struct LeakyRelu {
                              .dtypes = only_floating,
                              .doc = "self where positive, negative_slope * self elsewhere.",
                              .signature = "(Tensor self, Scalar negative_slope=0.01)",
-                             .forms = {.method = false, .out = false, .module = "nn"}};
+                             .forms = {.method = false, .out = false, .module = "nn"},
+                             .joint = true};
   static constexpr auto value(auto x, auto slope) { return select(x > 0.0, x, x * slope); }
   static constexpr auto dx(auto g, auto x, auto, auto slope) { return select(x > 0.0, g, g * slope); }
 };
@@ -178,6 +180,7 @@ struct Hardtanh {
                              .signature = "(Tensor self, Scalar min_val=-1, Scalar max_val=1)",
                              .forms = {.method = false, .out = false, .module = "nn"},
                              .no_bool = "Bool inputs not supported for hardtanh",
+                             .joint = true,
                              .check = check_hardtanh};
   static constexpr auto value(auto x, auto low, auto high) {
     return select(x != x, x, vecmath::fmin(vecmath::fmax(x, low), high));
@@ -190,7 +193,8 @@ struct Hardsigmoid {
   static constexpr Info info{.name = "hardsigmoid",
                              .dtypes = only_floating,
                              .doc = "min(max(self + 3, 0), 6) / 6.",
-                             .forms = {.method = false, .out = false, .module = "nn"}};
+                             .forms = {.method = false, .out = false, .module = "nn"},
+                             .joint = true};
   static constexpr auto value(auto x) { return vecmath::min(vecmath::max(x + 3.0, 0.0 * x), 6.0 + 0.0 * x) / 6.0; }
   static constexpr auto dx(auto g, auto x, auto) {
     return select((x > -3.0) & (x < 3.0), g * 0.16666666666666667, 0.0);
@@ -217,6 +221,7 @@ struct Softshrink {
                              .doc = "self moved towards zero by lambd.",
                              .signature = "(Tensor self, Scalar lambd=0.5)",
                              .forms = {.method = false, .inplace = false, .out = false, .module = "nn"},
+                             .joint = true,
                              .check = check_softshrink};
   static constexpr auto value(auto x, auto l) { return select(x > l, x - l, select(x < -l, x + l, x * 0.0)); }
   static constexpr auto dx(auto g, auto x, auto, auto l) { return select((x >= -l) & (x <= l), 0.0, g); }
@@ -228,7 +233,8 @@ struct Hardshrink {
                              .dtypes = only_floating,
                              .doc = "self where its magnitude exceeds lambd, else 0.",
                              .signature = "(Tensor self, Scalar lambd=0.5)",
-                             .forms = {.inplace = false, .out = false}};
+                             .forms = {.inplace = false, .out = false},
+                             .joint = true};
   static constexpr auto value(auto x, auto l) { return select((x >= -l) & (x <= l), 0.0, x); }
   static constexpr auto dx(auto g, auto x, auto, auto l) { return select((x >= -l) & (x <= l), 0.0, g); }
 };
@@ -250,7 +256,8 @@ struct Threshold {
                              .dtypes = arithmetic,
                              .doc = "self where above threshold, value elsewhere.",
                              .signature = "(Tensor self, Scalar threshold, Scalar value)",
-                             .forms = {.method = false, .out = false}};
+                             .forms = {.method = false, .out = false},
+                             .joint = true};
   static constexpr auto value(auto x, auto t, auto v) { return select(x > t, x, select(x != x, x, v)); }
   static constexpr auto dx(auto g, auto x, auto, auto t, auto) { return select(x > t, g, 0.0); }
 };
@@ -261,7 +268,8 @@ struct Prelu {
                              .dtypes = only_floating,
                              .doc = "self where positive, weight * self elsewhere.",
                              .node = "PreluKernelBackward0",
-                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false},
+                             .joint = true};
   static constexpr auto value(auto x, auto y) { return select(x > 0.0, x, x * y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x > 0.0, g, g * y); }
   static constexpr auto dy(auto g, auto x, auto, auto) { return select(x > 0.0, 0.0, g * x); }

@@ -78,13 +78,13 @@ Tensor correlate(const Tensor& x, const Tensor& w, const Tensor& bias, Ints y_sh
     if (numel_of(y_shape) > 0) conv_correlate(type, s, a, b, c, y);
   });
   if (!recording({&x, &w, &bias})) return out;
-  return record("ConvolutionBackward0", {&x, &w, &bias}, std::move(out),
-                [o, x_shape = x.shape(), w_shape = w.shape()](BackwardCall& c) {
-                  if (c.needs(0)) c.set(0, spread(c.grad(), c.saved(1), none, x_shape, o));
-                  if (c.needs(1)) c.set(1, weigh(c.saved(0), c.grad(), w_shape, o));
-                  if (c.needs(2)) c.set(2, bias_gradient(c.grad()));
-                },
-                {keep(if_needed(x, w)), keep(if_needed(w, x))});
+  return joint(record("ConvolutionBackward0", {&x, &w, &bias}, std::move(out),
+                      [o, x_shape = x.shape(), w_shape = w.shape()](BackwardCall& c) {
+                        if (c.needs(0)) c.set(0, spread(c.grad(), c.saved(1), none, x_shape, o));
+                        if (c.needs(1)) c.set(1, weigh(c.saved(0), c.grad(), w_shape, o));
+                        if (c.needs(2)) c.set(2, bias_gradient(c.grad()));
+                      },
+                      {keep(if_needed(x, w)), keep(if_needed(w, x))}));
 }
 
 Tensor spread(const Tensor& y, const Tensor& w, const Tensor& bias, Ints x_shape, const Options& o) {
@@ -94,13 +94,13 @@ Tensor spread(const Tensor& y, const Tensor& w, const Tensor& bias, Ints x_shape
     if (numel_of(x_shape) > 0) conv_spread(type, s, a, b, c, x);
   });
   if (!recording({&y, &w, &bias})) return out;
-  return record("ConvolutionBackward0", {&y, &w, &bias}, std::move(out),
-                [o, y_shape = y.shape(), w_shape = w.shape()](BackwardCall& c) {
-                  if (c.needs(0)) c.set(0, correlate(c.grad(), c.saved(1), none, y_shape, o));
-                  if (c.needs(1)) c.set(1, weigh(c.grad(), c.saved(0), w_shape, o));
-                  if (c.needs(2)) c.set(2, bias_gradient(c.grad()));
-                },
-                {keep(if_needed(y, w)), keep(if_needed(w, y))});
+  return joint(record("ConvolutionBackward0", {&y, &w, &bias}, std::move(out),
+                      [o, y_shape = y.shape(), w_shape = w.shape()](BackwardCall& c) {
+                        if (c.needs(0)) c.set(0, correlate(c.grad(), c.saved(1), none, y_shape, o));
+                        if (c.needs(1)) c.set(1, weigh(c.grad(), c.saved(0), w_shape, o));
+                        if (c.needs(2)) c.set(2, bias_gradient(c.grad()));
+                      },
+                      {keep(if_needed(y, w)), keep(if_needed(w, y))}));
 }
 
 Tensor weigh(const Tensor& x, const Tensor& y, Ints w_shape, const Options& o) {
@@ -113,12 +113,12 @@ Tensor weigh(const Tensor& x, const Tensor& y, Ints w_shape, const Options& o) {
       conv_weigh(type, s, a, b, w);
   });
   if (!recording({&x, &y})) return out;
-  return record("ConvolutionBackwardBackward0", {&x, &y}, std::move(out),
-                [o, x_shape = x.shape(), y_shape = y.shape()](BackwardCall& c) {
-                  if (c.needs(0)) c.set(0, spread(c.saved(1), c.grad(), none, x_shape, o));
-                  if (c.needs(1)) c.set(1, correlate(c.saved(0), c.grad(), none, y_shape, o));
-                },
-                {keep(if_needed(x, y)), keep(if_needed(y, x))});
+  return joint(record("ConvolutionBackwardBackward0", {&x, &y}, std::move(out),
+                      [o, x_shape = x.shape(), y_shape = y.shape()](BackwardCall& c) {
+                        if (c.needs(0)) c.set(0, spread(c.saved(1), c.grad(), none, x_shape, o));
+                        if (c.needs(1)) c.set(1, correlate(c.saved(0), c.grad(), none, y_shape, o));
+                      },
+                      {keep(if_needed(x, y)), keep(if_needed(y, x))}));
 }
 
 // ---- the operation ------------------------------------------------------------------------------------------------

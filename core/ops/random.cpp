@@ -658,8 +658,8 @@ Tensor rrelu(const Tensor& x, Scalar lower, Scalar upper, bool training, Generat
     copy_data(noise, select(x > 0.0, full({}, Scalar(1.0), x.dtype()), full({}, Scalar(slope), x.dtype())));
     copy_data(out, x * noise);
   }
-  return record("RreluWithNoiseBackward0", x, out, [](BackwardCall& c) { c.set(0, c.grad() * c.saved(0)); },
-                {keep(noise)});
+  return joint(record("RreluWithNoiseBackward0", x, out, [](BackwardCall& c) { c.set(0, c.grad() * c.saved(0)); },
+                      {keep(noise)}));
 }
 OPERATION(
     "rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, Generator? "

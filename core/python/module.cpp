@@ -117,13 +117,15 @@ NB_MODULE(_core, m) {
   m.def("_set_parameter_type", [](nb::handle type) { parameter_type = reinterpret_cast<PyTypeObject*>(type.ptr()); });
   m.def(
       "show_as",
-      [](nb::handle result, const char* name, nb::args inputs) {
+      [](nb::handle result, const char* name, bool joint, nb::args inputs) {
         Small<Tensor, 4> given;
         for (nb::handle input : inputs) given.push_back(is_tensor(input.ptr()) ? tensor_of(input.ptr()) : Tensor());
-        if (is_tensor(result.ptr())) show_as(tensor_of(result.ptr()), name, given);
+        if (is_tensor(result.ptr())) show_as(tensor_of(result.ptr()), name, given, joint);
         return nb::borrow(result);
       },
-      "The result itself; the graph from it back to the inputs is shown as one node of this name.");
+      "The result itself; the graph from it back to the inputs is shown as one node of this name (`joint`: its "
+      "gradients "
+      "count as made from the inputs).");
   m.def("registry", registry_list, "Every operation: name, kind, schema, doc and forms.");
   m.def("live_tensors", [] { return live_tensors; }, "How many tensors exist.");
   m.def("_blas_loaded", [] { return blas_loaded(); }, "Whether an operation has needed the BLAS library yet.");

@@ -11,6 +11,7 @@ namespace {
 struct Overridable {
   PyObject_HEAD vectorcallfunc vectorcall;
   PyObject* function;
+  PyObject* on_missing_attribute;  // null, or called with function, args and kwargs when an AttributeError leaves it
   PyObject* weakrefs;
   Autocast policy;
 };
@@ -18,11 +19,34 @@ PyTypeObject* overridable_type;
 
 inline Overridable* self_of(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
 
+// An argument that is no tensor shows as an attribute that it lacks, anywhere inside: what the error should have been.
+void explain(const Overridable* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  const Object positional(PyTuple_New(count)), keywords(PyDict_New());
+  for (Py_ssize_t i = 0; positional && i < count; ++i) {
+    PyTuple_SET_ITEM(positional.get(), i, Object::borrow(args[i]).take());
+  }
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  for (Py_ssize_t i = 0; keywords && i < named; ++i) {
+    if (PyDict_SetItem(keywords.get(), PyTuple_GET_ITEM(names, i), args[count + i]) < 0) PyErr_Clear();
+  }
+  const Object done(PyObject_CallFunctionObjArgs(self->on_missing_attribute, self->function, positional.get(),
+                                                 keywords.get(), nullptr));
+  if (done) return PyErr_Restore(type, value, trace);
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+}
+
 PyObject* plain_call(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   bool handled = false;
   PyObject* other = dispatch_torch_function(callable, args, count, names, &handled);
   if (handled) return other;
-  return PyObject_Vectorcall(self_of(callable)->function, args, static_cast<size_t>(count), names);
+  PyObject* result = PyObject_Vectorcall(self_of(callable)->function, args, static_cast<size_t>(count), names);
+  if (!result && self_of(callable)->on_missing_attribute && PyErr_ExceptionMatches(PyExc_AttributeError)) [[unlikely]]
+    explain(self_of(callable), args, count, names);
+  return result;
 }
 PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t flags, PyObject* names) {
   const Py_ssize_t count = PyVectorcall_NARGS(flags);
@@ -50,11 +74,13 @@ PyObject* forward(PyObject* self, void*) {
 PyObject* wrapped(PyObject* self, void*) { return Object::borrow(self_of(self)->function).take(); }
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(self_of(self)->function);
+  Py_VISIT(self_of(self)->on_missing_attribute);
   Py_VISIT(Py_TYPE(self));
   return 0;
 }
 int clear(PyObject* self) {
   Py_CLEAR(self_of(self)->function);
+  Py_CLEAR(self_of(self)->on_missing_attribute);
   return 0;
 }
 void dealloc(PyObject* self) {
@@ -97,9 +123,9 @@ constexpr std::pair<std::string_view, Autocast> policies[] = {{"composite", Auto
                                                               {"as_is", Autocast::as_is}};
 
 PyObject* overridable(PyObject*, PyObject* args) {
-  PyObject* function;
+  PyObject *function, *on_missing_attribute = nullptr;
   const char* autocast = "composite";
-  if (!PyArg_ParseTuple(args, "O|s:overridable", &function, &autocast)) return nullptr;
+  if (!PyArg_ParseTuple(args, "O|sO:overridable", &function, &autocast, &on_missing_attribute)) return nullptr;
   return guard([&]() -> PyObject* {
     check(PyCallable_Check(function), ErrorKind::type, "overridable() takes a function, not ", type_name(function));
     const auto policy = std::ranges::find(policies, autocast, &std::pair<std::string_view, Autocast>::first);
@@ -108,6 +134,7 @@ PyObject* overridable(PyObject*, PyObject* args) {
     must(reinterpret_cast<PyObject*>(o));
     o->vectorcall = vectorcall;
     o->function = Object::borrow(function).take();
+    o->on_missing_attribute = on_missing_attribute ? Object::borrow(on_missing_attribute).take() : nullptr;
     o->weakrefs = nullptr;
     o->policy = policy->second;
     PyObject_GC_Track(o);
@@ -116,8 +143,10 @@ PyObject* overridable(PyObject*, PyObject* args) {
 }
 PyMethodDef functions[] = {
     {"overridable", overridable, METH_VARARGS,
-     "overridable(function, autocast='composite'): a function that __torch_function__ and modes see. Autocast makes of "
-     "its arguments what an operation's trait of that name says: 'composite', 'lower', 'float32' or 'as_is'."},
+     "overridable(function, autocast='composite', on_missing_attribute=None): a function that __torch_function__ and "
+     "modes see. Autocast makes of its arguments what an operation's trait of that name says: 'composite', 'lower', "
+     "'float32' or 'as_is'. When an AttributeError leaves the function, on_missing_attribute is called with it, its "
+     "arguments and its keywords, and may raise what explains the error."},
     {}};
 
 }  // namespace

@@ -143,7 +143,7 @@ def poisson_nll_loss(
     ``full`` adds Stirling's approximation of ``log(target!)``; ``eps`` keeps ``log(input)`` finite.
     """
     reduction = _reduction.resolve(reduction, size_average, reduce)
-    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    loss = input.exp() - target.mul(input) if log_input else input - target.mul((input + eps).log())
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
         loss = loss + stirling.masked_fill(target <= 1, 0)
@@ -263,11 +263,13 @@ def nll_loss(
     return _nll(input, target, weight, ignore_index, reduction)
 
 
-def _nll_name(logp: Tensor, *_: object) -> str:
+def _nll_name(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> str:
+    if reduction == "none" and logp.dim() not in (1, 2, 4):
+        return "ViewBackward0"  # made flat in between
     return "NllLossBackward0" if logp.dim() <= 2 else "NllLoss2DBackward0"
 
 
-@shown_as(_nll_name)
+@shown_as(_nll_name, joint=True)
 def _nll(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> Tensor:
     """:func:`nll_loss` when the shapes have been checked."""
     if target.dtype != bulssi.int64:
@@ -368,7 +370,12 @@ def _soft_cross_entropy(
         loss = loss * weight.reshape(-1, *(1,) * (input.dim() - 1 - dim))
     if reduction == "none":
         return -loss.sum(dim)
-    return -loss.sum() / (input.numel() / classes) if reduction == "mean" else -loss.sum()
+    return _mean_of(-loss.sum(), input.numel() / classes) if reduction == "mean" else -loss.sum()
+
+
+@shown_as("DivBackward1")
+def _mean_of(total: Tensor, count: float) -> Tensor:
+    return total / count
 
 
 @float32
@@ -503,6 +510,11 @@ def kl_div(
             "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
+    if not (input.is_floating_point() and target.is_floating_point()):
+        raise RuntimeError(
+            f"kl_div: Integral inputs not supported.\ninput is {input.dtype} and target {target.dtype}; both hold "
+            "(log-)probabilities."
+        )
     by_batch = reduction == "batchmean"
     reduction = _reduction.resolve("sum" if by_batch else reduction, size_average, reduce)
     loss = target.exp() * (target - input) if log_target else bulssi.xlogy(target, target) - target * input
@@ -525,8 +537,8 @@ def hinge_embedding_loss(
     """``x`` where the target is 1, ``max(0, margin - x)`` where it is -1."""
     reduction = _reduction.resolve(reduction, size_average, reduce)
     zero = bulssi.zeros((), dtype=input.dtype, device=input.device)
-    apart = bulssi.where(target != 1, (margin - input).clamp(min=0), zero)
-    return _reduction.apply(apart + bulssi.where(target != -1, input, zero), reduction)
+    apart = bulssi.where(target.ne(1), (margin - input).clamp(min=0), zero)
+    return _reduction.apply(apart + bulssi.where(target.ne(-1), input, zero), reduction)
 
 
 @float32
@@ -546,7 +558,7 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
-    return _reduction.apply((-target * (input1 - input2) + margin).clamp(min=0), reduction)
+    return _reduction.apply((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
 @shown_as("SoftMarginLossBackward0")

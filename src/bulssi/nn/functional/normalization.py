@@ -36,7 +36,15 @@ def _normalized(x: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Ten
     return centered * (var + eps).rsqrt(), mean, var
 
 
-@shown_as("NativeBatchNormBackward0")
+def _batch_norm_name(
+    input: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None, *_: Any, **__: Any
+) -> str:
+    if input.shape[0] != 0:
+        return "NativeBatchNormBackward0"
+    return "AddBackward0" if bias is not None else "MulBackward0" if weight is not None else "CloneBackward0"
+
+
+@shown_as(_batch_norm_name, joint=lambda name: name.startswith("Native"))
 def batch_norm(
     input: Tensor,
     running_mean: Any,
@@ -91,7 +99,7 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequen
     return x if bias is None else x + bias.reshape(shape)
 
 
-@shown_as("ViewBackward0")
+@shown_as("ViewBackward0", joint=True)
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,

@@ -22,7 +22,7 @@ def _pad_name(input: Tensor, pad: Sequence[int], mode: str = "constant", value: 
     return kind if kind == "CopySlices" else f"{kind}Backward0"
 
 
-@shown_as(_pad_name)
+@shown_as(_pad_name, joint=lambda name: name.startswith(("Reflection", "Replication")))
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Extend the last dimensions, or crop them where ``pad`` is negative.
 

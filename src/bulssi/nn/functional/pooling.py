@@ -13,7 +13,7 @@ from ._precision import float32
 from .conv import _sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from bulssi import Tensor
@@ -102,7 +102,7 @@ def _max_pool(
     return (values, indices) if return_indices else values
 
 
-@shown_as("SqueezeBackward1")
+@shown_as("SqueezeBackward1", joint=True)
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
     """The largest value of each window of ``(N, C, L)`` or ``(C, L)``; with ``return_indices`` also where it is.
 
@@ -112,13 +112,13 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-@shown_as("MaxPool2DWithIndicesBackward0")
+@shown_as("MaxPool2DWithIndicesBackward0", joint=True)
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
     """As :func:`max_pool1d`, over two dimensions; indices are those of the flattened plane."""
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-@shown_as("MaxPool3DWithIndicesBackward0")
+@shown_as("MaxPool3DWithIndicesBackward0", joint=True)
 @float32
 def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
     """As :func:`max_pool1d`, over three dimensions; indices are those of the flattened volume."""
@@ -166,7 +166,7 @@ def _avg_pool(
     return out_values if batched else out_values.squeeze(0)
 
 
-@shown_as("SqueezeBackward1")
+@shown_as("SqueezeBackward1", joint=True)
 def avg_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode=False, count_include_pad=True
 ) -> Tensor:
@@ -174,7 +174,7 @@ def avg_pool1d(
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-@shown_as("AvgPool2DBackward0")
+@shown_as("AvgPool2DBackward0", joint=True)
 def avg_pool2d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ) -> Tensor:
@@ -182,7 +182,7 @@ def avg_pool2d(
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-@shown_as("AvgPool3DBackward0")
+@shown_as("AvgPool3DBackward0", joint=True)
 @float32
 def avg_pool3d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
@@ -236,25 +236,27 @@ def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
     return x if batched else x.squeeze(0)
 
 
-def _adaptive_avg_name(input: Tensor, output_size: Any) -> str:
-    sizes = (output_size,) if isinstance(output_size, int) else output_size
-    rank = input.dim() - 2 if input.dim() > 3 else 2
-    return "MeanBackward1" if all(size == 1 for size in sizes) else f"AdaptiveAvgPool{rank}DBackward0"
+def _adaptive_avg_shown(rank: int) -> Callable[[Any], Any]:
+    def name(input: Tensor, output_size: Any) -> str:
+        sizes = (output_size,) if isinstance(output_size, int) else output_size
+        return "MeanBackward1" if all(size == 1 for size in sizes) else f"AdaptiveAvgPool{rank}DBackward0"
+
+    return shown_as(name, joint=lambda name: name.startswith("Adaptive"))
 
 
-@shown_as("SqueezeBackward1")
+@shown_as("SqueezeBackward1", joint=True)
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means over ``output_size`` windows that cover the input evenly; ``None`` keeps a dimension's size."""
     return _adaptive_avg(1, input, output_size)
 
 
-@shown_as(_adaptive_avg_name)
+@_adaptive_avg_shown(2)
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """As :func:`adaptive_avg_pool1d`, over two dimensions."""
     return _adaptive_avg(2, input, output_size)
 
 
-@shown_as(_adaptive_avg_name)
+@_adaptive_avg_shown(3)
 @float32
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """As :func:`adaptive_avg_pool1d`, over three dimensions."""
@@ -287,19 +289,19 @@ def _max_at(flat: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
     return values, position.gather(-1, which.unsqueeze(-1)).squeeze(-1)
 
 
-@shown_as("SqueezeBackward1")
+@shown_as("SqueezeBackward1", joint=True)
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest values of ``output_size`` windows that cover the input evenly."""
     return _adaptive_max(1, input, output_size, return_indices)
 
 
-@shown_as("AdaptiveMaxPool2DBackward0")
+@shown_as("AdaptiveMaxPool2DBackward0", joint=True)
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As :func:`adaptive_max_pool1d`, over two dimensions."""
     return _adaptive_max(2, input, output_size, return_indices)
 
 
-@shown_as("AdaptiveMaxPool3DBackward0")
+@shown_as("AdaptiveMaxPool3DBackward0", joint=True)
 @float32
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As :func:`adaptive_max_pool1d`, over three dimensions."""
@@ -371,7 +373,7 @@ def _fractional_starts(sample: Tensor, size: int, kernel: int, out: int) -> Tens
     return bulssi.cat([(at * step).to(bulssi.int64) - (sample * step).to(bulssi.int64), last], -1)
 
 
-@shown_as("FractionalMaxPool2DBackward0")
+@shown_as("FractionalMaxPool2DBackward0", joint=True)
 @float32
 def fractional_max_pool2d(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
@@ -382,7 +384,7 @@ def fractional_max_pool2d(
     return both if return_indices else both[0]
 
 
-@shown_as("FractionalMaxPool3DBackward0")
+@shown_as("FractionalMaxPool3DBackward0", joint=True)
 @float32
 def fractional_max_pool3d(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None

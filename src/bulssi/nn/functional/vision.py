@@ -287,7 +287,7 @@ def _grid_name(input: Tensor, *_: Any, **__: Any) -> str:
     return f"GridSampler{input.dim() - 2}DBackward0"
 
 
-@shown_as(_grid_name)
+@shown_as(_grid_name, joint=True)
 @float32
 def grid_sample(
     input: Tensor,

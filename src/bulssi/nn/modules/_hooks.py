@@ -115,8 +115,7 @@ class BackwardHook:
             # No gradient passes through the inputs, so the hooks run here and have nothing to change.
             warnings.warn(
                 "Full backward hook is firing when gradients are computed with respect to module outputs since no "
-                "inputs "
-                "require gradients.",
+                "inputs require gradients.",
                 stacklevel=2,
             )
             for hook in self.hooks:

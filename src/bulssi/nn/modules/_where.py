@@ -19,8 +19,24 @@ class ForwardNote(str):
     what: str  # that module and what it was called with
 
 
+def name_the_layer(error: Exception, module: Any) -> None:
+    """Wrong arguments for a method that a layer shares with its relatives are reported under the layer's name."""
+    text = error.args[0] if error.args else None
+    if type(error) is not TypeError or not isinstance(text, str) or not text.startswith("_"):
+        return
+    owner, _, rest = text.partition(".")
+    name = None
+    for cls in type(module).__mro__:
+        if cls.__name__ == owner and name is not None:
+            error.args = (f"{name}.{rest}",)
+            return
+        if not cls.__name__.startswith("_"):
+            name = cls.__name__
+
+
 def annotate(error: Exception, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Note on ``error``, which is leaving ``module``'s call, where in the model it happened."""
+    name_the_layer(error, module)
     notes = error.__dict__.setdefault("__notes__", [])
     old = next((note for note in notes if isinstance(note, ForwardNote)), None)
     if old is None:

@@ -23,7 +23,7 @@ from ._hooks import register_module_full_backward_pre_hook as register_module_fu
 from ._hooks import register_module_module_registration_hook as register_module_module_registration_hook
 from ._hooks import register_module_parameter_registration_hook as register_module_parameter_registration_hook
 from ._state import StateDictMixin
-from ._where import annotate
+from ._where import annotate, name_the_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +91,11 @@ def _refuse_tensor_options(init: Callable[..., None]) -> Callable[..., None]:
             for value in kwargs.values():
                 if isinstance(value, Tensor):
                     _refuse_data(self, init, args, kwargs)
-        init(self, *args, **kwargs)
+        try:
+            init(self, *args, **kwargs)
+        except TypeError as error:
+            name_the_layer(error, self)
+            raise
 
     __init__.__wrapped__ = init  # type: ignore[attr-defined]
     __init__.__doc__, __init__.__qualname__, __init__.__module__ = init.__doc__, init.__qualname__, init.__module__

@@ -158,17 +158,33 @@ class RNNBase(Module):
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}"
             )
 
-    def _state_shapes(self, batch: int) -> list[tuple[int, int, int]]:
-        """The shapes of the hidden state, and of an LSTM's cell state."""
-        layers = self.num_layers * self._directions
-        shapes = [(layers, batch, self._output_size)]
-        return [*shapes, (layers, batch, self.hidden_size)] if self.mode == "LSTM" else shapes
+    def _batch(self, input: Tensor, batch_sizes: Tensor | None) -> int:
+        if batch_sizes is not None:
+            return int(batch_sizes[0])
+        return input.shape[0 if self.batch_first else 1]
 
-    def _check_states(self, states: Sequence[Tensor], batch: int) -> None:
-        for i, (state, expected) in enumerate(zip(states, self._state_shapes(batch), strict=True)):
-            if tuple(state.shape) != expected:
-                which = f"hidden[{i}]" if self.mode == "LSTM" else "hidden"
-                raise RuntimeError(f"Expected {which} size {expected}, got {list(state.size())}")
+    def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+        """The shape of the hidden state for this input: (layers x directions, batch, features)."""
+        return self.num_layers * self._directions, self._batch(input, batch_sizes), self._output_size
+
+    def check_hidden_size(
+        self, hx: Tensor, expected_hidden_size: tuple[int, int, int], msg: str = "Expected hidden size {}, got {}"
+    ) -> None:
+        """Raise unless a state has the expected shape."""
+        if tuple(hx.shape) != tuple(expected_hidden_size):
+            raise RuntimeError(msg.format(expected_hidden_size, list(hx.shape)))
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
+        """Raise unless the input and the initial state fit the module."""
+        self.check_input(input, batch_sizes)
+        self.check_hidden_size(hidden, self.get_expected_hidden_size(input, batch_sizes))
+
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
+        """A state with its batch in another order, as packed sequences need."""
+        return hx if permutation is None else hx.index_select(1, permutation)
+
+    def _zero_state(self, input: Tensor, batch_sizes: Tensor | None) -> Any:
+        return input.new_zeros(self.get_expected_hidden_size(input, batch_sizes))
 
     def _check_state_dims(self, states: Sequence[Tensor], batched: bool) -> None:
         dims = 3 if batched else 2
@@ -182,15 +198,12 @@ class RNNBase(Module):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         is_lstm = self.mode == "LSTM"
-        states = None if hx is None else list(hx) if is_lstm else [hx]
-        packed = isinstance(input, tuple)
         batch_sizes = sorted_indices = unsorted_indices = None
-        batched = True
+        packed, batched = isinstance(input, tuple), True
         if packed:
             x, batch_sizes, sorted_indices, unsorted_indices = input
-            batch = int(batch_sizes[0])
-            if states is not None and sorted_indices is not None:
-                states = [state.index_select(1, sorted_indices) for state in states]
+            if hx is not None:
+                hx = self.permute_hidden(hx, sorted_indices)
         else:
             x = input
             if x.dim() not in (2, 3):
@@ -198,29 +211,26 @@ class RNNBase(Module):
                 tensor = " tensor" if name == "RNN" else ""
                 raise ValueError(f"{name}: Expected input to be 2D or 3D, got {x.dim()}D{tensor} instead")
             batched = x.dim() == 3
-            if states is not None:
-                self._check_state_dims(states, batched)
+            if hx is not None:
+                self._check_state_dims(hx if is_lstm else (hx,), batched)
             if not batched:
                 x = x.unsqueeze(0 if self.batch_first else 1)
-                states = None if states is None else [state.unsqueeze(1) for state in states]
-            batch = x.shape[0 if self.batch_first else 1]
-        self.check_input(x, batch_sizes)
-        if states is None:
-            states = [bulssi.zeros(s, dtype=x.dtype, device=x.device) for s in self._state_shapes(batch)]
+                if hx is not None:
+                    hx = tuple(state.unsqueeze(1) for state in hx) if is_lstm else hx.unsqueeze(1)
+        if hx is None:
+            self.check_input(x, batch_sizes)
+            hx = self._zero_state(x, batch_sizes)
         else:
-            self._check_states(states, batch)
+            self.check_forward_args(x, hx, batch_sizes)
         options = (self._flat_weights, self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
-        state: Any = states if is_lstm else states[0]
         if packed:
-            output, *states = _FUNCTIONS[self.mode](x, batch_sizes, state, *options)
+            output, *states = _FUNCTIONS[self.mode](x, batch_sizes, hx, *options)
             output = type(input)(output, batch_sizes, sorted_indices, unsorted_indices)  # pyright: ignore[reportCallIssue]
-            if unsorted_indices is not None:
-                states = [state.index_select(1, unsorted_indices) for state in states]
-        else:
-            output, *states = _FUNCTIONS[self.mode](x, state, *options, self.batch_first)
-            if not batched:
-                output = output.squeeze(0 if self.batch_first else 1)
-                states = [state.squeeze(1) for state in states]
+            return output, self.permute_hidden(tuple(states) if is_lstm else states[0], unsorted_indices)
+        output, *states = _FUNCTIONS[self.mode](x, hx, *options, self.batch_first)
+        if not batched:
+            output = output.squeeze(0 if self.batch_first else 1)
+            states = [state.squeeze(1) for state in states]
         return output, (tuple(states) if is_lstm else states[0])
 
     def extra_repr(self) -> str:
@@ -276,6 +286,22 @@ class LSTM(RNNBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("LSTM", *args, **kwargs)
+
+    def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+        """The shape of the cell state for this input."""
+        return self.num_layers * self._directions, self._batch(input, batch_sizes), self.hidden_size
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
+        self.check_input(input, batch_sizes)
+        sizes = self.get_expected_hidden_size, self.get_expected_cell_size
+        for i, (state, size) in enumerate(zip(hidden, sizes, strict=True)):
+            self.check_hidden_size(state, size(input, batch_sizes), f"Expected hidden[{i}] size {{}}, got {{}}")
+
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
+        return hx if permutation is None else tuple(state.index_select(1, permutation) for state in hx)
+
+    def _zero_state(self, input: Tensor, batch_sizes: Tensor | None) -> Any:
+        return super()._zero_state(input, batch_sizes), input.new_zeros(self.get_expected_cell_size(input, batch_sizes))
 
 
 class GRU(RNNBase):

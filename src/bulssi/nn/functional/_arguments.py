@@ -1,0 +1,28 @@
+"""What is said about an argument that is no tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulssi import Tensor
+
+if TYPE_CHECKING:
+    from typing import Any
+
+# PyTorch's messages name the operation behind the function where that has another name.
+_OPERATIONS = {"cross_entropy": "cross_entropy_loss", "nll_loss": "nll_loss_nd", "fold": "col2im", "unfold": "im2col"}
+
+
+def refuse_what_is_no_tensor(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise a TypeError if an argument of ``function`` that must be a tensor is none."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    for position, name in enumerate(names, 1):
+        wanted = name == "input" or function.__annotations__.get(name) == "Tensor"
+        if wanted and name in given and not isinstance(given[name], Tensor):
+            raise TypeError(
+                f"{_OPERATIONS.get(function.__name__, function.__name__)}(): argument '{name}' (position {position}) "
+                f"must be Tensor, not {type(given[name]).__name__}"
+            )
