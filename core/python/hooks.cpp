@@ -284,6 +284,13 @@ PyObject* pop_saved_hooks(PyObject*, PyObject*) {
     Py_RETURN_NONE;
   });
 }
+// The two functions that tensors are saved with now; None if there are none.
+PyObject* present_saved_hooks(PyObject*, PyObject*) {
+  return guard([&]() -> PyObject* {
+    if (pairs.empty()) Py_RETURN_NONE;
+    return PyTuple_Pack(2, pairs.back().pack.get(), pairs.back().unpack.get());
+  });
+}
 PyObject* set_saved_hooks_disabled(PyObject*, PyObject* message) {
   return guard([&]() -> PyObject* {
     check(message == Py_None || PyUnicode_Check(message), ErrorKind::type, "expected a text or None, not ",
@@ -378,6 +385,7 @@ PyObject* will_execute(PyObject*, PyObject* node) {
 PyMethodDef functions[] = {
     {"push_saved_tensors_hooks", BULSSI_FAST(push_saved_hooks), nullptr},
     {"pop_saved_tensors_hooks", pop_saved_hooks, METH_NOARGS, nullptr},
+    {"present_saved_tensors_hooks", present_saved_hooks, METH_NOARGS, nullptr},
     {"set_saved_tensors_hooks_disabled", set_saved_hooks_disabled, METH_O, nullptr},
     {"increment_version", increment_version, METH_O, nullptr},
     {"set_anomaly_mode", BULSSI_FAST(set_anomaly_mode), nullptr},

@@ -202,6 +202,31 @@ std::vector<Tensor> tensors_of(PyObject* sequence, const char* what) {
   return out;
 }
 
+// What is called when the outermost backward of this thread has ended. Empty outside of it.
+thread_local std::vector<Object> at_end;
+
+PyObject* queue_callback(PyObject*, PyObject* function) {
+  return guard([&]() -> PyObject* {
+    check(current_run != 0, "Final callbacks can only be installed during backward pass.");
+    check(PyCallable_Check(function), ErrorKind::type, "queue_callback: a ", type_name(function), " cannot be called");
+    at_end.push_back(Object::borrow(function));
+    Py_RETURN_NONE;
+  });
+}
+Small<Tensor, 2> run_to_end(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options) {
+  try {
+    auto out = run_backward(roots, grads, inputs, options);
+    if (current_run == 0 && !at_end.empty()) {
+      const auto functions = std::exchange(at_end, {});
+      for (const Object& function : functions) Object(must(PyObject_CallNoArgs(function.get())));
+    }
+    return out;
+  } catch (...) {
+    if (current_run == 0) at_end.clear();
+    throw;
+  }
+}
+
 PyObject* py_run_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guard([&]() -> PyObject* {
     check(count == 7, ErrorKind::type, "run_backward() takes 7 arguments");
@@ -216,7 +241,7 @@ PyObject* py_run_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
     for (size_t i = 0; i < grads.size(); ++i) {
       if (!grads[i]) grads[i] = full_like(roots[i], Scalar(1.0));
     }
-    const auto out = run_backward(roots, grads, inputs, options);
+    const auto out = run_to_end(roots, grads, inputs, options);
     Object tuple(must(PyTuple_New(static_cast<Py_ssize_t>(out.size()))));
     for (size_t i = 0; i < out.size(); ++i) PyTuple_SET_ITEM(tuple.get(), i, wrap(out[i]));
     return tuple.take();
@@ -229,7 +254,7 @@ PyObject* py_backward(PyObject* self, PyObject* const* args, Py_ssize_t count, P
       const Tensor t = tensor_of(self);
       check(is_floating(t.dtype()) || !requires_grad(t), "grad can be implicitly created only for real scalar outputs");
       const Tensor g = full_like(t, Scalar(1.0));
-      run_backward({&t, 1}, {&g, 1}, {}, RunOptions{});
+      run_to_end({&t, 1}, {&g, 1}, {}, RunOptions{});
       Py_RETURN_NONE;
     });
   }
@@ -272,6 +297,7 @@ PyMethodDef functions[] = {
     {"set_inference_mode", set_inference_mode, METH_O, nullptr},
     {"is_inference_mode_enabled", is_inference_mode_enabled, METH_NOARGS, "Whether inference mode is on."},
     {"run_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(py_run_backward)), METH_FASTCALL, nullptr},
+    {"queue_callback", queue_callback, METH_O, nullptr},
     {}};
 PyMethodDef backward_method = {"backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(py_backward)),
                                METH_FASTCALL | METH_KEYWORDS,

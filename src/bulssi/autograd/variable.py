@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bulssi import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Variable"]
 
@@ -16,6 +19,19 @@ class VariableMeta(type):
         return isinstance(other, _core.Tensor)
 
 
+class _Engine:
+    """What runs backward."""
+
+    @staticmethod
+    def queue_callback(callback: Callable[[], None]) -> None:
+        """Call a function when the backward that is running in this thread, the outermost, has ended without an error.
+
+        Raises:
+            RuntimeError: none is running.
+        """
+        _core.queue_callback(callback)
+
+
 class Variable(metaclass=VariableMeta):
     """`Variable(data, requires_grad=False)` is a tensor that shares the memory of `data`, without its history.
 
@@ -23,6 +39,8 @@ class Variable(metaclass=VariableMeta):
         >>> Variable(ones(2), requires_grad=True)
         tensor([1., 1.], requires_grad=True)
     """
+
+    _execution_engine = _Engine()
 
     def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: bool = False) -> Any:
         from bulssi import empty

@@ -13,7 +13,7 @@ import bulssi
 from bulssi import Tensor
 
 from ._api import DTensor, _wrap
-from .placement_types import Partial, Placement, Replicate, Shard
+from .placement_types import Partial, Placement, Replicate, Shard, _StridedShard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,6 +133,18 @@ def _cost(source: Placement, target: Placement, size: float, count: int) -> floa
     return 10 + (count - 1) * part * (1 if target.is_replicate() else 1 / count)
 
 
+def _as_strided(
+    inputs: list[Placement], output: Placement, now: Sequence[Placement]
+) -> tuple[list[Placement], Placement]:
+    """A way of doing it for parts of parts, if those are what there is."""
+    found = next((p for p in now if isinstance(p, _StridedShard)), None)
+    if found is None:
+        return inputs, output
+    factor = found.split_factor
+    made = [_StridedShard(p.dim, split_factor=factor) if isinstance(p, Shard) else p for p in (*inputs, output)]
+    return made[:-1], made[-1]
+
+
 def choose(
     call: Call, labels: Labels, fixed: bool = False
 ) -> tuple[list[tuple[Placement, ...]], tuple[Placement, ...]]:
@@ -146,6 +158,7 @@ def choose(
         best, least = None, float("inf")
         for inputs, output in ways:
             now = [t.placements[i] for t in tensors]
+            inputs, output = _as_strided(inputs, output, now)
             if any(p.is_shard() for p in inputs) and not any(
                 p.is_shard() and p == q for p, q in zip(inputs, now, strict=True)
             ):
