@@ -6,6 +6,7 @@ import argparse
 import collections
 import dataclasses
 import enum
+import errno
 import io
 import os
 import pathlib
@@ -22,7 +23,7 @@ import zipfile
 import pytest
 
 import bulssi
-from bulssi import safetensors, serialization
+from bulssi import _files, safetensors, serialization
 from bulssi.serialization import load, save
 
 DTYPES = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"]
@@ -525,6 +526,64 @@ def test_kill_9_while_saving_leaves_a_whole_file(tmp_path: pathlib.Path) -> None
         worker.stdout.close()
         state = load(path)
         assert state["data"].unique().tolist() == [state["step"]]
+    descriptor, named = _files._open_new(str(tmp_path), str(tmp_path / "probe"))
+    os.close(descriptor)
+    if not named:
+        left = [p.name for p in tmp_path.iterdir() if p != path]
+        assert len(left) <= 1, "between getting its name and the old file's a file may be left, but hardly ever"
+
+
+@pytest.mark.parametrize("way", ["unnamed", "copied", "named"])
+def test_every_way_to_write(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    if way == "copied":
+        monkeypatch.setattr(os, "link", refuse)
+    if way == "named" and hasattr(os, "O_TMPFILE"):
+        monkeypatch.delattr(os, "O_TMPFILE")
+    path = tmp_path / "a.pt"
+    for value in (1.0, 2.0):
+        save(bulssi.full((1000,), value), path)
+        path.chmod(0o604)
+    assert load(path)[5] == 2 and [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+    save(bulssi.zeros(1), path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="not here.*a.pt"):
+        save(bulssi.ones(1), path)
+    assert load(path).tolist() == [0] and [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+FULL = """
+import resource, signal, sys, bulssi
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+for write in (bulssi.save, lambda t, path: bulssi.safetensors.save_file({"t": t}, path)):
+    try:
+        write(bulssi.zeros(1 << 16), sys.argv[1])
+    except OSError as error:
+        print(error)
+print(bulssi.load(sys.argv[1]).tolist())
+"""
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.pt"
+    save(bulssi.ones(2), path)
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, timeout=60)
+    error = f"[Errno 27] File too large: '{path}'\n"
+    assert (done.stdout, done.stderr) == (error * 2 + "[1.0, 1.0]\n", "")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_file_that_may_not_be_written_stays(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.pt"
+    save(bulssi.ones(2), path)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write everything
+    with pytest.raises(PermissionError, match="a.pt"):
+        save(bulssi.zeros(2), path)
+    assert load(path).tolist() == [1, 1]
 
 
 def test_file_objects_without_seek() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
-import tempfile
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Gives a binary file to write; when the block ends well it takes the place of `path`, else nothing changes.
 
-    The file is written under a temporary name in the same folder, flushed to the disk and renamed. An existing file
-    keeps its mode bits and a symbolic link stays one. What is no regular file (a pipe, a device) is written directly.
+    The file is written in the same folder without a name (or under a temporary one where the system needs one), flushed
+    to the disk and renamed. An existing file keeps its mode bits and a symbolic link stays one. What is no regular file
+    (a pipe, a device) is written directly.
 
     Raises:
         RuntimeError: the folder does not exist.
@@ -36,19 +37,56 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         with open(target, "wb") as file:  # a folder raises IsADirectoryError here
             yield file
         return
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)[:100]}.", suffix=".tmp", dir=folder)
+    if status is not None and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+    mode = _new_file_mode() if status is None else stat.S_IMODE(status.st_mode)
+    temporary = os.path.join(folder, f".{os.path.basename(target)[:99]}.{os.urandom(6).hex()}.tmp")
     try:
+        descriptor, named = _open_new(folder, temporary)
         with open(descriptor, "wb") as file:
-            os.chmod(temporary, _new_file_mode() if status is None else stat.S_IMODE(status.st_mode))
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+            if not named:
+                _give_name(descriptor, temporary, folder)
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename in (None, temporary):  # the name that the user knows
+            error.filename = os.fspath(path)
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def _open_new(folder: str, name: str) -> tuple[int, bool]:
+    """A new file in the folder, and whether it is there under `name`.
+
+    Where the system can it has no name yet: when the process is killed, nothing of it is left.
+    """
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # not every file system has this
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600), False
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), True
+
+
+def _give_name(descriptor: int, name: str, folder: str) -> None:
+    """Puts a file without a name into its folder: by a link, or where that fails by a copy."""
+    folder_descriptor = os.open(folder, os.O_RDONLY)
+    try:  # with a folder given, the link in /proc is followed
+        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=folder_descriptor, follow_symlinks=True)
+    except OSError:
+        import shutil
+
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with open(descriptor, "rb", closefd=False) as source, open(name, "xb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+            copy.flush()
+            os.fchmod(copy.fileno(), stat.S_IMODE(os.fstat(descriptor).st_mode))
+            os.fsync(copy.fileno())
+    finally:
+        os.close(folder_descriptor)
 
 
 def _new_file_mode() -> int:
