@@ -30,8 +30,8 @@ def compiler() -> list[str]:
 
 def isas(folder: Path) -> str:
     """The flag that finds the build's list of instruction sets, written into a folder."""
-    every = " ".join(f"X({isa})" for isa in ISAS)
-    (folder / "bulssi_isas.h").write_text(f"#define BULSSI_FOR_ISAS(X) {every}\n")
+    every = " ".join(f"X({isa} __VA_OPT__(,) __VA_ARGS__)" for isa in ISAS)
+    (folder / "bulssi_isas.h").write_text(f"#define BULSSI_FOR_ISAS(X, ...) {every}\n")
     return f"-I{folder}"
 
 
