@@ -144,7 +144,7 @@ _ABSENT = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in ("_tensor", "autograd", "device_mesh", "fsdp", "optim", "rpc", "run", "tensor"):
+    if name in ("_tensor", "algorithms", "autograd", "device_mesh", "fsdp", "optim", "rpc", "run", "tensor"):
         return import_module(f"{__name__}.{name}")
     if name in ("DeviceMesh", "init_device_mesh"):
         return getattr(import_module(f"{__name__}.device_mesh"), name)

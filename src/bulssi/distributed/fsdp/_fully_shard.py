@@ -166,15 +166,12 @@ def _whole_mesh(mesh: DeviceMesh, other: DeviceMesh) -> DeviceMesh:
     return root[names]
 
 
-def _sharded_item(
-    parameter: Any, owners: list[tuple[Module, str]], mesh: DeviceMesh, group: Any, dim: int, precision: Precision
-) -> Item:
-    """The part of a parameter, and a leaf for when it is gathered."""
+def split_parameter(parameter: Any, mesh: DeviceMesh, dim: int) -> Any:
+    """This process's part of a parameter that all processes have, or that is split over another mesh, as `DTensor`."""
     split = isinstance(parameter, DTensor)
-    local = parameter._local_tensor if split else parameter
-    dim = dim + local.dim() if dim < 0 else dim
-    size, rank = group.size(), group.rank()
-    part = _cut(local.detach(), dim, size)[rank].clone()
+    local = (parameter._local_tensor if split else parameter).detach()
+    group = mesh.get_group(mesh.ndim - 1)
+    part = _cut(local, dim, group.size())[group.rank()].clone()
     placements: list[Placement] = [*[Replicate()] * (mesh.ndim - 1), Shard(dim)]
     if split:
         for p in parameter.placements:
@@ -183,10 +180,18 @@ def _sharded_item(
         mesh = _whole_mesh(mesh, parameter.device_mesh)
         placements += parameter.placements
     part.requires_grad_(parameter.requires_grad)
-    sharded = _wrap(part, mesh, tuple(placements), parameter.shape, parameter.stride(), DTensorParameter)
+    return _wrap(part, mesh, tuple(placements), parameter.shape, parameter.stride(), DTensorParameter)
+
+
+def _sharded_item(
+    parameter: Any, owners: list[tuple[Module, str]], mesh: DeviceMesh, dim: int, precision: Precision
+) -> Item:
+    """The part of a parameter, and a leaf for when it is gathered."""
+    local = parameter._local_tensor if isinstance(parameter, DTensor) else parameter
+    dim = dim + local.dim() if dim < 0 else dim
     dtype = precision.param if precision.param is not None and local.is_floating_point() else local.dtype
-    item = Item(owners, sharded, local.shape, dim, dtype)
-    if split:
+    item = Item(owners, split_parameter(parameter, mesh, dim), local.shape, dim, dtype)
+    if isinstance(parameter, DTensor):
         tp = parameter.device_mesh, parameter.placements
         item.shown = _wrap(item.full, *tp, parameter.shape, parameter.stride(), DTensorParameter)
     return item
@@ -250,7 +255,7 @@ def fully_shard(
                 f"fully_shard doesn't support scalar parameters. Change {owners[0][1]} to a 1D tensor with numel equal "
                 "to 1."
             )
-        items.append(_sharded_item(parameter, owners, mesh, group, dim, precision))
+        items.append(_sharded_item(parameter, owners, mesh, dim, precision))
     reshard = None if reshard_after_forward is None else bool(reshard_after_forward)
     unit = _DTensorUnit(items, group, mesh.get_group(0) if mesh.ndim == 2 else None, precision, reshard)
     unit.uninstall()

@@ -40,7 +40,6 @@ class Precision:
     ) -> None:
         self.param, self.reduce, self.output = param, reduce, output
         self.cast_inputs, self.cast_root_inputs = inputs, root_inputs
-        self.keep_low_gradients = False
 
 
 class Item:
@@ -148,6 +147,9 @@ class Unit:
         for item in self.items:
             for module, name in item.owners:
                 module._parameters[name] = item.sharded
+
+    def refresh(self) -> None:
+        """What modules have anew for each forward."""
 
     def adopt(self) -> None:
         """Take over parameters that have been put into modules in place of the parts."""
@@ -271,6 +273,7 @@ class Unit:
         if self.precision.cast_inputs or (self.precision.cast_root_inputs and not _running):
             args, kwargs = _cast((args, kwargs), self.precision.param)
         self.unshard()
+        self.refresh()
         for other in self.forward_prefetch:
             other.prefetch()
         hooked = bulssi.is_grad_enabled() and self.reshard_after_forward

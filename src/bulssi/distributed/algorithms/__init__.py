@@ -1,0 +1,1 @@
+"""What is built around modules that are split over processes."""
