@@ -213,6 +213,31 @@ def test_nothing_is_left_behind() -> None:
     assert open_descriptors() <= before
 
 
+FORKED = """
+import gc, os, sys, bulssi
+from bulssi.utils import data
+class D(data.Dataset):
+    def __len__(self): return 12
+    def __getitem__(self, i):
+        if i == 5 and held:
+            held.clear()  # in a worker this drops the copy of the other loader's iterator
+            gc.collect()
+        return i
+held = []
+first = iter(data.DataLoader(D(), num_workers=2))
+seen = [int(next(first))]
+held.append(first)
+del first
+assert [int(b) for b in data.DataLoader(D(), num_workers=2)] == list(range(12))
+print(seen + [int(b) for b in held[0]])
+"""
+
+
+def test_workers_leave_other_loaders_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{list(range(12))}\n", "")
+
+
 ORPHANS = """
 import os, sys, time, bulssi
 from bulssi.utils import data
@@ -248,6 +273,45 @@ def test_workers_end_when_the_parent_is_killed(tmp_path) -> None:
     assert len(pids) == 2
     while any(alive(pid) for pid in pids):
         assert time.time() < deadline, "workers outlive their parent"
+        time.sleep(0.05)
+
+
+INTERRUPTED = """
+import multiprocessing, os, sys, time, bulssi
+from bulssi.utils import data
+class D(data.Dataset):
+    def __len__(self): return 100_000
+    def __getitem__(self, i):
+        open(sys.argv[1] + f"/{os.getpid()}", "w").close()
+        time.sleep(0.01)
+        return i
+if __name__ == "__main__":
+    try:
+        for i, batch in enumerate(data.DataLoader(D(), num_workers=2, multiprocessing_context=sys.argv[2])):
+            if i == 3:
+                print("ready", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("group", [True, False], ids=["Ctrl-C", "kill -INT"])
+def test_an_interrupt_leaves_nothing_behind(tmp_path, method: str, group: bool) -> None:
+    (tmp_path / "program.py").write_text(INTERRUPTED)
+    (tmp_path / "pids").mkdir()
+    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "pids"), method]
+    pipe = subprocess.PIPE
+    program = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    assert program.stdout.readline() == "ready\n"
+    (os.killpg if group else os.kill)(program.pid, signal.SIGINT)
+    out, err = program.communicate(timeout=30)
+    assert (out, err, program.returncode) == ("interrupted\n", "", 0)
+    pids = [int(name) for name in os.listdir(tmp_path / "pids")]
+    deadline = time.time() + 15
+    assert len(pids) == 2
+    while any(alive(pid) for pid in pids):
+        assert time.time() < deadline, "workers outlive the program"
         time.sleep(0.05)
 
 

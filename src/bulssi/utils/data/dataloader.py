@@ -429,6 +429,7 @@ class _WorkerIterator(_Iterator):
         self._workers: list[Any] = []
         self._receivers: list[Receiver] = []
         self._closed = False
+        self._owner = os.getpid()
         self._count = loader.num_workers
         if not loader.prefetch_factor:
             raise AssertionError("prefetch_factor must be greater than 0 for MultiProcessingDataLoaderIter")
@@ -600,7 +601,7 @@ class _WorkerIterator(_Iterator):
     # ---- the end
 
     def _shut_down(self, kill: bool = False) -> None:
-        if self._closed:
+        if self._closed or self._owner != os.getpid():  # a copy that a fork made must leave the workers alone
             return
         self._closed = True
         for worker in range(len(self._workers)):
