@@ -1,5 +1,6 @@
 // Python arguments to C++ values, by the signature of the operation.
 #include <cstring>
+#include <span>
 
 #include "core/op/pointwise.h"
 #include "core/python/python.h"
@@ -86,6 +87,8 @@ static bool all_ints(PyObject* o) {
 
 namespace {
 
+const char* shown_name(const Parameter& p) { return p.name == "self" ? "input" : p.name.c_str(); }
+
 const char* type_text(const Parameter& p) {
   if (p.list) {
     return p.type == ArgType::tensor    ? "tuple of Tensors"
@@ -105,6 +108,47 @@ const char* type_text(const Parameter& p) {
     case ArgType::layout: return "torch.layout";
     default: return "torch.memory_format";
   }
+}
+
+// The first of these objects that is no element for a list of the parameter's type; their number if all are.
+template <class Items>
+size_t first_stranger(const Parameter& p, const Items& items) {
+  size_t i = 0;
+  for (; i < items.size(); ++i) {
+    PyObject* item = items[i];
+    if (p.type == ArgType::tensor ? !is_tensor(item) : p.type == ArgType::integer ? !is_int(item) : !is_number(item)) {
+      break;
+    }
+  }
+  return i;
+}
+
+// Why an argument is refused: objects[0] is what was given at a position (-1: by name), the rest what came after it.
+std::string refusal(const Operation& op, const Parameter& p, Py_ssize_t position, std::span<PyObject* const> objects) {
+  PyObject* o = objects[0];
+  const std::string argument = str(op.name, "(): argument '", shown_name(p), "'");
+  const std::string place = position < 0 ? "" : str(" (position ", position + 1, ")");
+  const bool spread = p.list && p.type == ArgType::integer && is_int(o) && objects.size() > 1;  // f(0, 'a')
+  if (spread || (p.list && (PyTuple_Check(o) || PyList_Check(o)))) {
+    Object fast(spread ? nullptr : must(PySequence_Fast(o, "")));
+    const std::span<PyObject* const> items =
+        spread ? objects
+               : std::span<PyObject* const>(PySequence_Fast_ITEMS(fast.get()),
+                                            static_cast<size_t>(PySequence_Fast_GET_SIZE(fast.get())));
+    const size_t at = first_stranger(p, items);
+    if (at < items.size()) {
+      const std::string got = type_name(items[at]);
+      if (p.type == ArgType::tensor) {
+        return str("expected Tensor as element ", at, " in argument ", position < 0 ? 0 : position, ", but got ", got);
+      }
+      if (p.type == ArgType::integer && at > 0) {
+        return str(argument, " failed to unpack the object at pos ", at + 1,
+                   " with error \"type must be tuple of ints,but got ", got, "\"");
+      }
+      return str(argument, place, " must be ", type_text(p), ", but found element of type ", got, " at pos ", at);
+    }
+  }
+  return str(argument, place, " must be ", type_text(p), ", not ", type_name(o));
 }
 
 // Fills v from o if o is of the parameter's type.
@@ -277,7 +321,6 @@ bool name_matches(const Parameter& p, PyObject* name) {
   if (p.name == "keepdim") return PyUnicode_CompareWithASCIIString(name, "keepdims") == 0;
   return false;
 }
-const char* shown_name(const Parameter& p) { return p.name == "self" ? "input" : p.name.c_str(); }
 
 }  // namespace
 
@@ -325,8 +368,7 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
     }
     if (!convert_one(p, args[i], into[at], number_allowed(at))) {
       if (why) {
-        *why = str(op.name, "(): argument '", shown_name(p), "' (position ", i + 1, ") must be ", type_text(p),
-                   ", not ", type_name(args[i]));
+        *why = refusal(op, p, i, std::span(args + i, static_cast<size_t>(count - i)));
       }
       return false;
     }
@@ -347,8 +389,7 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
     }
     if (!convert_one(parameters[k], args[count + i], into[k], number_allowed(k))) {
       if (why) {
-        *why = str(op.name, "(): argument '", PyUnicode_AsUTF8(name), "' must be ", type_text(parameters[k]), ", not ",
-                   type_name(args[count + i]));
+        *why = refusal(op, parameters[k], -1, std::span(args + count + i, 1));
       }
       return false;
     }
@@ -375,6 +416,12 @@ void fail_no_overload(const std::string& name, const std::vector<const Operation
     parse(*overloads[0], self, args, count, names, values, &why);
     if (why.empty()) why = str(name, "(): argument 'input' (position 1) must be Tensor");
     fail(ErrorKind::type, why);
+  }
+  for (const Operation* op : overloads) {
+    Value values[32];
+    std::string why;
+    parse(*op, self, args, count, names, values, &why);
+    if (why.find(" failed to unpack the object at pos ") != why.npos) fail(ErrorKind::type, why);
   }
   std::string text = name + "() received an invalid combination of arguments - got (";
   for (Py_ssize_t i = 0; i < count; ++i) text += (i ? ", " : "") + type_name(args[i]);

@@ -151,3 +151,22 @@ def test_unusual_shapes_give_a_result_or_an_explained_error(operation: Operation
         sample.call(operation)
     except (RuntimeError, IndexError, ValueError, TypeError) as refused:
         assert str(refused)
+
+
+@pytest.mark.parametrize(
+    "call,message",
+    [
+        (lambda: bulssi.zeros((1, 2.5)), "zeros(): argument 'size' failed to unpack the object at pos 2"),
+        (lambda: bulssi.ones(4).view(2, "a"), "view(): argument 'size' failed to unpack the object at pos 2"),
+        (lambda: bulssi.ones(4).permute((0, None)), "permute(): argument 'dims' failed to unpack the object at pos 2"),
+        (lambda: bulssi.ones(4).sum(dim=(0, "a")), "sum(): argument 'dim' failed to unpack the object at pos 2"),
+        (lambda: bulssi.ones(4).flip(["a"]), "must be tuple of ints, but found element of type str at pos 0"),
+        (lambda: bulssi.cat([bulssi.ones(1), 3]), "expected Tensor as element 1 in argument 0, but got int"),
+        (lambda: bulssi.stack((bulssi.ones(1), None)), "expected Tensor as element 1 in argument 0, but got NoneType"),
+        (lambda: bulssi.cat("ab"), "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not str"),
+    ],
+)
+def test_a_wrong_element_of_a_list_is_named(call, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert message in str(caught.value)
