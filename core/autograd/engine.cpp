@@ -362,7 +362,9 @@ void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) 
         Ints(g.shape()), " but expected shape compatible with ", Ints(leaf.shape()));
   if (!a.grad) {
     // Keep the buffer itself if nobody else holds it (the engine's list and `g` do).
-    const bool ours = !grad_state.enabled && g->state == (2 << 1 | 1) && g->storage->refs == 1 && g.layout().dense() &&
+    const bool placed = (g.contiguous() && leaf.contiguous()) || g.strides() == leaf.strides() ||
+                        (g.layout().dense() && !leaf.layout().dense());
+    const bool ours = !grad_state.enabled && g->state == (2 << 1 | 1) && g->storage->refs == 1 && placed &&
                       !g->is_view && !g->autograd;
     a.grad = ours                    ? g
              : grad_state.enabled    ? clone(g)

@@ -8,6 +8,7 @@
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
+#include "core/ops/channel_order.h"
 
 namespace bulssi {
 
@@ -67,7 +68,7 @@ Tensor computed(const Tensor& a, const Tensor& b, const Tensor& bias, Ints shape
   const Tensor x = prepared(a, type), y = prepared(b, type), add = bias ? prepared(bias, type) : none;
   Tensor out = empty(shape, type);
   if (!without_elements(out)) kernel(type, x->data(), y->data(), bias ? add->data() : nullptr, out->data());
-  return type == a.dtype() ? out : cast_data(out, a.dtype());
+  return in_channel_order(type == a.dtype() ? out : cast_data(out, a.dtype()), a, b);
 }
 const Tensor& if_needed(const Tensor& kept, const Tensor& other) { return recording(other) ? kept : none; }
 

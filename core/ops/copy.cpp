@@ -5,6 +5,7 @@
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
+#include "core/ops/channel_order.h"
 
 namespace bulssi {
 
@@ -55,6 +56,34 @@ Tensor in_layout(const Tensor& t, const Layout& layout) {
   if (!layout.dense()) fill_data(out, Scalar(0));
   copy_data(out, t);
   return record("CloneBackward0", t, out, [](const Tensor& g) { return g; });
+}
+
+namespace {
+// Are the channels last in memory? Where sizes of 1 leave it open the answer is no, as PyTorch's.
+bool channels_last(const Tensor& t) {
+  const int last = t.dims() - 1;
+  if (last != 3 && last != 4) return false;
+  int64_t least = 0;
+  const auto wider = [&](int d) {
+    const int64_t size = t.shape()[d], stride = t.strides()[d];
+    if (size == 0 || stride < least || (d == 0 && least == t.strides()[1])) return false;
+    least = stride * std::max<int64_t>(size, 1);
+    return true;
+  };
+  if (t.strides()[1] == 0 || !wider(1)) return false;
+  for (int d = last; d >= 2; --d) {
+    if (!wider(d)) return false;
+  }
+  return wider(0);
+}
+}  // namespace
+Tensor in_channel_order(Tensor out, const Tensor& a, const Tensor& b) {
+  if ((a.contiguous() && (!b || b.contiguous())) || out.dims() != a.dims()) return out;
+  if (!channels_last(a) && !(b && channels_last(b))) return out;
+  const MemoryFormat format{out.dims() == 4 ? MemoryFormat::channels_last : MemoryFormat::channels_last_3d};
+  const Tensor ordered = empty_strided(format.of(out.shape()), out.dtype());
+  copy_data(ordered, out);
+  return ordered;
 }
 
 namespace {

@@ -4,6 +4,7 @@
 #include "core/cpu/cpu.h"
 #include "core/op/registry.h"
 #include "core/ops/basics.h"
+#include "core/ops/channel_order.h"
 
 namespace bulssi {
 
@@ -98,6 +99,7 @@ std::tuple<Tensor, Tensor> max_pool(const Tensor& input, Ints kernel, Ints strid
       max_pool_kernel(type, s, x->data(), values->data(), indices.data<int64_t>());
   }
   if (type != input.dtype()) values = cast_data(values, input.dtype());
+  values = in_channel_order(std::move(values), input);
   if (recording(input)) {
     constexpr const char* names[] = {"MaxPool2DWithIndicesBackward0", "MaxPool2DWithIndicesBackward0",
                                      "MaxPool3DWithIndicesBackward0"};
@@ -105,7 +107,7 @@ std::tuple<Tensor, Tensor> max_pool(const Tensor& input, Ints kernel, Ints strid
                     [shape = input.shape()](BackwardCall& c) { c.set(0, scatter_planes(c.grad(), c.saved(0), shape)); },
                     {keep(indices)});
   }
-  return {std::move(values), std::move(indices)};
+  return {std::move(values), in_channel_order(std::move(indices), input)};
 }
 OPERATION(
     "max_pool(Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, int[] out, "
@@ -140,6 +142,7 @@ Tensor avg_pool_of(const Tensor& input, const PoolShape& s, Ints shape) {
     if (out.numel() > 0 && !without_elements(out)) avg_pool_kernel(type, s, x->data(), out->data());
   }
   if (type != input.dtype()) out = cast_data(out, input.dtype());
+  if (input.dims() == 4) out = in_channel_order(std::move(out), input);  // PyTorch keeps it for planes only
   const char* name = input.dims() == 5 ? "AvgPool3DBackward0" : "AvgPool2DBackward0";
   return record(name, input, std::move(out),
                 [s, shape = input.shape()](const Tensor& g) { return avg_pool_back(g, s, shape); });

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     Sizes = Sequence[int]
 
 
+def in_channel_order(out: Tensor, like: Tensor) -> Tensor:
+    """``out`` with its channels last in memory if those of ``like`` are; both are ``(N, C, *size)``."""
+    if like.is_contiguous() or out.dim() != like.dim() or out.dim() not in (4, 5):
+        return out
+    order = bulssi.channels_last if out.dim() == 4 else bulssi.channels_last_3d
+    return out.contiguous(memory_format=order) if like.is_contiguous(memory_format=order) else out
+
+
 def pad_constant(x: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
     """Extend (or, where negative, crop) the last dimensions; ``pad`` has a pair per dimension, the last one first."""
     for i in range(len(pad) // 2):

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import bulssi
+from bulssi.nn import _kernels
 from bulssi.nn._native import native
 
 from ._graph import shown_as
@@ -164,7 +165,8 @@ def group_norm(
         return _affine(input, weight, bias, (1, -1, *(1,) * (input.dim() - 2)))
     groups = _wide(input).reshape(batch, num_groups, -1)
     out = native.layer_norm(groups, groups.shape[2:], None, None, eps)
-    return _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
+    out = _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
+    return _kernels.in_channel_order(out, input)
 
 
 @shown_as("MulBackward0")
@@ -188,7 +190,7 @@ def rms_norm(
             "and "
             f"normalized_shape = {list(shape)}"
         )
-    return native.rms_norm(input, shape, weight, eps)
+    return _kernels.in_channel_order(native.rms_norm(input, shape, weight, eps), input)
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:

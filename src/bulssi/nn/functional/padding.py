@@ -41,7 +41,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         )
     if mode == "constant":
         _check_result(input, pad)
-        return _kernels.pad_constant(input, pad, 0.0 if value is None else value)
+        return _kernels.in_channel_order(_kernels.pad_constant(input, pad, 0.0 if value is None else value), input)
     if mode not in _INDEX:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if value is not None and value != 0:
@@ -58,13 +58,14 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             f"dimensions for input, but got: {list(input.shape)}"
         )
     _check_result(input, pad)
+    out = input
     for i in range(rank):
         before, after = pad[2 * i : 2 * i + 2]
         if before or after:
             dim = input.dim() - 1 - i
-            index = _INDEX[mode](input, dim, before, after)
-            input = input.index_select(dim, index.to(input.device))
-    return input
+            index = _INDEX[mode](out, dim, before, after)
+            out = out.index_select(dim, index.to(out.device))
+    return out if mode == "circular" else _kernels.in_channel_order(out, input)
 
 
 def _check_result(input: Tensor, pad: tuple[int, ...]) -> None:

@@ -233,7 +233,7 @@ def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
         shape = (*share.shape, *(1,) * (x.dim() - 1 - dim))
         taken = x.index_select(dim, index.reshape(-1).to(x.device)).unflatten(dim, (o, width))
         x = (taken * share.reshape(shape).to(x.device)).sum(dim + 1)
-    return x if batched else x.squeeze(0)
+    return (_kernels.in_channel_order(x, input) if rank == 2 else x) if batched else x.squeeze(0)
 
 
 def _adaptive_avg_shown(rank: int) -> Callable[[Any], Any]:
@@ -279,6 +279,8 @@ def _adaptive_max(rank: int, input: Tensor, output_size: Any, return_indices: bo
     values, indices = _max_at(x.flatten(2), position)
     if not batched:
         values, indices = values.squeeze(0), indices.squeeze(0)
+    elif rank == 2:
+        values, indices = _kernels.in_channel_order(values, input), _kernels.in_channel_order(indices, input)
     return (values, indices) if return_indices else values
 
 

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import bulssi
+from bulssi.nn import _kernels
 
 from ._graph import shown_as
 from ._precision import as_is, float32, lower
@@ -88,7 +89,7 @@ def interpolate(
         if n == input.shape[dim] and (scale is None or scale == 1):
             continue  # every element falls on itself
         out = _resize(out, dim, n, scale, mode, bool(align_corners), antialias)
-    return out.clone() if out is input else out
+    return out.clone() if out is input else _kernels.in_channel_order(out, input)
 
 
 def _target(input: Tensor, size: Any, scale_factor: Any, rank: int) -> tuple[list[int], list[float] | None]:
