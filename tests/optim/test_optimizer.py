@@ -171,3 +171,20 @@ def test_averaged_models() -> None:
     update_bn([data[:10], data[10:]], mean)
     assert mean.module[1].num_batches_tracked.item() == 2
     assert mean.module[1].momentum == 0.1
+
+
+def test_sparse_adam_refuses_gradients_which_are_all_dense():
+    p = bulssi.nn.Parameter(bulssi.ones(2))
+    optimizer = bulssi.optim.SparseAdam([p], maximize=True)
+    assert optimizer.step(lambda: 3.0) == 3.0
+    p.grad = bulssi.ones(2)
+    with pytest.raises(RuntimeError, match="SparseAdam does not support dense gradients, please consider Adam instead"):
+        optimizer.step()
+    assert p.tolist() == [1.0, 1.0]
+    for options, message in (
+        ({"lr": 0.0}, "Invalid learning rate: 0.0"),
+        ({"eps": -1}, "Invalid epsilon value: -1"),
+        ({"betas": (1.0, 0.0)}, "Invalid beta parameter at index 0: 1.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            bulssi.optim.SparseAdam([p], **options)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import attention as attention
+    from . import common_types as common_types
+    from . import grad as grad
     from . import parallel as parallel
     from . import utils as utils
     from .parallel import DataParallel as DataParallel
@@ -25,7 +27,7 @@ def __getattr__(name: str) -> Any:
     """Loads on first use what few programs need, to keep the import short."""
     from importlib import import_module
 
-    if name in ("attention", "parallel", "utils"):
+    if name in ("attention", "common_types", "grad", "parallel", "utils"):
         return import_module(f"{__name__}.{name}")
     if name == "DataParallel":
         return import_module(f"{__name__}.parallel").DataParallel

@@ -18,6 +18,7 @@ from bulssi.optim.radam import RAdam
 from bulssi.optim.rmsprop import RMSprop
 from bulssi.optim.rprop import Rprop
 from bulssi.optim.sgd import SGD
+from bulssi.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -35,6 +36,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SGD",
+    "SparseAdam",
     "lr_scheduler",
     "optimizer",
     "swa_utils",
