@@ -285,6 +285,11 @@ BULSSI_INLINE Vec<float> log_base_single(Vec<float> x) {
   return log_edges(x, r);
 }
 }  // namespace detail
+}  // namespace bulssi::BULSSI_ISA::vecmath
+
+#include "vecmath_tables.h"  // in terms of the above
+
+namespace bulssi::BULSSI_ISA::vecmath {
 
 // 1 / sqrt(x). 1.25 ULP.
 template <class T>
@@ -366,6 +371,9 @@ BULSSI_INLINE Vec<T> log1p(Vec<T> x) {
 // Binary logarithm; exact for powers of two. 1 ULP.
 template <class T>
 BULSSI_INLINE Vec<T> log2(Vec<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (detail::is_single<T>) return detail::log_edges(x, detail::log_by_table<2>(x));
+#endif
   if constexpr (detail::is_single<T> && has_fma)
     return detail::log_base_single<2>(x);
   else if constexpr (detail::is_single<T>)
@@ -377,6 +385,9 @@ BULSSI_INLINE Vec<T> log2(Vec<T> x) {
 // Decimal logarithm. 1 ULP.
 template <class T>
 BULSSI_INLINE Vec<T> log10(Vec<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (detail::is_single<T>) return detail::log_edges(x, detail::log_by_table<10>(x));
+#endif
   if constexpr (detail::is_single<T> && has_fma)
     return detail::log_base_single<10>(x);
   else if constexpr (detail::is_single<T>)
@@ -439,11 +450,16 @@ BULSSI_INLINE Vec<T> cosh(Vec<T> x) {
   Vec<T> e = scale(p, n - 1.0);
   return e + 0.25 / e;
 }
-// Hyperbolic tangent: an odd polynomial below 0.55, 1 - 2 / (e^2a + 1) above. 2 ULP.
+// Hyperbolic tangent: an odd polynomial below 0.55, 1 - 2 / (e^2a + 1) above; a table of polynomials with AVX-512. 2
+// ULP.
 template <class T>
 BULSSI_INLINE Vec<T> tanh(Vec<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (detail::is_single<T>)
+    return copysign(detail::tanh_by_table(min_or_second(Vec<T>(9.5f), abs(x))), x);  // the result rounds to 1 before
+#endif
   Vec<T> a = abs(x), z = x * x, q;
-  Vec<T> c = min_or_second(Vec<T>(detail::pick<T>(20.0, 40.0)), a + a);  // the result rounds to 1 before
+  Vec<T> c = min_or_second(Vec<T>(detail::pick<T>(20.0, 40.0)), a + a);  // the same
   Vec<T> big = 1.0 - 2.0 / (detail::exp_bounded(c) + 1.0);
   if constexpr (detail::is_single<T>)  // (tanh(x) - x) / x^3 in x^2
     q = detail::poly(z, -0.006282469165, 0.02107775592, -0.05385385753, 0.1333260168, -0.3333331805);
