@@ -342,6 +342,9 @@ BULSSI_INLINE Vec<T> expm1(Vec<T> x) {
 // Natural logarithm. 1 ULP.
 template <class T>
 BULSSI_INLINE Vec<T> log(Vec<T> x) {
+#if defined(__AVX512F__)
+  if constexpr (detail::is_single<T>) return detail::log_by_table<detail::Base::e>(x);
+#endif
   Vec<T> e, m = detail::log_reduce(x, e);
   Vec<T> r = detail::log_sum(m - 1.0, e);
   if constexpr (detail::log_has_edges)
@@ -372,7 +375,7 @@ BULSSI_INLINE Vec<T> log1p(Vec<T> x) {
 template <class T>
 BULSSI_INLINE Vec<T> log2(Vec<T> x) {
 #if defined(__AVX512F__)
-  if constexpr (detail::is_single<T>) return detail::log_edges(x, detail::log_by_table<2>(x));
+  if constexpr (detail::is_single<T>) return detail::log_by_table<detail::Base::two>(x);
 #endif
   if constexpr (detail::is_single<T> && has_fma)
     return detail::log_base_single<2>(x);
@@ -386,7 +389,7 @@ BULSSI_INLINE Vec<T> log2(Vec<T> x) {
 template <class T>
 BULSSI_INLINE Vec<T> log10(Vec<T> x) {
 #if defined(__AVX512F__)
-  if constexpr (detail::is_single<T>) return detail::log_edges(x, detail::log_by_table<10>(x));
+  if constexpr (detail::is_single<T>) return detail::log_by_table<detail::Base::ten>(x);
 #endif
   if constexpr (detail::is_single<T> && has_fma)
     return detail::log_base_single<10>(x);

@@ -55,24 +55,24 @@ alignas(64) inline constexpr float tanh_table[7][32] = {
      1.5462728e-08, 1.5462728e-08, 1.5462728e-08},
 };
 
-// By the upper four bits of the mantissa of 3/4 <= m < 3/2: a factor of seven bits that takes m near 1, and minus its
-// logarithm in two parts, the first of which can be added to any exponent without rounding.
-alignas(64) inline constexpr float log2_table[3][16] = {
+// By the upper four bits of the mantissa of 3/4 <= m < 3/2: a factor of seven bits that takes m near 1, and for each base
+// minus its logarithm in two parts, the first of which can be added to any exponent without rounding.
+alignas(64) inline constexpr float log_factor[16] =
     {1.0, 1.0, 0.8671875, 0.8203125, 0.78125, 0.7421875, 0.7109375, 0.6796875, 1.3046875, 1.2578125, 1.2109375,
-     1.1640625, 1.125, 1.0859375, 1.0, 1.0},
-    {0.0, 0.0, 0.205596924, 0.285766602, 0.356140137, 0.430145264, 0.492218018, 0.557067871, -0.38369751, -0.3309021,
+     1.1640625, 1.125, 1.0859375, 1.0, 1.0};
+alignas(64) inline constexpr float log_of_factor[3][2][16] = {
+    {{0.0, 0.0, 0.142486572, 0.198059082, 0.246856689, 0.298156738, 0.341156006, 0.386108398, -0.265960693,
+     -0.229370117, -0.19140625, -0.151916504, -0.117797852, -0.0824584961, 0.0, 0.0},
+     {0.0, 0.0, 1.34903421e-05, 1.08317308e-05, 3.38847849e-06, -3.36596213e-06, 1.47515429e-05, 1.37468278e-05,
+     -2.85513784e-06, -3.98387738e-06, 1.1397e-05, 4.61880404e-07, 1.48159061e-05, 1.48268828e-05, 0.0, 0.0}},
+    {{0.0, 0.0, 0.205596924, 0.285766602, 0.356140137, 0.430145264, 0.492218018, 0.557067871, -0.38369751, -0.3309021,
      -0.276123047, -0.219177246, -0.169921875, -0.118927002, 0.0, 0.0},
-    {0.0, 0.0, -1.27901785e-05, -1.21192288e-05, 3.67350663e-06, -8.72002829e-07, -1.2657777e-05, -1.13669421e-05,
-     -6.78270862e-06, -1.47785049e-05, -1.35839923e-06, 8.72563123e-06, -3.12644238e-06, -1.40707707e-05, 0.0, 0.0},
-};
-
-alignas(64) inline constexpr float log10_table[3][16] = {
-    {1.0, 1.0, 0.8671875, 0.8203125, 0.78125, 0.7421875, 0.7109375, 0.6796875, 1.3046875, 1.2578125, 1.2109375,
-     1.1640625, 1.125, 1.0859375, 1.0, 1.0},
-    {0.0, 0.0, 0.0618896484, 0.0860214233, 0.107208252, 0.129486084, 0.148170471, 0.167694092, -0.115509033,
+     {0.0, 0.0, -1.27901785e-05, -1.21192288e-05, 3.67350663e-06, -8.72002829e-07, -1.2657777e-05, -1.13669421e-05,
+     -6.78270862e-06, -1.47785049e-05, -1.35839923e-06, 8.72563123e-06, -3.12644238e-06, -1.40707707e-05, 0.0, 0.0}},
+    {{0.0, 0.0, 0.0618896484, 0.0860214233, 0.107208252, 0.129486084, 0.148170471, 0.167694092, -0.115509033,
      -0.0996170044, -0.0831222534, -0.0659790039, -0.0511550903, -0.0358047485, 0.0, 0.0},
-    {0.0, 0.0, -2.65757626e-06, -7.52761935e-07, 1.71769477e-06, 2.8037465e-07, -1.89386458e-06, -3.37476763e-06,
-     2.53170333e-06, 1.09801056e-06, 5.2489554e-07, 2.70514192e-06, 2.56788462e-06, -8.20710682e-08, 0.0, 0.0},
+     {0.0, 0.0, -2.65757626e-06, -7.52761935e-07, 1.71769477e-06, 2.8037465e-07, -1.89386458e-06, -3.37476763e-06,
+     2.53170333e-06, 1.09801056e-06, 5.2489554e-07, 2.70514192e-06, 2.56788462e-06, -8.20710682e-08, 0.0, 0.0}},
 };
 // clang-format on
 
@@ -88,24 +88,28 @@ BULSSI_INLINE Vec<float> tanh_by_table(Vec<float> a) {
   return p;
 }
 
-// Logarithm to base 2 or 10; outside (0, inf) something that log_edges mends. `head` is a power of two near 1 / log(B)
-// and the polynomial is for log_B(1 + f) / f - head, so that near 1 the largest part is exact.
-template <int B>
+enum class Base { e, two, ten };
+// Logarithm; with the edges that getexp and getmant give: -inf at 0, inf at inf, NaN below. A power of two near
+// 1 / log(base) is taken out of the polynomial, which is for log(1 + f) / f: so near 1 the largest part is exact.
+template <Base B>
 BULSSI_INLINE Vec<float> log_by_table(Vec<float> x) {
   using V = Vec<float>;
   const __m512 m = _mm512_getmant_ps((__m512)x.v, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
   const V e = V::N(_mm512_sub_ps(_mm512_getexp_ps((__m512)x.v), _mm512_getexp_ps(m)));
   const __m512i i = _mm512_srli_epi32(_mm512_castps_si512(m), 19);
-  const auto& table = B == 2 ? log2_table : log10_table;
-  const V f = fma(V(V::N(m)), look_up(table[0], i), V(-1.0));
-  V whole, low, q;
-  if constexpr (B == 2) {
-    whole = e + look_up(table[1], i);
-    low = f + look_up(table[2], i);
+  const V f = fma(V(V::N(m)), look_up(log_factor, i), V(-1.0));
+  V whole = look_up(log_of_factor[int(B)][0], i), low = look_up(log_of_factor[int(B)][1], i), q;
+  if constexpr (B == Base::e) {
+    whole = fma(e, V(0x1.62e4p-1), whole);
+    low = f + fma(e, V(0x1.7f7d1cp-20), low);
+    q = poly(f, -0.1437906325, 0.199963361, -0.2501291037, 0.3333354592, -0.499999851, -1.088747204e-09);
+  } else if constexpr (B == Base::two) {
+    whole = e + whole;
+    low = f + low;
     q = poly(f, -0.2074460387, 0.2884861529, -0.3608600497, 0.4809013903, -0.7213472724, 0.4426950514);
   } else {
-    whole = fma(e, V(0x1.344p-2), look_up(table[1], i));
-    low = fma(f, V(0.5), fma(e, V(0x1.3509f8p-18), look_up(table[2], i)));
+    whole = fma(e, V(0x1.344p-2), whole);
+    low = fma(f, V(0.5), fma(e, V(0x1.3509f8p-18), low));
     q = poly(f, 0.05203877017, -0.07221917063, 0.08692146838, -0.1085756868, 0.1447647214, -0.2171472311,
              -0.06570551544);
   }
