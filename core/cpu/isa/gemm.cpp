@@ -19,6 +19,8 @@ constexpr int kRows = 6, kPanelVectors = 4, kAccumulators = 24, kWideVectors = 8
 constexpr int kRows = 6, kPanelVectors = 2, kAccumulators = 12, kWideVectors = 8, kDotRows = 2, kDotColumns = 4;
 #endif
 
+constexpr int64_t kAhead = 16;  // steps along k between asking for an operand and using it
+
 template <class T>
 constexpr int lanes = Vec<T>::lanes;
 
@@ -100,11 +102,29 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
       __builtin_prefetch(c + i * ldc + NV * lanes<T> - 1, 1);
     }
   }
-  for (int64_t p = g.k; p > 0; p--) {
+  // What comes next is asked for, because strides defeat the hardware: of an a with its rows side by side the columns
+  // to come, else the same part of the next MR rows, line by line.
+  const bool ahead = a_row == 1;
+  const T *next = ahead ? a + kAhead * a_col : a + MR * a_row, *start = next;
+  for (int64_t p = 0; p < g.k; p++) {
     Vec<T> row[NV];
     load_row<T, NV, Tail>(row, b, tail);
     const T* q = a;
-    if (Packed) __builtin_prefetch(a + 16 * MR);
+    if (Packed) {
+      __builtin_prefetch(a + 16 * MR);
+    } else if (MR >= 6) {
+      if (ahead) {
+        __builtin_prefetch(next);
+        __builtin_prefetch(next + MR - 1);
+        next += a_col;
+      } else {
+        __builtin_prefetch(next, 0, 2);  // into the second-level cache: two panels would be too many for the first
+        next += a_row;
+        if (p % 16 == 15) next = start += 16;
+      }
+      __builtin_prefetch(b + kAhead * b_row);
+      if (NV > 1) __builtin_prefetch(b + kAhead * b_row + lanes<T>);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
       const N x = (Packed ? a[i] : *q) - N{};
