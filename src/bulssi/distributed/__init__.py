@@ -136,6 +136,19 @@ __all__ = [
     "send",
 ]
 
+# Loaded on first use.
+_MODULES = (
+    "_tensor",
+    "algorithms",
+    "autograd",
+    "checkpoint",
+    "device_mesh",
+    "fsdp",
+    "optim",
+    "rpc",
+    "run",
+    "tensor",
+)
 _ABSENT = {
     "pipelining": "there are no pipelines",
 }
@@ -144,7 +157,18 @@ _ABSENT = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in ("_tensor", "algorithms", "autograd", "device_mesh", "fsdp", "optim", "rpc", "run", "tensor"):
+    if name in (
+        "_tensor",
+        "algorithms",
+        "autograd",
+        "checkpoint",
+        "device_mesh",
+        "fsdp",
+        "optim",
+        "rpc",
+        "run",
+        "tensor",
+    ):
         return import_module(f"{__name__}.{name}")
     if name in ("DeviceMesh", "init_device_mesh"):
         return getattr(import_module(f"{__name__}.device_mesh"), name)
