@@ -19,7 +19,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import json
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -91,6 +93,24 @@ def test_program_shows_what_torch_shows(name):
     ours, our_warnings = run(source, "bulssi")
     assert same(ours, theirs, accuracy(source)), f"ours:\n{ours}\ntorch:\n{theirs}"
     assert our_warnings == their_warnings
+
+
+DRIVER = """
+import json, runpy, sys, torch
+run = runpy.run_path(sys.argv[1])["run"]
+print(json.dumps([run(open(path).read(), "torch")[0] for path in sys.argv[2:]]))
+"""
+
+
+def test_programs_run_unmodified_under_bulssi_run(tmp_path):
+    (tmp_path / "driver.py").write_text(DRIVER)
+    paths = [HERE / f"{name}.py" for name in PROGRAMS]
+    command = [sys.executable, "-m", "bulssi", "run", tmp_path / "driver.py", __file__, *paths]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for path, shown in zip(paths, json.loads(done.stdout), strict=True):
+        expected = path.with_suffix(".txt").read_text()
+        assert same(shown, expected, accuracy(path.read_text())), f"{path.stem} shown:\n{shown}\nexpected:\n{expected}"
 
 
 def test_comparing_can_fail():

@@ -42,6 +42,20 @@ print(z.grad)  # None
 
 # tensor x 는 grad 가 저장됨. 중간 과정인 y,z 는 실제 grad 가 저장되지 않고 backward 연산에만 참여한다.
 
+# output z 를 scalar 로 만들어줌.
+x = torch.randn(2, 2, requires_grad=True)
+y = x + 2
+z = (y * y).sum()
+z.backward()
+
+print(x.grad)
+# tensor([[4.5571, 2.4908],
+#         [3.3370, 4.4436]])
+print(y.grad)  # None
+print(z.grad)  # None
+
+# tensor x 는 grad 가 저장됨. 중간 과정인 y,z 는 실제 grad 가 저장되지 않고 backward 연산에만 참여한다.
+
 x = torch.ones(3, requires_grad=True)
 y = x**2
 z = y * 3
