@@ -112,8 +112,7 @@ class Mode(enum.Enum):
 
 def plain_data() -> list:
     """What PyTorch's loader takes with weights_only=False only."""
-    import numpy as np
-
+    np = pytest.importorskip("numpy")
     return [
         argparse.Namespace(rate=0.1, folder=pathlib.Path("a/b")), types.SimpleNamespace(x=1), range(1, 9, 2),
         slice(1, None, 2), ..., collections.defaultdict(list, {"a": [1]}), collections.defaultdict(None),

@@ -87,6 +87,22 @@ for _name in _LAZY:  # the core has namespaces and functions under some of these
 _ABSENT = {
     "onnx": "save a state_dict() with save(), or tensors with safetensors",
     "sparse": "tensors are strided (dense)",
+    "quantize_per_channel": "there are no quantised tensors",
+    "quantize_per_tensor": "there are no quantised tensors",
+    **dict.fromkeys(
+        (
+            "sparse_bsr_tensor",
+            "sparse_compressed_tensor",
+            "sparse_coo_tensor",
+            "sparse_csc_tensor",
+            "sparse_csr_tensor",
+        ),
+        "tensors are strided (dense)",
+    ),
+    **dict.fromkeys(
+        ("complex", "fft", "istft", "polar", "stft", "view_as_complex"),
+        "complex tensors are not supported yet: keep real and imaginary parts in tensors of their own",
+    ),
     "eig": "it was removed from PyTorch; for symmetric matrices use linalg.eigh",
     "lstsq": "it was removed from PyTorch: use linalg.lstsq",
     "matrix_rank": "it was removed from PyTorch: use linalg.matrix_rank",

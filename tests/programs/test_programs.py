@@ -113,6 +113,22 @@ def test_programs_run_unmodified_under_bulssi_run(tmp_path):
         assert same(shown, expected, accuracy(path.read_text())), f"{path.stem} shown:\n{shown}\nexpected:\n{expected}"
 
 
+def readme_program() -> str:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    return re.search(r"^## Ten lines\n\n```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[1]
+
+
+def test_the_readmes_program_learns():
+    shown, _ = run(readme_program(), "bulssi")
+    assert 0 < float(shown) < 1e-3
+
+
+def test_the_readmes_program_shows_what_torch_shows():
+    pytest.importorskip("torch")
+    ours, theirs = (run(readme_program(), library)[0] for library in ("bulssi", "torch"))
+    assert same(ours, theirs, (4, 1e-6)), (ours, theirs)
+
+
 def test_comparing_can_fail():
     asked = (4, 0.01)
     assert same("loss 1.2345\n", "loss 1.23449\n", asked)

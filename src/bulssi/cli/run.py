@@ -225,6 +225,9 @@ def describe_missing(error: BaseException) -> str | None:
     text = f"{where}: {name} is not in Bulssi {bulssi.__version__}"
     if line:
         text += f"\n    {line}"
+    reason = str(error).partition(f"attribute {name.rpartition('.')[2]!r}: ")[2]
+    if reason:
+        return f"{text}\n  {reason}"
     close = _closest(name.rpartition(".")[2], candidates)
     if close:
         prefix = name.rpartition(".")[0]
