@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pathlib
 import subprocess
@@ -298,3 +299,56 @@ def test_summary(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(Exception):  # noqa: B017 - whatever the model raises
         bulssi.summary(model, (2, 7, 9))
     assert model.training and not model._forward_hooks
+
+
+def test_run_shows_types_as_pytorch_does(tmp_path: pathlib.Path) -> None:
+    path = script(
+        tmp_path,
+        """
+import inspect, pickle
+import torch
+from torch import nn
+model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+print(type(model), type(model[0].weight), type(torch.ones(2).shape), type(torch.float32), type(torch.device("cpu")))
+print(type(torch.optim.Adam(model.parameters())), type(model(torch.ones(2)).sum().grad_fn).__name__)
+print(pickle.loads(pickle.dumps(model)), pickle.loads(pickle.dumps((torch.Size([2]), torch.int8, torch.device("cpu")))))
+def f(x: int) -> torch.Tensor: ...
+print(f.__annotations__["x"], inspect.signature(f).return_annotation is torch.Tensor)
+""",
+    )
+    done = bulssi_command("run", path)
+    assert done.stderr == ""
+    assert done.stdout == (
+        "<class 'torch.nn.modules.container.Sequential'> <class 'torch.nn.parameter.Parameter'> <class 'torch.Size'> "
+        "<class 'torch.dtype'> <class 'torch.device'>\n"
+        "<class 'torch.optim.adam.Adam'> SumBackward0\n"
+        "Sequential(\n  (0): Linear(in_features=2, out_features=3, bias=True)\n  (1): ReLU()\n) "
+        "(torch.Size([2]), torch.int8, device(type='cpu'))\n"
+        "<class 'int'> True\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["xpu", "mps", "mtia", "onnx", "fft", "types", "hub", "library", "func", "ao", "_C"])
+def test_modules_that_programs_import(name: str) -> None:
+    module = importlib.import_module(f"bulssi.{name}")
+    assert getattr(bulssi, name) is module
+    for each in getattr(module, "__all__", []):
+        assert hasattr(module, each), each
+
+
+def test_what_is_absent_says_so() -> None:
+    assert not bulssi.xpu.is_available() and bulssi.mps.device_count() == 0
+    with pytest.raises(AssertionError, match="Torch not compiled with XPU enabled"):
+        bulssi.xpu.synchronize()
+    with pytest.raises(NotImplementedError, match="ONNX files are not written"):
+        bulssi.onnx.export(None, None, "x.onnx")
+    with pytest.raises(NotImplementedError, match="complex numbers"):
+        bulssi.fft.rfft(bulssi.ones(4))
+    with pytest.raises(TypeError, match=r"type torch\.cuda\.FloatTensor not available"):
+        bulssi.cuda.FloatTensor(2)
+    assert not isinstance(bulssi.ones(1), bulssi.cuda.FloatTensor)
+    assert bulssi.fft.fftfreq(4).tolist() == [0.0, 0.25, -0.5, -0.25] and bulssi.fft.rfftfreq(3).tolist() == [
+        0.0,
+        pytest.approx(1 / 3),
+    ]
+    assert bulssi.fft.ifftshift(bulssi.fft.fftshift(bulssi.arange(5))).tolist() == [0, 1, 2, 3, 4]

@@ -10,7 +10,7 @@ namespace bulssi::python {
 std::string type_name(PyObject* o) {
   if (is_tensor(o) && Py_TYPE(o) == tensor_type) return "Tensor";
   const char* name = Py_TYPE(o)->tp_name;
-  if (!std::strncmp(name, "bulssi.", 7) && !std::strchr(name + 7, '.')) return std::string("torch.") + (name + 7);
+  if (!is_tensor(o) && !std::strncmp(name, "torch.", 6) && !std::strchr(name + 6, '.')) return name;
   const char* dot = std::strrchr(name, '.');
   return dot ? dot + 1 : name;
 }

@@ -47,12 +47,16 @@ PyObject* dtypes[dtype_count];
 PyObject* dtype_repr(PyObject* self) {
   return PyUnicode_FromFormat("torch.%s", dtype_name(reinterpret_cast<PyDType*>(self)->value));
 }
-PyObject* dtype_reduce(PyObject* self, PyObject*) {
+// What pickle calls to make a value again: a function of the core. (The types say that they are torch's.)
+PyObject* reduced(const char* maker_name, PyObject* argument) {
+  Object given(argument);
   Object module(PyImport_ImportModule("bulssi._core"));
-  if (!module) return nullptr;
-  Object maker(PyObject_GetAttrString(module.get(), "_dtype"));
-  if (!maker) return nullptr;
-  return Py_BuildValue("O(s)", maker.get(), dtype_name(reinterpret_cast<PyDType*>(self)->value));
+  if (!module || !given) return nullptr;
+  Object maker(PyObject_GetAttrString(module.get(), maker_name));
+  return maker ? Py_BuildValue("O(O)", maker.get(), given.get()) : nullptr;
+}
+PyObject* dtype_reduce(PyObject* self, PyObject*) {
+  return reduced("_dtype", PyUnicode_FromString(dtype_name(reinterpret_cast<PyDType*>(self)->value)));
 }
 PyObject* dtype_copy(PyObject* self, PyObject*) {
   Py_INCREF(self);
@@ -81,7 +85,7 @@ PyType_Slot dtype_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(dtype_repr)},
                              {Py_tp_getset, dtype_properties},
                              {Py_tp_doc, const_cast<char*>("An element type, such as torch.float32.")},
                              {0, nullptr}};
-PyType_Spec dtype_spec = {"bulssi.dtype", sizeof(PyDType), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+PyType_Spec dtype_spec = {"torch.dtype", sizeof(PyDType), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                           dtype_slots};
 
 PyObject* make_dtype(PyObject*, PyObject* name) {
@@ -167,8 +171,7 @@ PyObject* device_compare(PyObject* a, PyObject* b, int op) {
   return PyBool_FromLong(same == (op == Py_EQ));
 }
 PyObject* device_reduce(PyObject* self, PyObject*) {
-  const Device d = reinterpret_cast<PyDevice*>(self)->value;
-  return Py_BuildValue("O(s)", reinterpret_cast<PyObject*>(Py_TYPE(self)), str(d).c_str());
+  return reduced("_device", PyUnicode_FromString(str(reinterpret_cast<PyDevice*>(self)->value).c_str()));
 }
 // `with device('meta'):` makes it the default device of the block; blocks may nest.
 thread_local std::vector<Device> outer_devices;
@@ -217,7 +220,7 @@ PyType_Slot device_slots[] = {{Py_tp_new, reinterpret_cast<void*>(device_new)},
                               {Py_tp_getset, device_properties},
                               {Py_tp_doc, const_cast<char*>("Where tensors live: device('cpu'), device('cuda', 0).")},
                               {0, nullptr}};
-PyType_Spec device_spec = {"bulssi.device", sizeof(PyDevice), 0, Py_TPFLAGS_DEFAULT, device_slots};
+PyType_Spec device_spec = {"torch.device", sizeof(PyDevice), 0, Py_TPFLAGS_DEFAULT, device_slots};
 
 // ---- Size
 // ----------------------------------------------------------------------------------------------------------------
@@ -282,8 +285,7 @@ PyObject* size_numel(PyObject* self, PyObject*) {
 PyObject* size_reduce(PyObject* self, PyObject*) {
   Object plain(PySequence_List(self));
   if (!plain) return nullptr;
-  Object tuple(PyList_AsTuple(plain.get()));
-  return Py_BuildValue("O(O)", reinterpret_cast<PyObject*>(size_type), tuple.get());
+  return reduced("_size", PyList_AsTuple(plain.get()));
 }
 PyMethodDef size_methods[] = {
     {"numel", size_numel, METH_NOARGS, "Product of the sizes."}, {"__reduce__", size_reduce, METH_NOARGS, nullptr}, {}};
@@ -297,7 +299,7 @@ PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
                             {Py_tp_methods, size_methods},
                             {Py_tp_doc, const_cast<char*>("The shape of a tensor: a tuple of int.")},
                             {0, nullptr}};
-PyType_Spec size_spec = {"bulssi.Size", 0, 0, Py_TPFLAGS_DEFAULT, size_slots};
+PyType_Spec size_spec = {"torch.Size", 0, 0, Py_TPFLAGS_DEFAULT, size_slots};
 
 // ---- layout and memory_format: constants with a name
 // ----------------------------------------------------------------------
@@ -310,11 +312,7 @@ PyObject* constant_repr(PyObject* self) {
   return PyUnicode_FromFormat("torch.%s", reinterpret_cast<PyConstant*>(self)->name);
 }
 PyObject* constant_reduce(PyObject* self, PyObject*) {
-  Object module(PyImport_ImportModule("bulssi._core"));
-  if (!module) return nullptr;
-  Object maker(PyObject_GetAttrString(module.get(), "_constant"));
-  if (!maker) return nullptr;
-  return Py_BuildValue("O(s)", maker.get(), reinterpret_cast<PyConstant*>(self)->name);
+  return reduced("_constant", PyUnicode_FromString(reinterpret_cast<PyConstant*>(self)->name));
 }
 PyMethodDef constant_methods[] = {{"__reduce__", constant_reduce, METH_NOARGS, nullptr}, {}};
 PyType_Slot constant_slots[] = {
@@ -445,7 +443,15 @@ void add_small_types(PyObject* module) {
   must(PyObject_SetAttrString(module, "dtype", reinterpret_cast<PyObject*>(dtype_type)));
   must(PyObject_SetAttrString(module, "device", reinterpret_cast<PyObject*>(device_type)));
   must(PyObject_SetAttrString(module, "Size", reinterpret_cast<PyObject*>(size_type)));
-  static PyMethodDef functions[] = {{"_dtype", make_dtype, METH_O, nullptr}, {}};
+  static PyMethodDef functions[] = {
+      {"_dtype", make_dtype, METH_O, nullptr},
+      {"_device",
+       [](PyObject*, PyObject* text) { return PyObject_CallOneArg(reinterpret_cast<PyObject*>(device_type), text); },
+       METH_O, nullptr},
+      {"_size",
+       [](PyObject*, PyObject* sizes) { return PyObject_CallOneArg(reinterpret_cast<PyObject*>(size_type), sizes); },
+       METH_O, nullptr},
+      {}};
   must(PyModule_AddFunctions(module, functions));
 }
 

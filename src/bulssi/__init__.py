@@ -22,7 +22,12 @@ e, inf, nan, pi, newaxis = _math.e, _math.inf, _math.nan, _math.pi, None
 
 # Loaded on first use, to keep `import bulssi` short: module -> names that it gives here; a "." stands for itself.
 _MODULES = {
+    "_C": ".",
     "_arrays": "as_tensor asarray from_dlpack from_file from_numpy frombuffer",
+    "_checks": (
+        "_assert_async _check _check_index _check_is_size _check_not_implemented _check_tensor_all _check_type "
+        "_check_value _check_with"
+    ),
     "_dtypes": "finfo iinfo",
     "_lowrank": "pca_lowrank svd_lowrank",
     "_printing": "get_printoptions set_printoptions",
@@ -36,8 +41,10 @@ _MODULES = {
         "typename use_deterministic_algorithms"
     ),
     "_summary": "summary",
+    "_utils": ".",
     "accelerator": ".",
     "amp": ". autocast",
+    "ao": ".",
     "amp.autocast_mode": (
         "autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache get_autocast_cpu_dtype "
         "get_autocast_dtype get_autocast_gpu_dtype is_autocast_cache_enabled is_autocast_cpu_enabled "
@@ -49,19 +56,25 @@ _MODULES = {
     "backends": ".",
     "compiler": ".",
     "cpu": ".",
-    "cuda": ".",
+    "cuda": ". AcceleratorError OutOfMemoryError",
     "datasets": ".",
     "distributed": ".",
     "distributions": ".",
+    "fft": ".",
+    "func": ". vmap",
     "functional": ". broadcast_shapes chain_matmul einsum gradient histogramdd lu tensordot unravel_index",
     "futures": ".",
     "fx": ".",
     "hub": ".",
     "jit": ".",
+    "library": ".",
     "linalg": ".",
+    "mps": ".",
+    "mtia": ".",
     "multiprocessing": ".",
     "nn": ".",
     "ops": ".",
+    "onnx": ".",
     "optim": ".",
     "overrides": ".",
     "profiler": ".",
@@ -71,8 +84,10 @@ _MODULES = {
     "special": ".",
     "storage": ". TypedStorage UntypedStorage",
     "testing": ".",
+    "types": ".",
     "utils": ".",
     "version": ".",
+    "xpu": ".",
     # Functions that PyTorch has both here and in nn.functional, with the same arguments.
     "nn.functional": (
         "adaptive_avg_pool1d avg_pool1d bilinear channel_shuffle conv1d conv2d conv3d conv_transpose1d "
@@ -85,7 +100,6 @@ for _name in _LAZY:  # the core has namespaces and functions under some of these
     globals().pop(_name, None)
 
 _ABSENT = {
-    "onnx": "save a state_dict() with save(), or tensors with safetensors",
     "sparse": "tensors are strided (dense)",
     "quantize_per_channel": "there are no quantised tensors",
     "quantize_per_tensor": "there are no quantised tensors",
@@ -121,6 +135,8 @@ def __getattr__(name: str) -> Any:
     if home is not None:
         module = import_module(f"bulssi.{home}")
         found = module if home == name else getattr(module, name)
+    elif name.startswith("_foreach_"):
+        found = getattr(import_module("bulssi._foreach"), name)
     elif name.startswith("_") and hasattr(_core, name):
         found = getattr(_core, name)
     elif name.endswith("Tensor"):

@@ -41,6 +41,7 @@ class finfo:
         1.1920928955078125e-07
     """
 
+    __module__ = "torch"
     __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 
     def __init__(self, type: dtype | None = None) -> None:
@@ -83,6 +84,7 @@ class iinfo:
         iinfo(min=-128, max=127, dtype=int8)
     """
 
+    __module__ = "torch"
     __slots__ = ("bits", "dtype", "max", "min")
 
     def __init__(self, type: dtype) -> None:
@@ -129,26 +131,32 @@ class _TypedTensor(type):
         return isinstance(instance, _core.Tensor) and instance.dtype is cls.dtype
 
     def __repr__(cls) -> str:
-        return f"<class 'torch.{cls.__name__}'>"
+        return f"<class '{cls.__module__}.{cls.__name__}'>"
+
+
+class _TypedCudaTensor(_TypedTensor):
+    """The class of `cuda.FloatTensor` and its like: no tensor is an instance, and none can be made."""
+
+    def __call__(cls, *args: Any, device: Any = None) -> Tensor:
+        raise TypeError(f"type torch.cuda.{cls.__name__} not available. Torch not compiled with CUDA enabled.")
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return False
 
 
 _typed: dict[str, _TypedTensor] = {}
 
 
 def typed_tensor(name: str) -> Any:
-    """The class `FloatTensor`, `LongTensor`, … of that name."""
-    if name not in DTYPE_OF_TYPED:
-        raise AttributeError(f"module 'torch' has no attribute {name!r}")
+    """The class `FloatTensor`, `LongTensor`, `cuda.FloatTensor`, … of that name."""
+    device, _, short = name.rpartition(".")
+    module = f"torch.{device}" if device else "torch"
+    if short not in DTYPE_OF_TYPED:
+        raise AttributeError(f"module '{module}' has no attribute {short!r}")
     if name not in _typed:
-        made = _TypedTensor(
-            name,
-            (),
-            {
-                "__module__": "torch",
-                "__doc__": f"{name}(sizes or data): the former way to "
-                "make a tensor of this dtype; prefer tensor(data, dtype=...).",
-            },
-        )
-        made.dtype = DTYPE_OF_TYPED[name]
+        doc = f"{name}(sizes or data): the former way to make a tensor of this dtype; prefer tensor(data, dtype=...)."
+        kind = _TypedCudaTensor if device else _TypedTensor
+        made = kind(short, (), {"__module__": module, "__doc__": doc})
+        made.dtype = DTYPE_OF_TYPED[short]
         _typed[name] = made
     return _typed[name]

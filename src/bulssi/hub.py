@@ -31,13 +31,15 @@ _TRUSTED_OWNERS = ("facebookresearch", "facebookincubator", "pytorch", "fairinte
 _dir: str | None = None
 
 
+def _get_torch_home() -> str:
+    """The folder of files for every program: ``$TORCH_HOME``, by default ``~/.cache/torch``."""
+    cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
+    return os.path.expanduser(os.getenv("TORCH_HOME", os.path.join(cache, "torch")))
+
+
 def get_dir() -> str:
     """The folder of what is downloaded: as set, or ``$TORCH_HOME/hub``, by default ``~/.cache/torch/hub``."""
-    if _dir is not None:
-        return _dir
-    cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
-    home = os.path.expanduser(os.getenv("TORCH_HOME", os.path.join(cache, "torch")))
-    return os.path.join(home, "hub")
+    return os.path.join(_get_torch_home(), "hub") if _dir is None else _dir
 
 
 def set_dir(d: str | os.PathLike[str]) -> None:
@@ -79,11 +81,11 @@ def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, pro
     digest = hashlib.sha256()
     try:
         with _opened(url) as response, os.fdopen(descriptor, "wb") as file:
-            with _bar(response.headers.get("Content-Length"), progress) as advance:
+            with _bar(response.headers.get("Content-Length"), progress) as bar:
                 while chunk := response.read(1 << 17):
                     file.write(chunk)
                     digest.update(chunk)
-                    advance(len(chunk))
+                    bar.update(len(chunk))
         if hash_prefix is not None and not digest.hexdigest().startswith(hash_prefix):
             raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{digest.hexdigest()}")')
         shutil.move(partial, dst)
@@ -92,20 +94,44 @@ def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, pro
             os.remove(partial)
 
 
-@contextmanager
-def _bar(length: str | None, shown: bool) -> Iterator[Any]:
+class _NoBar:
+    """What takes the place of tqdm's bar where the package is not installed: nothing is shown."""
+
+    def __init__(self, iterable: Any = None, **options: Any) -> None:
+        self.iterable = () if iterable is None else iterable
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.iterable)
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def update(self, n: float = 1) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "tqdm":
+        raise AttributeError(f"module 'torch.hub' has no attribute {name!r}")
     try:
-        if not shown:
-            raise ImportError
-        from tqdm import tqdm
+        from tqdm.auto import tqdm
     except ImportError:
-        yield lambda size: None
-        return
-    with tqdm(total=int(length) if length else None, unit="B", unit_scale=True, unit_divisor=1024) as bar:
-        yield bar.update
+        return _NoBar
+    return tqdm
 
 
-_HASH_IN_NAME = re.compile(r"-([a-f0-9]*)\.")
+def _bar(length: str | None, shown: bool) -> Any:
+    kind = __getattr__("tqdm") if shown else _NoBar
+    return kind(total=int(length) if length else None, unit="B", unit_scale=True, unit_divisor=1024)
+
+
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 
 
 def load_state_dict_from_url(
@@ -134,7 +160,7 @@ def load_state_dict_from_url(
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         sys.stderr.write(f'Downloading: "{url}" to {path}\n')
-        found = _HASH_IN_NAME.search(name) if check_hash else None
+        found = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, found.group(1) if found else None, progress)
     return bulssi.load(path, map_location=map_location, weights_only=weights_only)
 

@@ -107,13 +107,43 @@ class _Safetensors(_Finder):
         return module
 
 
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module of bulssi, whose classes then say that they are torch's: programs print and pickle them."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        super().exec_module(module)
+        _name_classes(module)
+
+
+class _OwnFinder(importlib.abc.MetaPathFinder):
+    """Finds the modules of bulssi that are not loaded yet."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if not fullname.startswith("bulssi."):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def _name_classes(module: types.ModuleType) -> None:
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and value.__module__ in (module.__name__, "bulssi.linalg"):
+            value.__module__ = "torch" + value.__module__[len("bulssi") :]
+
+
 def install() -> None:
     """Makes `import torch` give Bulssi in this process, from now on."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        for name in [n for n in sys.modules if n == "torch" or n.startswith("torch.")]:
-            del sys.modules[name]
-        sys.meta_path.insert(0, _Finder())
-        sys.meta_path.append(_Safetensors())
+    if any(type(finder) is _Finder for finder in sys.meta_path):
+        return
+    for name in [n for n in sys.modules if n == "torch" or n.startswith("torch.")]:
+        del sys.modules[name]
+    sys.meta_path[0:0] = [_Finder(), _OwnFinder()]
+    sys.meta_path.append(_Safetensors())
+    for name, module in list(sys.modules.items()):
+        if name.startswith("bulssi."):
+            _name_classes(module)
 
 
 def run(script: str, args: Sequence[str]) -> int:

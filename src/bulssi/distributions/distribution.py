@@ -98,7 +98,9 @@ class Distribution:
 
     def _library_class(self) -> type:
         """The class that this library defines: self's own, or the nearest base of a class that a user defined."""
-        found = next(c for c in type(self).__mro__ if c.__module__.startswith(__package__ or "bulssi"))
+        found = next(
+            c for c in type(self).__mro__ if c.__module__.startswith(("bulssi.distributions", "torch.distributions"))
+        )
         if found is Distribution:
             raise NotImplementedError
         return found

@@ -37,7 +37,7 @@ def _parent(root: Module, path: str) -> tuple[Module, str]:
     return root, last
 
 
-def _copy_attribute(source: Module, to: Module, path: str) -> None:
+def _copy_attr(source: Module, to: Module, path: str) -> None:
     """Give `to` what `source` has at a path; nothing if that is nothing."""
     value: Any = source
     for part in path.split("."):
@@ -59,6 +59,17 @@ def _assign(parent: Module, name: str, value: Any) -> None:
         parent.add_module(name, value)
     else:
         setattr(parent, name, value)
+
+
+_USER_PRESERVED_ATTRIBUTES_KEY = "_user_preserved_attributes"
+
+
+class _CodeOnlyModule(Module):
+    """A module of the attributes of another one, in its `__dict__`."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__()
+        self.__dict__ = body
 
 
 class GraphModule(Module):
@@ -90,7 +101,7 @@ class GraphModule(Module):
         if isinstance(root, Module):
             self.training = root.training
             for path in targets:
-                _copy_attribute(root, self, path)
+                _copy_attr(root, self, path)
         elif isinstance(root, dict):
             missing = [path for path in targets if path not in root]
             if missing:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bulssi import Tensor
 from bulssi.nn.parameter import Parameter
 
-from .module import Module, _indent, typename
+from .module import Module, _addindent, typename
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterator, KeysView, ValuesView
@@ -210,7 +210,7 @@ class ModuleList(_ModuleSequence):
             f"({start}): {text}" if count == 1 else f"({start}-{start + count - 1}): {count} x {text}"
             for start, count, text in runs
         ]
-        return f"{self._get_name()}(\n  " + "\n  ".join(_indent(line, 2) for line in lines) + "\n)"
+        return f"{self._get_name()}(\n  " + "\n  ".join(_addindent(line, 2) for line in lines) + "\n)"
 
 
 class ModuleDict(Module):

@@ -23,6 +23,7 @@ from ._hooks import register_module_full_backward_pre_hook as register_module_fu
 from ._hooks import register_module_module_registration_hook as register_module_module_registration_hook
 from ._hooks import register_module_parameter_registration_hook as register_module_parameter_registration_hook
 from ._state import StateDictMixin
+from ._state import _IncompatibleKeys as _IncompatibleKeys
 from ._where import annotate, name_the_layer
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def typename(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _indent(text: str, by: int) -> str:
+def _addindent(text: str, by: int) -> str:
     first, *rest = text.split("\n")
     return "\n".join([first] + [" " * by + line if line.strip() else "" for line in rest])
 
@@ -768,7 +769,7 @@ class Module(StateDictMixin):
         lines = extra.split("\n") if extra else []
         if len(lines) <= 1 and not self._modules:
             return f"{self._get_name()}({extra})"
-        lines += [f"({name}): {_indent(repr(child), 2)}" for name, child in self._modules.items()]
+        lines += [f"({name}): {_addindent(repr(child), 2)}" for name, child in self._modules.items()]
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
 

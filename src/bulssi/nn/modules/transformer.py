@@ -49,14 +49,14 @@ def _is_causal(mask: Tensor | None, said: bool | None, size: int) -> bool:
     return mask.size() == causal.size() and bool((mask == causal).all())
 
 
-def _copies(layer: Module, count: int) -> ModuleList:
-    if count > 10_000:  # many: ask for all the memory at once, and fail now rather than when it runs out
-        each = sum(p.numel() * p.element_size() for p in layer.parameters())
-        bulssi.empty(count * max(each, 4096), dtype=bulssi.uint8)
-    return ModuleList([copy.deepcopy(layer) for _ in range(count)])
+def _get_clones(module: Module, N: int) -> ModuleList:
+    if N > 10_000:  # many: ask for all the memory at once, and fail now rather than when it runs out
+        each = sum(p.numel() * p.element_size() for p in module.parameters())
+        bulssi.empty(N * max(each, 4096), dtype=bulssi.uint8)
+    return ModuleList([copy.deepcopy(module) for _ in range(N)])
 
 
-def _activation(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _get_activation_fn(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     if not isinstance(activation, str):
         return activation
     if activation not in ("relu", "gelu"):
@@ -97,7 +97,7 @@ class _Layer(Module):
             self.add_module(f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias, **where))
         for i in blocks:
             self.add_module(f"dropout{i}", Dropout(dropout))
-        self.activation = _activation(activation)
+        self.activation = _get_activation_fn(activation)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -279,7 +279,7 @@ class TransformerEncoder(Module):
         mask_check: bool = True,
     ) -> None:
         super().__init__()
-        self.layers = _copies(encoder_layer, num_layers)
+        self.layers = _get_clones(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
         self.enable_nested_tensor = enable_nested_tensor
@@ -352,7 +352,7 @@ class TransformerDecoder(Module):
 
     def __init__(self, decoder_layer: TransformerDecoderLayer, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
-        self.layers = _copies(decoder_layer, num_layers)
+        self.layers = _get_clones(decoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
 

@@ -8,6 +8,7 @@ nor read.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import copy
 import functools
 import typing
@@ -19,7 +20,7 @@ from bulssi.futures import Future
 from bulssi.nn.modules.module import Module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "Attribute",
@@ -341,6 +342,17 @@ def script_if_tracing(fn: Any) -> Any:
     return fn
 
 
+_script_if_tracing = script_if_tracing
+
+
+def _overload(fn: Any) -> Any:
+    """Decorates one of the signatures of a function; the last definition is the function."""
+    return fn
+
+
+_overload_method = _overload
+
+
 def interface(obj: type) -> type:
     """Decorates a class of methods without bodies."""
     return obj
@@ -396,6 +408,27 @@ def fork(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
 def wait(future: Future[Any]) -> Any:
     """The result of a future, once it is there."""
     return future.wait()
+
+
+def export_opnames(m: Any) -> list[str]:
+    """The operations of a scripted module's code: none, there is no code."""
+    return []
+
+
+class strict_fusion:
+    """A block in which a compiler would report what it does not fuse."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def optimized_execution(should_optimize: bool) -> Iterator[None]:
+    """A block with a compiler's optimisations on or off: there are none."""
+    yield
 
 
 def set_fusion_strategy(strategy: list[tuple[str, int]]) -> list[tuple[str, int]]:
