@@ -439,8 +439,9 @@ def vmap(
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaves, dims, spec, count = _batches(name, args, in_dims)
-        state = bulssi.get_rng_state() if randomness != "different" else None
+        state: Any = bulssi.get_rng_state() if randomness != "different" else None
         results: list[list[Any]] = []
+        places: list[Any] = []
         out_spec: Any = None
         for index in range(count):
             if randomness == "same" and index:

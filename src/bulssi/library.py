@@ -73,6 +73,7 @@ class Operator:
         self.no_aliases = False  # whether results are checked not to be arguments
         self.__name__ = qualname.rpartition("::")[2]
         namespace, _, name = qualname.partition("::")
+        self._function: Any = None  # the autograd.Function, once one is needed
         self._label = f"GeneratedBackwardFor_{namespace}_{name}_default"
         self.__qualname__ = f"{namespace}.{name}.default"
 
@@ -155,21 +156,21 @@ class Operator:
 
     def _with_backward(self, device: str, values: list[Any]) -> Any:
         """The result as an autograd.Function over the tensors, those in lists among them."""
-        counts = [len(v) if isinstance(v, (list, tuple)) and _tensors(v) else None for v in values]
-        made: list[Any] = []  # the result in its own form: a tensor, a list, a tuple
+        call = _Call(device, [len(v) if isinstance(v, (list, tuple)) and _tensors(v) else None for v in values])
+        flat = [item for v, n in zip(values, call.counts, strict=True) for item in ([v] if n is None else v)]
+        if self._function is None:
+            self._function = self._make_function()
+        result = self._function.apply(*flat, call)  # last: indices into ctx.needs_input_grad stay
+        return list(result) if call.gives_list else result
+
+    def _make_function(self) -> Any:
         operator = self
 
-        def arguments(flat: tuple[Any, ...]) -> list[Any]:
-            out, at = [], 0
-            for count in counts:
-                out.append(flat[at] if count is None else list(flat[at : at + count]))
-                at += 1 if count is None else count
-            return out
-
-        def forward(ctx: Any, *flat: Any) -> Any:
-            inputs = arguments(flat)
-            result = operator._below(device, inputs)
-            made.append(result)
+        def forward(ctx: Any, *args: Any) -> Any:
+            *flat, call = args
+            ctx._call, inputs = call, call.arguments(flat)
+            result = operator._below(call.device, inputs)
+            call.gives_list = isinstance(result, list)
             if operator.setup_context is not None:
                 _set_up(operator.setup_context, ctx, operator._declared(), inputs, result)
             return tuple(result) if isinstance(result, (list, tuple)) else result
@@ -180,24 +181,36 @@ class Operator:
                     f"Trying to backward through {operator} but no autograd formula was registered. Please use "
                     "register_autograd to add one."
                 )
-            whole = isinstance(made[0], list)
-            given = operator.backward(ctx, list(grads)) if whole else operator.backward(ctx, *grads)
-            given = given if isinstance(given, tuple) else (given,)
-            given += (None,) * (len(counts) - len(given))  # of keyword-only arguments
-            flat: list[Any] = []
-            for count, grad in zip(counts, given, strict=True):
-                if count is None:
-                    flat.append(grad)
-                else:
-                    flat.extend(grad if grad is not None else [None] * count)
-            return tuple(flat)
+            given = operator.backward(ctx, *([list(grads)] if ctx._call.gives_list else grads))
+            return (*ctx._call.flattened(given if isinstance(given, tuple) else (given,)), None)
 
-        flat = [item for v, n in zip(values, counts, strict=True) for item in ([v] if n is None else v)]
-        function = type(
-            self._label, (Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-        )
-        result = function.apply(*flat)
-        return list(result) if isinstance(made[0], list) else result
+        members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+        return type(self._label, (Function,), members)
+
+
+class _Call:
+    """How the arguments of a call lie in one row: how many tensors each list has, None for what is no list."""
+
+    def __init__(self, device: str, counts: list[int | None]) -> None:
+        self.device, self.counts, self.gives_list = device, counts, False
+
+    def arguments(self, flat: list[Any]) -> list[Any]:
+        """The arguments, lists as lists."""
+        out, at = [], 0
+        for count in self.counts:
+            out.append(flat[at] if count is None else flat[at : at + count])
+            at += 1 if count is None else count
+        return out
+
+    def flattened(self, grads: tuple[Any, ...]) -> list[Any]:
+        """Gradients of the arguments as a row; None for the keyword-only ones at the end."""
+        flat: list[Any] = []
+        for count, grad in zip(self.counts, grads + (None,) * (len(self.counts) - len(grads)), strict=True):
+            if count is None:
+                flat.append(grad)
+            else:
+                flat.extend([None] * count if grad is None else grad)
+        return flat
 
 
 def _set_up(setup: Callable[..., Any], ctx: Any, schema: Schema, inputs: list[Any], output: Any) -> None:
