@@ -114,7 +114,7 @@ _ABSENT = {
         "tensors are strided (dense)",
     ),
     **dict.fromkeys(
-        ("complex", "fft", "istft", "polar", "stft", "view_as_complex"),
+        ("complex", "istft", "polar", "stft", "view_as_complex"),
         "complex tensors are not supported yet: keep real and imaginary parts in tensors of their own",
     ),
     "eig": "it was removed from PyTorch; for symmetric matrices use linalg.eigh",
