@@ -39,6 +39,8 @@ struct Forms {
   const char* module = nullptr;  // another home than the top level: "special", "nn.functional"
 };
 
+struct Operand;
+
 struct Info {
   const char* name;
   Dtypes dtypes = Dtypes::floating;
@@ -55,12 +57,14 @@ struct Info {
   const char* aliases = "";       // other names, separated by spaces
   bool divides = false;           // argument 1 is a divisor: for integers it must not hold a zero
   int mixed = 0;                  // integers with floating attributes: 0 truncated, 1 refused, 2 made floating
-  int numbers = 0;                // Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere
+  // Where Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere but not for all, 3 for all.
+  int numbers = 0;
   bool condition = false;         // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
   bool joint = false;             // Node::joint
   void (*check)(DType common, const Scalar* attributes) = nullptr;  // fails for attributes that make no sense
+  void (*check_arguments)(const Operand* arguments) = nullptr;      // fails for dtypes that do not go together
 
-  constexpr bool number_allowed(int argument) const { return numbers == 2 || (numbers == 1 && argument > 0); }
+  constexpr bool number_allowed(int argument) const { return numbers >= 2 || (numbers == 1 && argument > 0); }
 };
 
 // Interpretation 2: which of gradient and arguments does a formula read?

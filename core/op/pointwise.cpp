@@ -394,8 +394,10 @@ Compute compute_for(const FormulaOp& op, DType common) {
   return device;
 }
 
-Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes) {
+// With `self`, for a result that will be written into it.
+Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor* self = nullptr) {
   Plan p;
+  if (op.info->check_arguments) op.info->check_arguments(args.data());
   const int first = op.info->condition ? 1 : 0;
   const Tensor* shaped = nullptr;
   bool uniform = true;
@@ -419,16 +421,24 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attr
   p.common = uniform ? args[first].tensor->dtype() : promoted_type(args.subspan(first));
   if (op.info->no_bool) {
     for (const Operand& a : args) {
-      check((a.tensor ? a.tensor->dtype() : a.number.dtype()) != DType::boolean, op.info->no_bool);
+      const bool refused = a.dtype() == DType::boolean;
+      check(!refused, op.info->no_bool[0] == '"' ? ErrorKind::not_implemented : ErrorKind::runtime, op.info->no_bool);
     }
   }
+  if (op.info->dtypes == Dtypes::floating && !is_floating(p.common) && !is_complex(p.common))
+    p.common = default_dtype();
+  if (self) {
+    check(p.shape == self->shape(), "output with shape ", Ints(self->shape()), " doesn't match the broadcast shape ",
+          Ints(p.shape));
+    check(op.info->result == Result::boolean || category(p.common) <= category(self->dtype()), "result type ",
+          legacy_name(p.common), " can't be cast to the desired output type ", legacy_name(self->dtype()));
+  }
   if (!is_floating(p.common)) {
-    if (op.info->dtypes == Dtypes::floating && !is_complex(p.common))
-      p.common = default_dtype();
-    else if (op.info->dtypes == Dtypes::only_floating)
-      refuse(op, p.common);
+    if (op.info->dtypes == Dtypes::only_floating) refuse(op, p.common);
   }
   if (op.info->dtypes == Dtypes::integers && p.common == DType::boolean) refuse(op, p.common);
+  check(!op.info->divides || p.common != DType::boolean || op.info->dtypes != arithmetic, ErrorKind::not_implemented,
+        "\"", op.info->name, "_cpu\" not implemented for 'Bool'");
   if (op.info->mixed && !is_floating(p.common)) {
     for (int a = 0; a < op.attributes; ++a) {
       if (attributes[a].integral()) continue;
@@ -458,8 +468,26 @@ void check_divisor(const Operand& divisor) {
   check(!zero, "ZeroDivisionError");
 }
 
-void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Plan& p,
+// Is an integer of that type a smaller one in the common type? Then it wraps before the kernel sees it.
+bool wraps(DType from, DType common) {
+  return from != common && is_integral(common) && common != DType::i64 && promote(from, common) != common;
+}
+Scalar wrapped(Scalar s, DType common) {
+  if (!wraps(s.dtype(), common)) return s;
+  const int unused = 64 - 8 * itemsize(common);
+  const uint64_t bits = static_cast<uint64_t>(s.as_int()) << unused;
+  return Scalar(is_signed(common) ? static_cast<int64_t>(bits) >> unused : static_cast<int64_t>(bits >> unused));
+}
+
+void execute(const FormulaOp& op, std::span<const Operand> given, const Scalar* attributes, const Plan& p,
              const Tensor& out) {
+  Operand args[max_tensors];
+  for (int k = 0; k < op.tensors; ++k) {
+    args[k] = given[k];
+    const Tensor* t = args[k].tensor;
+    if (t && t->dims() == 0 && wraps(t->dtype(), p.common) && !without_elements(*t)) args[k] = Operand(item_data(*t));
+    if (!args[k].tensor) args[k].number = wrapped(args[k].number, p.common);
+  }
   const Kernel kernel = op.kernels->value[int(p.compute)];
   const Compute out_compute = op.info->result == Result::boolean ? Compute::u8 : p.compute;
   const int64_t n = out.numel();
@@ -554,7 +582,7 @@ Tensor make_result(const Plan& p, std::span<const Operand> args) {
 const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {
   if (!op.info->on_bool) return op;
   for (const Operand& a : args) {
-    if ((a.tensor ? a.tensor->dtype() : a.number.dtype()) != DType::boolean) return op;
+    if (a.dtype() != DType::boolean) return op;
   }
   for (int i = 0; i < formula_count; ++i) {
     if (std::string_view(formulas[i].info->name) == op.info->on_bool) return formulas[i];
@@ -583,7 +611,7 @@ Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar
   }
   resize_output(into, p.shape);
   check_no_internal_overlap(into);
-  if (overlaps) {
+  if (overlaps || p.out != into.dtype()) {  // a result is rounded to its own type first
     Tensor apart = empty(p.shape, p.out);
     execute(op, args, attributes, p, apart);
     copy_data(into, apart);
@@ -627,11 +655,7 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
   // As PyTorch, what concerns the graph comes before memory, shapes and types.
   Ref<Node> node = record && is_differentiable(self.dtype()) ? formula_node(op, args, attributes) : Ref<Node>();
   check_no_internal_overlap(self);
-  const Plan p = plan(op, args, attributes);
-  check(category(p.out) <= category(self.dtype()), "result type ", legacy_name(p.out),
-        " can't be cast to the desired output type ", legacy_name(self.dtype()));
-  check(p.shape == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
-        Ints(p.shape));
+  const Plan p = plan(op, args, attributes, &self);
   const DeviceScope scope(p.device);
   for (const Operand& a : args) {
     if (a.tensor && !a.tensor->same(self)) check_no_partial_overlap(self, *a.tensor);

@@ -20,6 +20,7 @@ struct Operand {
   Operand(const Tensor& t) : tensor(&t) {}
   Operand(const Scalar& s) : number(s) {}
   Operand(double d) : number(d) {}
+  DType dtype() const { return tensor ? tensor->dtype() : number.dtype(); }
 };
 
 struct FormulaOp {

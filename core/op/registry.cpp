@@ -156,23 +156,6 @@ Tensor run_inplace(const Operation& op, Value* v) {
 
 namespace {
 
-// The C++ type of elements, by which PyTorch names dtypes in some messages.
-const char* c_name(DType dtype) {
-  constexpr const char* names[dtype_count] = {"unsigned char",
-                                              "signed char",
-                                              "short int",
-                                              "int",
-                                              "long int",
-                                              "c10::Half",
-                                              "c10::BFloat16",
-                                              "float",
-                                              "double",
-                                              "c10::complex<float>",
-                                              "c10::complex<double>",
-                                              "bool"};
-  return names[static_cast<int>(dtype)];
-}
-
 void check_no_recording(const Operation& op, const Value* v, std::span<const Tensor> out) {
   if (!grad_state.enabled || !op.traits.differentiable) return;
   bool any = false;

@@ -10,13 +10,20 @@ struct Floor;
 struct Trunc;
 struct Log;
 
+// composite.cpp
+void check_lerp(const Operand* arguments);
+void check_lerp_tensor(const Operand* arguments);
+void check_addcdiv(const Operand* arguments);
+void check_heaviside(const Operand* arguments);
+void check_where(const Operand* arguments);
+
 struct AddScaled {
   static constexpr Info info{.name = "add",
                              .dtypes = arithmetic,
                              .doc = "self + alpha * other.",
                              .signature = "(Tensor self, Tensor other, *, Scalar alpha)",
                              .mixed = 1,
-                             .numbers = 2};
+                             .numbers = 3};
   static constexpr auto value(auto x, auto y, auto alpha) { return x + y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto, auto alpha) { return g * alpha; }
@@ -24,7 +31,7 @@ struct AddScaled {
 OP(AddScaled, add_scaled)
 
 struct Add {
-  static constexpr Info info{.name = "add", .dtypes = arithmetic, .doc = "Sum of self and other.", .numbers = 2};
+  static constexpr Info info{.name = "add", .dtypes = arithmetic, .doc = "Sum of self and other.", .numbers = 3};
   static constexpr auto value(auto x, auto y) { return x + y; }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return g; }
@@ -42,7 +49,7 @@ struct SubScaled {
                                  "or `logical_not()` operator instead.",
                              .aliases = "subtract",
                              .mixed = 1,
-                             .numbers = 2};
+                             .numbers = 3};
   static constexpr auto value(auto x, auto y, auto alpha) { return x - y * alpha; }
   static constexpr auto dx(auto g, auto, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto, auto alpha) { return -g * alpha; }
@@ -58,7 +65,7 @@ struct Sub {
                                  "trying to invert a mask, use the `~` "
                                  "or `logical_not()` operator instead.",
                              .aliases = "subtract",
-                             .numbers = 2};
+                             .numbers = 3};
   static constexpr auto value(auto x, auto y) { return x - y; }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto) { return -g; }
@@ -102,7 +109,7 @@ OP(Rsub, rsub)
 
 struct Mul {
   static constexpr Info info{
-      .name = "mul", .dtypes = arithmetic, .doc = "Product of self and other.", .aliases = "multiply", .numbers = 2};
+      .name = "mul", .dtypes = arithmetic, .doc = "Product of self and other.", .aliases = "multiply", .numbers = 3};
   static constexpr auto value(auto x, auto y) { return x * y; }
   static constexpr auto dx(auto g, auto, auto y, auto) { return g * y; }
   static constexpr auto dy(auto g, auto x, auto, auto) { return g * x; }
@@ -114,7 +121,7 @@ struct Div {
                              .domain = {0.5, 3},
                              .doc = "Quotient of self and other.",
                              .aliases = "divide true_divide",
-                             .numbers = 2};
+                             .numbers = 3};
   static constexpr auto value(auto x, auto y) { return x / y; }
   static constexpr auto dx(auto g, auto, auto y, auto) { return g / y; }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * ((x / y) / y); }
@@ -127,7 +134,7 @@ struct FloorDivide {
                              .domain = {0.5, 3},
                              .doc = "Quotient rounded down.",
                              .divides = true,
-                             .numbers = 2};
+                             .numbers = 3};
   static constexpr auto value(auto x, auto y) { return vecmath::floor_divide(x, y); }
 };
 OP(FloorDivide, floor_divide)
@@ -212,7 +219,11 @@ struct Neg {
 OP(Neg, neg)
 
 struct Abs {
-  static constexpr Info info{.name = "abs", .dtypes = arithmetic, .doc = "Absolute value.", .aliases = "absolute"};
+  static constexpr Info info{.name = "abs",
+                             .dtypes = arithmetic,
+                             .doc = "Absolute value.",
+                             .no_bool = "\"abs_cpu\" not implemented for 'Bool'",
+                             .aliases = "absolute"};
   static constexpr auto value(auto x) { return vecmath::abs(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * Fn<Sgn>{}(x); }
 };
@@ -220,7 +231,8 @@ OP(Abs, abs)
 
 struct Sgn {
   static constexpr Info info{.name = "sgn", .dtypes = arithmetic, .doc = "Sign of self: -1, 0 or 1."};
-  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, x * 0.0)); }
+  // NaN has sign 0.
+  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x == 0.0, x, 0.0))); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Sgn, sgn)
@@ -293,8 +305,10 @@ struct PowTensor {
 OP(PowTensor, pow_tensor)
 
 struct Maximum {
-  static constexpr Info info{
-      .name = "maximum", .dtypes = arithmetic, .doc = "The larger of self and other; NaN if either is."};
+  static constexpr Info info{.name = "maximum",
+                             .dtypes = arithmetic,
+                             .doc = "The larger of self and other; NaN if either is.",
+                             .forms = {.inplace = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::max(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x < y, 0.0, g)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x > y, 0.0, g)); }
@@ -302,8 +316,10 @@ struct Maximum {
 OP(Maximum, maximum)
 
 struct Minimum {
-  static constexpr Info info{
-      .name = "minimum", .dtypes = arithmetic, .doc = "The smaller of self and other; NaN if either is."};
+  static constexpr Info info{.name = "minimum",
+                             .dtypes = arithmetic,
+                             .doc = "The smaller of self and other; NaN if either is.",
+                             .forms = {.inplace = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::min(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x > y, 0.0, g)); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select(x == y, g * 0.5, select(x < y, 0.0, g)); }
@@ -311,8 +327,10 @@ struct Minimum {
 OP(Minimum, minimum)
 
 struct Fmax {
-  static constexpr Info info{
-      .name = "fmax", .dtypes = arithmetic, .doc = "The larger of self and other; a number if either is one."};
+  static constexpr Info info{.name = "fmax",
+                             .dtypes = arithmetic,
+                             .doc = "The larger of self and other; a number if either is one.",
+                             .forms = {.inplace = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::fmax(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select((x >= y) | (y != y), g, 0.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select((x >= y) | (y != y), 0.0, g); }
@@ -320,8 +338,10 @@ struct Fmax {
 OP(Fmax, fmax)
 
 struct Fmin {
-  static constexpr Info info{
-      .name = "fmin", .dtypes = arithmetic, .doc = "The smaller of self and other; a number if either is one."};
+  static constexpr Info info{.name = "fmin",
+                             .dtypes = arithmetic,
+                             .doc = "The smaller of self and other; a number if either is one.",
+                             .forms = {.inplace = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::fmin(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return select((x <= y) | (y != y), g, 0.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select((x <= y) | (y != y), 0.0, g); }
@@ -395,7 +415,8 @@ struct LerpScalar {
   static constexpr Info info{.name = "lerp",
                              .dtypes = only_floating,
                              .doc = "self + weight * (end - self).",
-                             .signature = "(Tensor self, Tensor end, Scalar weight)"};
+                             .signature = "(Tensor self, Tensor end, Scalar weight)",
+                             .check_arguments = check_lerp};
   static constexpr auto value(auto x, auto y, auto w) {
     return select(vecmath::abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1.0 - w));
   }
@@ -409,7 +430,8 @@ struct Lerp {
                              .dtypes = only_floating,
                              .doc = "self + weight * (end - self), elementwise.",
                              .signature = "(Tensor self, Tensor end, Tensor weight)",
-                             .node = "LerpBackward1"};
+                             .node = "LerpBackward1",
+                             .check_arguments = check_lerp_tensor};
   static constexpr auto value(auto x, auto y, auto z) {
     return select(vecmath::abs(z) < 0.5, x + z * (y - x), y - (y - x) * (1.0 - z));
   }
@@ -436,7 +458,8 @@ struct Addcdiv {
                              .dtypes = only_floating,
                              .domain = {0.5, 3},
                              .doc = "self + value * tensor1 / tensor2.",
-                             .signature = "(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)"};
+                             .signature = "(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1)",
+                             .check_arguments = check_addcdiv};
   static constexpr auto value(auto x, auto y, auto z, auto v) { return x + y * v / z; }
   static constexpr auto dx(auto g, auto, auto, auto, auto, auto) { return g; }
   static constexpr auto dy(auto g, auto, auto, auto z, auto, auto v) { return g * (v / z); }
@@ -453,8 +476,10 @@ struct Copysign {
 OP(Copysign, copysign)
 
 struct Nextafter {
-  static constexpr Info info{
-      .name = "nextafter", .dtypes = only_floating, .doc = "The next number after self towards other."};
+  static constexpr Info info{.name = "nextafter",
+                             .dtypes = only_floating,
+                             .doc = "The next number after self towards other.",
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::nextafter(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
   static constexpr auto dy(auto, auto, auto, auto) { return 0.0; }
@@ -486,7 +511,8 @@ struct Heaviside {
   static constexpr Info info{.name = "heaviside",
                              .dtypes = arithmetic,
                              .doc = "0 where self < 0, values where self == 0, 1 where self > 0.",
-                             .signature = "(Tensor self, Tensor values)"};
+                             .signature = "(Tensor self, Tensor values)",
+                             .check_arguments = check_heaviside};
   static constexpr auto value(auto x, auto y) {
     return select(x == 0.0, y, select(x > 0.0, 1.0, select(x == 0.0, x, 0.0)));
   }
@@ -494,16 +520,20 @@ struct Heaviside {
 OP(Heaviside, heaviside)
 
 struct Floor {
-  static constexpr Info info{
-      .name = "floor", .dtypes = arithmetic, .doc = "Rounded down.", .no_bool = "\"floor\" not implemented for 'Bool'"};
+  static constexpr Info info{.name = "floor",
+                             .dtypes = arithmetic,
+                             .doc = "Rounded down.",
+                             .no_bool = "\"floor_vml_cpu\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::floor(x); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Floor, floor)
 
 struct Ceil {
-  static constexpr Info info{
-      .name = "ceil", .dtypes = arithmetic, .doc = "Rounded up.", .no_bool = "\"ceil\" not implemented for 'Bool'"};
+  static constexpr Info info{.name = "ceil",
+                             .dtypes = arithmetic,
+                             .doc = "Rounded up.",
+                             .no_bool = "\"ceil_vml_cpu\" not implemented for 'Bool'"};
   static constexpr auto value(auto x) { return vecmath::ceil(x); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
@@ -513,7 +543,7 @@ struct Trunc {
   static constexpr Info info{.name = "trunc",
                              .dtypes = arithmetic,
                              .doc = "Rounded towards zero.",
-                             .no_bool = "\"trunc\" not implemented for 'Bool'",
+                             .no_bool = "\"trunc_vml_cpu\" not implemented for 'Bool'",
                              .aliases = "fix"};
   static constexpr auto value(auto x) { return vecmath::trunc(x); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
@@ -524,7 +554,7 @@ struct Round {
   static constexpr Info info{.name = "round",
                              .dtypes = arithmetic,
                              .doc = "Rounded to the nearest integer, ties to even.",
-                             .no_bool = "\"round_cpu\" not implemented for 'Bool'",
+                             .no_bool = "\"round_vml_cpu\" not implemented for 'Bool'",
                              .aliases = "special.round"};
   static constexpr auto value(auto x) { return vecmath::rint(x); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
@@ -604,7 +634,8 @@ struct Where {
                              .signature = "(Tensor condition, Tensor self, Tensor other)",
                              .forms = {.method = false, .inplace = false},
                              .numbers = 2,
-                             .condition = true};
+                             .condition = true,
+                             .check_arguments = check_where};
   static constexpr auto value(auto x, auto y, auto z) { return select(x, y, z); }
   static constexpr auto dy(auto g, auto x, auto, auto, auto) { return select(x, g, 0.0); }
   static constexpr auto dz(auto g, auto x, auto, auto, auto) { return select(x, 0.0, g); }

@@ -183,12 +183,12 @@ void check_arguments(const Tensor& q, const Tensor& k, const Tensor& v, const Te
         "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: ", q.dims(),
         " key.dim: ", k.dims(), " and value.dim: ", v.dims(), " instead.");
   check(q.dtype() == k.dtype() && k.dtype() == v.dtype(),
-        "Expected query, key, and value to have the same dtype, but got query.dtype: ", type_word(q.dtype()),
-        " key.dtype: ", type_word(k.dtype()), " and value.dtype: ", type_word(v.dtype()), " instead.");
+        "Expected query, key, and value to have the same dtype, but got query.dtype: ", c_name(q.dtype()),
+        " key.dtype: ", c_name(k.dtype()), " and value.dtype: ", c_name(v.dtype()), " instead.");
   if (!mask) return;
   check(mask.dtype() == DType::boolean || mask.dtype() == DType::f32 || mask.dtype() == q.dtype(),
         "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: ",
-        type_word(mask.dtype()), " and  query.dtype: ", type_word(q.dtype()), " instead.");
+        c_name(mask.dtype()), " and  query.dtype: ", c_name(q.dtype()), " instead.");
 }
 
 }  // namespace

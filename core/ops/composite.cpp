@@ -5,6 +5,7 @@
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
+#include "core/ops/index.h"
 
 namespace bulssi {
 
@@ -29,6 +30,36 @@ void check_softshrink(DType dtype, const Scalar* lambd) {
         "] for input dtype ", legacy_name(dtype), ", but found ", *lambd);
 }
 
+// ---- … and about the dtypes of their arguments
+// ------------------------------------------------------------------------
+
+void check_lerp(const Operand* a) {
+  check(a[0].dtype() == a[1].dtype(), "expected dtype ", c_name(a[0].dtype()), " for `end` but got dtype ",
+        c_name(a[1].dtype()));
+}
+void check_lerp_tensor(const Operand* a) {
+  check_lerp(a);
+  const bool number = !a[2].tensor || a[2].tensor->dims() == 0;
+  check(number || a[0].dtype() == a[2].dtype(), "expected dtype ", c_name(a[0].dtype()), " for `weight` but got dtype ",
+        c_name(a[2].dtype()));
+}
+void check_addcdiv(const Operand* a) {
+  check(is_floating(a[1].dtype()) || is_floating(a[2].dtype()),
+        "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true "
+        "division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * "
+        "torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) "
+        "for float inputs. The future addcdiv behavior is just the latter implementation: (input + value * tensor1 / "
+        "tensor2), for all dtypes.");
+}
+void check_heaviside(const Operand* a) {
+  check(a[0].dtype() == a[1].dtype(), "heaviside is not yet implemented for tensors with different dtypes.");
+}
+void check_where(const Operand* a) {
+  const DType condition = a[0].dtype();
+  check(condition == DType::boolean || condition == DType::u8,
+        "where expected condition to be a boolean tensor, but got a tensor with dtype ", legacy_name(condition));
+}
+
 namespace {
 
 // Integers and bools as the default floating type.
@@ -45,6 +76,7 @@ Tensor pow_number(const Tensor& self, Scalar p) {
   if (e == 2 && direct) return Fn<Square>{}(self);
   if (e == 3 && direct) return Fn<Cube>{}(self);
   if (whole) {
+    check_fits(p, self.dtype());
     const Operand list[] = {self, p};
     return call_formula(formulas[index_of<PowTensor>], list, nullptr);
   }
@@ -54,6 +86,8 @@ Tensor pow_number(const Tensor& self, Scalar p) {
 }
 Tensor pow_tensors(const Operand& a, const Operand& b) {
   const Operand list[] = {a, b};
+  check(a.dtype() != DType::boolean || b.dtype() != DType::boolean, ErrorKind::not_implemented,
+        "\"pow\" not implemented for 'Bool'");
   return call_formula(formulas[index_of<PowTensor>], list, nullptr);
 }
 OPERATION("pow(Tensor self, Tensor exponent) -> Tensor",
@@ -104,12 +138,12 @@ OPERATION("div(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor",
 
 Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optional<Scalar> high) {
   check(low || high, "torch.clamp: At least one of 'min' or 'max' must not be None");
-  // A floating bound on integers promotes.
-  Tensor in = self;
-  if ((low && !low->integral()) || (high && !high->integral())) {
-    const Operand both[] = {self, low && !low->integral() ? *low : *high};
-    in = cast(self, promoted_type(both));
-  }
+  Operand all[3] = {self, self, self};
+  if (low) all[1] = *low;
+  if (high) all[2] = *high;
+  const Tensor in = cast(self, promoted_type(all));
+  if (low) check_fits(*low, in.dtype());
+  if (high) check_fits(*high, in.dtype());
   const Operand cast_list[] = {in};
   // One bound is two, where there is an infinite one, so that the node has one name.
   if ((low && high) || is_floating(in.dtype())) {
@@ -125,17 +159,20 @@ Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optiona
 }
 Tensor clamp_tensors(const Tensor& self, const Tensor& low, const Tensor& high) {
   check(low || high, "torch.clamp: At least one of 'min' or 'max' must not be None");
-  Tensor out = self;
+  Operand all[3] = {self, self, self};
+  if (low) all[1] = low;
+  if (high) all[2] = high;
+  Tensor out = cast(self, promoted_type(all));
   if (low) out = Tensor::apply<ClampMin>(out, low);
   if (high) out = Tensor::apply<ClampMax>(out, high);
   return out;
 }
-OPERATION("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", clamp_numbers,
-          "self kept between min and max.",
-          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip", .out_dtype = Traits::Out::exact})
 OPERATION("clamp(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", clamp_tensors,
           "self kept between min and max, elementwise.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip"})
+OPERATION("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", clamp_numbers,
+          "self kept between min and max.",
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip", .out_dtype = Traits::Out::exact})
 
 OPERATION("round(Tensor self, *, int decimals) -> Tensor", (+[](const Tensor& t, int64_t decimals) {
             if (!is_floating(t.dtype())) return round(t);
@@ -160,9 +197,51 @@ OPERATION("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? n
           }),
           "NaN, +infinity and -infinity replaced (by 0 and the largest numbers by default).",
           {.kind = OpKind::composite, .inplace = true, .out = true, .out_dtype = Traits::Out::exact})
-OPERATION("ldexp(Tensor self, Tensor other) -> Tensor",
-          (+[](const Tensor& a, const Tensor& b) { return a * pow_tensors(Scalar(2.0), b); }), "self * 2^other.",
+// In two steps, since 2^other alone may be beyond the numbers that the product is among.
+Tensor ldexp(const Tensor& self, const Tensor& other) {
+  if (!is_floating(self.dtype()) || !is_integral(other.dtype())) {
+    check(!is_floating(self.dtype()) || other.dtype() != DType::boolean, ErrorKind::not_implemented,
+          "\"ldexp_cpu_exp\" not implemented for 'Bool'");
+    return self * pow_tensors(Scalar(2.0), other);
+  }
+  const DType wide = is_half(self.dtype()) ? DType::f32 : self.dtype();
+  const Tensor exponent = cast(other, wide), half = Fn<Floor>{}(exponent * 0.5);
+  return cast(self * pow_tensors(Scalar(2.0), half) * pow_tensors(Scalar(2.0), exponent - half), self.dtype());
+}
+OPERATION("ldexp(Tensor self, Tensor other) -> Tensor", ldexp, "self * 2^other.",
           {.kind = OpKind::composite, .inplace = true, .out = true})
+
+// Formulas compute halves as floats, in which the next number is another one.
+Tensor nextafter(const Tensor& a, const Tensor& b) {
+  const Operand list[] = {a, b};
+  const DType dtype = promoted_type(list);
+  if (!is_half(dtype)) return call_formula(formulas[index_of<Nextafter>], list, nullptr);
+  const Dims shape = broadcast_shapes(a.shape(), b.shape());
+  const Tensor from = dense(expand(cast(detach(a), dtype), shape)), to = dense(expand(cast(detach(b), dtype), shape));
+  Tensor out = empty(shape, dtype);
+  if (without_elements(out)) return out;
+  const uint16_t* x = reinterpret_cast<const uint16_t*>(from->data());
+  uint16_t* next = reinterpret_cast<uint16_t*>(out->data());
+  dispatch(dtype, "nextafter", [&]<class T>() {
+    for (int64_t i = 0; i < out.numel(); ++i) {
+      const float here = convert<float>(from.data<T>()[i]), there = convert<float>(to.data<T>()[i]);
+      if (std::isnan(here) || std::isnan(there)) {
+        out.data<T>()[i] = convert<T>(here + there);
+      } else if (here == there) {
+        out.data<T>()[i] = to.data<T>()[i];
+      } else if (here == 0) {
+        next[i] = there > 0 ? 0x0001 : 0x8001;
+      } else {  // magnitudes are ordered as their bits are
+        next[i] = static_cast<uint16_t>((there > here) == (here > 0) ? x[i] + 1 : x[i] - 1);
+      }
+    }
+  });
+  return record("NextafterBackward0", {&a, &b}, std::move(out), [](BackwardCall&) {
+    fail(ErrorKind::not_implemented, "derivative for aten::nextafter is not implemented");
+  });
+}
+OPERATION("nextafter(Tensor self, Tensor other) -> Tensor", nextafter, "The next number after self towards other.",
+          {.inplace = true, .out = true, .out_dtype = Traits::Out::converted})
 std::tuple<Tensor, Tensor> frexp(const Tensor& t) {
   check(is_floating(t.dtype()), "torch.frexp() only supports floating-point dtypes");
   Tensor mantissa = empty_like(t), exponent = empty_like(t, DType::i32);

@@ -437,6 +437,9 @@ OPERATION("trace(Tensor self) -> Tensor", trace, "Sum of a matrix's diagonal.", 
 
 Tensor linalg_cross(const Tensor& self, const Tensor& other, int64_t dim) {
   check(self.dims() == other.dims(), "linalg.cross: inputs must have the same number of dimensions.");
+  check(self.dtype() != DType::boolean, ErrorKind::not_implemented, "\"cross\" not implemented for 'Bool'");
+  check(self.dtype() == other.dtype(), "expected scalar type ", legacy_name(self.dtype()), " but found ",
+        legacy_name(other.dtype()));
   const int d = wrap_dim(dim, self.dims());
   check(self.shape()[d] == 3 && other.shape()[d] == 3, "linalg.cross: inputs dimension ", dim,
         " must have length 3. Got ", self.shape()[d], " and ", other.shape()[d]);

@@ -140,8 +140,8 @@ Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, S
   const int64_t b = batch1.shape()[0], m = batch1.shape()[1], k = batch1.shape()[2], n = batch2.shape()[2];
   const int64_t shape[] = {b, m, n};
   (void)expand(detach(self), shape);  // its shape is checked first
-  check(self.dtype() == batch1.dtype(), "Input dtypes must be the same, got: input ", type_word(self.dtype()),
-        ", batch1: ", type_word(batch1.dtype()), ", batch2: ", type_word(batch2.dtype()));
+  check(self.dtype() == batch1.dtype(), "Input dtypes must be the same, got: input ", c_name(self.dtype()),
+        ", batch1: ", c_name(batch1.dtype()), ", batch2: ", c_name(batch2.dtype()));
   check(batch2.shape()[0] == b && batch2.shape()[1] == k,
         "Expected size for first two dimensions of batch2 tensor to be: [", b, ", ", k, "] but got: [",
         batch2.shape()[0], ", ", batch2.shape()[1], "].\nbaddbmm: batch1 has shape ", Ints(batch1.shape()),

@@ -191,6 +191,7 @@ struct Logaddexp {
   static constexpr Info info{.name = "logaddexp",
                              .dtypes = only_floating,
                              .doc = "log(exp(self) + exp(other)) without overflow.",
+                             .forms = {.inplace = false},
                              .aliases = "special.logaddexp"};
   static constexpr auto value(auto x, auto y) { return vecmath::logaddexp(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g / (exp(y - x) + 1.0); }
@@ -199,8 +200,10 @@ struct Logaddexp {
 OP(Logaddexp, logaddexp)
 
 struct Logaddexp2 {
-  static constexpr Info info{
-      .name = "logaddexp2", .dtypes = only_floating, .doc = "log2(2^self + 2^other) without overflow."};
+  static constexpr Info info{.name = "logaddexp2",
+                             .dtypes = only_floating,
+                             .doc = "log2(2^self + 2^other) without overflow.",
+                             .forms = {.inplace = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::logaddexp2(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) { return g / (exp2(y - x) + 1.0); }
   static constexpr auto dy(auto g, auto x, auto y, auto) { return g / (exp2(x - y) + 1.0); }

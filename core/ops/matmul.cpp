@@ -11,24 +11,6 @@
 
 namespace bulssi {
 
-const char* type_word(DType dtype) {
-  switch (dtype) {
-    case DType::u8: return "unsigned char";
-    case DType::i8: return "signed char";
-    case DType::i16: return "short int";
-    case DType::i32: return "int";
-    case DType::i64: return "long int";
-    case DType::f16: return "c10::Half";
-    case DType::bf16: return "c10::BFloat16";
-    case DType::f32: return "float";
-    case DType::f64: return "double";
-    case DType::c64: return "c10::complex<float>";
-    case DType::c128: return "c10::complex<double>";
-    case DType::boolean: return "bool";
-  }
-  return "";
-}
-
 // ---- kernels ------------------------------------------------------------------------------------------------------
 
 MatrixArgument::MatrixArgument(const Tensor& t) : tensor(t) {
@@ -143,8 +125,8 @@ void check_inner(const Tensor& a, const Tensor& b, const char* op) {
        Ints(b.shape()), "); they must be equal", n == k ? ": did you mean to transpose the second one (.T)?" : ".");
 }
 void check_types(const Tensor& a, const Tensor& b, const char* op) {
-  check(a.dtype() == b.dtype(), "expected m1 and m2 to have the same dtype, but got: ", type_word(a.dtype()),
-        " != ", type_word(b.dtype()), "\n", op, ": the first argument is ", a.dtype(), ", the second ", b.dtype(),
+  check(a.dtype() == b.dtype(), "expected m1 and m2 to have the same dtype, but got: ", c_name(a.dtype()),
+        " != ", c_name(b.dtype()), "\n", op, ": the first argument is ", a.dtype(), ", the second ", b.dtype(),
         "; convert one of them with .to(…).");
 }
 

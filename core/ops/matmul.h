@@ -33,7 +33,4 @@ Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, S
 // input (…, k), weight (n, k) or (k), bias (n) or undefined.
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias);
 
-// A dtype as PyTorch's messages about products call it: "float", "long int", "c10::Half".
-const char* type_word(DType dtype);
-
 }  // namespace bulssi

@@ -65,7 +65,7 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
     }
     const std::span<const Operand> list(args, size_t(f.tensors));
     if (form == Form::inplace) return outcome(call_formula_inplace(f, v[0].tensor, list, attributes));
-    bool any = false;
+    bool any = f.info->numbers == 3;
     for (const Operand& a : list) any = any || a.tensor;
     if (!any) fail(ErrorKind::type, op.name, "(): argument 'input' (position 1) must be Tensor, not a number");
     return outcome(call_formula(f, list, attributes, out));

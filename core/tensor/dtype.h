@@ -102,6 +102,22 @@ inline constexpr const char* legacy_name(DType dtype) {
   const auto i = static_cast<unsigned>(dtype);
   return i < dtype_count ? names[i] : "none";  // the test spares GCC 12 a false warning
 }
+// The C++ types of elements, by which PyTorch names dtypes in other messages.
+inline constexpr const char* c_name(DType dtype) {
+  constexpr const char* names[dtype_count] = {"unsigned char",
+                                              "signed char",
+                                              "short int",
+                                              "int",
+                                              "long int",
+                                              "c10::Half",
+                                              "c10::BFloat16",
+                                              "float",
+                                              "double",
+                                              "c10::complex<float>",
+                                              "c10::complex<double>",
+                                              "bool"};
+  return names[static_cast<int>(dtype)];
+}
 inline void append(std::string& text, DType dtype) { text += dtype_name(dtype); }
 
 inline constexpr bool is_complex(DType d) { return d == DType::c64 || d == DType::c128; }
