@@ -253,6 +253,8 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("is_cpu", PyBool_FromLong(t.device().kind == DeviceKind::cpu)),
     BULSSI_GET("is_cuda", PyBool_FromLong(t.device().kind == DeviceKind::cuda)),
     BULSSI_GET("is_meta", PyBool_FromLong(t.device().kind == DeviceKind::meta)),
+    BULSSI_GET("is_xpu", PyBool_FromLong(0)),
+    BULSSI_GET("is_mps", PyBool_FromLong(0)),
     BULSSI_GET("layout", Object::borrow(strided_object()).take()),
     BULSSI_GET("is_sparse", PyBool_FromLong(0)),
     BULSSI_GET("is_quantized", PyBool_FromLong(0)),

@@ -17,6 +17,7 @@ import pytest
 import bulssi
 import bulssi.distributed as dist
 import bulssi.multiprocessing as mp
+from bulssi.distributed.nn import functional as fn
 from bulssi.nn.parallel import DistributedDataParallel
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking beside threads
@@ -469,3 +470,89 @@ def test_a_program_is_started_in_several_processes(tmp_path: Path) -> None:
     script.write_text("import os, time\nif os.environ['RANK'] == '1':\n    raise SystemExit(5)\ntime.sleep(60)\n")
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 5 and "process 1 ended with code 5" in done.stderr
+
+
+# ---- with gradients -------------------------------------------------------------------------------------------------
+
+
+def _functional(rank: int, size: int) -> None:
+    """Each beside the same function of the tensors of all, computed here."""
+
+    def all_of(make: Any) -> list[Any]:
+        return [make(r).requires_grad_() for r in range(size)]
+
+    def make(r: int) -> Any:
+        return bulssi.randn(size * 2, 3, generator=bulssi.Generator().manual_seed(r), dtype=bulssi.float64)
+
+    def weight(r: int, shape: Any) -> Any:
+        return bulssi.arange(1.0, 1 + bulssi.Size(shape).numel(), dtype=bulssi.float64).view(shape).sin() * (r + 1)
+
+    cases: dict[str, tuple[Any, Any]] = {
+        "all_reduce": (lambda x: [fn.all_reduce(x)], lambda xs, r: [sum(xs)]),
+        "all_gather": (lambda x: fn.all_gather(x), lambda xs, r: xs),
+        "broadcast": (lambda x: [fn.broadcast(x, 1)], lambda xs, r: [xs[1]]),
+        "reduce": (lambda x: [fn.reduce(x, 1)], lambda xs, r: [sum(xs) if r == 1 else xs[r].detach()]),
+        "gather": (lambda x: fn.gather(x, 1), lambda xs, r: xs if r == 1 else [x.detach() * 0 for x in xs]),
+        "scatter": (lambda x: [fn.scatter(x.chunk(size), 1)], lambda xs, r: [xs[1].chunk(size)[r]]),
+        "reduce_scatter": (
+            lambda x: [fn.reduce_scatter(bulssi.empty(2, 3), x.chunk(size))],
+            lambda xs, r: [sum(x.chunk(size)[r] for x in xs)],
+        ),
+        "all_to_all": (
+            lambda x: fn.all_to_all(x.chunk(size), x.chunk(size)),
+            lambda xs, r: [x.chunk(size)[r] for x in xs],
+        ),
+        "all_to_all_single": (
+            lambda x: [fn.all_to_all_single(x, x)],
+            lambda xs, r: [bulssi.cat([x.chunk(size)[r] for x in xs])],
+        ),
+    }
+    for name, (ours, plain) in cases.items():
+        x, xs = make(rank).requires_grad_(), all_of(make)
+        found = ours(x)
+        total: Any = 0
+        for r in range(size):
+            for out in plain(xs, r):
+                total = total + (out * weight(r, out.shape)).sum()
+        total.backward()
+        for got, expected in zip(found, plain(xs, rank), strict=True):
+            assert got.allclose(expected) or (name == "reduce" and rank != 1), name
+        sum((out * weight(rank, out.shape)).sum() for out in found).backward()
+        if name == "reduce":
+            continue  # what others than the one get is undefined, and its gradient too
+        expected = bulssi.zeros_like(x) if xs[rank].grad is None else xs[rank].grad
+        assert x.grad is not None and x.grad.allclose(expected), name
+    y = make(rank).requires_grad_()
+    (fn.reduce(y, 0) * (rank == 0)).sum().backward()
+    assert y.grad is not None and y.grad.eq(1).all()
+    with pytest.raises(ValueError, match="gradients for ReduceOp.SUM and AVG only"):
+        fn.reduce_scatter(bulssi.empty(1), [y] * size, dist.ReduceOp.MAX)
+
+
+def test_gradients_travel_the_way_back(tmp_path: Path) -> None:
+    together(_functional, 3, tmp_path)
+
+
+def test_parts_of_batches() -> None:
+    parallel = bulssi.nn.parallel
+    x, devices = bulssi.arange(10.0).view(5, 2).requires_grad_(), ["cpu"] * 3
+    parts = parallel.scatter({"x": x, "y": (x, 3)}, devices)
+    assert [p["x"].shape[0] for p in parts] == [2, 2, 1] and parts[2]["y"][0].equal(x[4:]) and parts[1]["y"][1] == 3
+    net = bulssi.nn.Sequential(bulssi.nn.Linear(2, 3), bulssi.nn.BatchNorm1d(3).eval())
+    copies = parallel.replicate(net, devices)
+    assert not list(copies[0].parameters()) and isinstance(copies[2][0], bulssi.nn.Linear)
+    out = parallel.gather(parallel.parallel_apply(copies, [p["x"] for p in parts]), "cpu")
+    assert out.allclose(net(x))
+    out.sum().backward()
+    assert net[0].weight.grad.allclose(x.detach().sum(0).expand(3, 2), rtol=1e-3) and x.grad is not None
+    assert parallel.gather([bulssi.tensor(1.0), bulssi.tensor(2.0)], "cpu").tolist() == [1, 2]
+    assert parallel.gather([{"a": [x]}, {"a": [x]}], "cpu")["a"][0].shape == (10, 2)
+    args, kwargs = parallel.scatter_gather.scatter_kwargs((x,), {"k": 1}, devices[:2])
+    assert len(args) == len(kwargs) == 2 and kwargs[1] == {"k": 1}
+    with pytest.raises((RuntimeError, AssertionError), match="CUDA"):
+        parallel.scatter(x, [0, 1])
+    with pytest.raises(ValueError, match="All dicts must have the same number of keys"):
+        parallel.gather([{"a": x}, {}], "cpu")
+    assert not x.is_xpu and not x.is_mps
+    with pytest.raises(RuntimeError, match="NCCL"):
+        bulssi.cuda.nccl.version()

@@ -14,6 +14,7 @@ import bulssi
 import bulssi.multiprocessing as mp
 from bulssi.distributed import autograd as dist_autograd
 from bulssi.distributed import rpc
+from bulssi.distributed.nn import RemoteModule
 from bulssi.distributed.optim import DistributedOptimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking beside threads
@@ -223,3 +224,34 @@ def test_a_death_is_told_to_callers(tmp_path: Path) -> None:
     for process in context.processes:
         process.join(timeout=60)
     assert [process.exitcode for process in context.processes] == [0, 1]
+
+
+def _modules() -> None:
+    x = bulssi.ones(3, 4, requires_grad=True)
+    layer = RemoteModule("worker1/cpu", bulssi.nn.Linear, (4, 2), {"bias": False})
+    weight = layer.remote_parameters()[0]
+    w = weight.to_here()
+    assert weight.owner_name() == "worker1" and layer(x).allclose(x @ w.t())
+    assert layer.forward_async(x).wait().allclose(x @ w.t()) and layer.on == "worker1" and layer.device == "cpu"
+    same = RemoteModule.init_from_module_rref("rank:1/cpu", layer.get_module_rref())
+    assert same(x).allclose(layer(x))
+    with dist_autograd.context() as number:
+        dist_autograd.backward(number, [layer(x).sum()])
+        assert dist_autograd.get_gradients(number)[x].allclose(w.sum(0).expand(3, 4))
+        optimizer = DistributedOptimizer(bulssi.optim.SGD, layer.remote_parameters(), lr=0.5)
+        optimizer.step(number)
+    assert weight.to_here().allclose(w - 1.5)
+    for name in ("parameters", "state_dict", "to", "train", "zero_grad"):
+        with pytest.raises(ValueError, match=f"Method ``{name}`` not supported for RemoteModule"):
+            getattr(layer, name)()
+    with pytest.raises(ValueError, match="Could not parse remote_device: worker1/cpu/3"):
+        RemoteModule("worker1/cpu/3", bulssi.nn.Linear)
+    with pytest.raises(ValueError, match="tensors are on the CPU"):
+        RemoteModule("worker1/cuda:0", bulssi.nn.Linear)
+    with pytest.raises(ValueError, match="returns an instance of <class nn.Module>"):
+        RemoteModule("worker1", Counter, (1,))(x)  # pyright: ignore
+    assert rpc.RpcBackendOptions.init_method == "env://"
+
+
+def test_modules_in_other_processes(tmp_path: Path) -> None:
+    together(_modules, 2, tmp_path)

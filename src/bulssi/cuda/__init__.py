@@ -252,10 +252,10 @@ class device:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "amp":
+    if name in ("amp", "nccl"):
         from importlib import import_module
 
-        return import_module("bulssi.cuda.amp")
+        return import_module(f"bulssi.cuda.{name}")
     if name.endswith("Tensor"):
         from bulssi._dtypes import typed_tensor
 

@@ -144,6 +144,7 @@ _MODULES = (
     "checkpoint",
     "device_mesh",
     "fsdp",
+    "nn",
     "optim",
     "rpc",
     "run",

@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING, Any
 import bulssi
 
 from . import store as _store
+from ._checks import (
+    _check_count,
+    _check_list,
+    _check_op,
+    _check_same,
+    _check_tensor,
+    _check_tensors,
+    _check_whole,
+    _root,
+)
 from ._mesh import Mesh
-from ._process_group import ProcessGroup, RedOpType, ReduceOp, Work, _flat, _Receive
+from ._process_group import ProcessGroup, ReduceOp, Work, _flat, _Receive
 from .rendezvous import rendezvous
 
 if TYPE_CHECKING:
@@ -328,64 +338,6 @@ def new_group(
 # ---- what processes do together --------------------------------------------------------------------------------------
 
 
-def _check_tensor(tensor: Any, name: str) -> None:
-    if not isinstance(tensor, bulssi.Tensor):
-        raise TypeError(
-            f"Invalid function argument. Expected parameter `{name}` of type torch.Tensor\n             but got "
-            f"{type(tensor)} instead."
-        )
-
-
-def _check_tensors(tensors: Any, name: str) -> None:
-    if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, bulssi.Tensor) for t in tensors):
-        raise TypeError(
-            f"Invalid function argument. Expected parameter `{name}` of type List[torch.Tensor]\n             but got "
-            f"{type(tensors)} instead."
-        )
-
-
-def _check_op(op: Any) -> RedOpType:
-    if not isinstance(op, RedOpType):
-        raise TypeError(f"op must be one of ReduceOp.SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR and BXOR, not {op!r}")
-    return op
-
-
-def _check_count(tensors: Sequence[Any], pg: ProcessGroup, what: str) -> None:
-    if len(tensors) != pg.size():
-        raise RuntimeError(
-            f"ProcessGroupGloo::{what}: invalid output tensor list at index 0 (expected length {pg.size()}, got "
-            f"{len(tensors)})"
-        )
-
-
-def _check_same(tensors: Sequence[Tensor], like: Tensor, what: str) -> None:
-    for i, tensor in enumerate(tensors):
-        if tensor.shape != like.shape:
-            raise RuntimeError(
-                f"ProcessGroupGloo::{what}: invalid tensor size at index {i} (expected "
-                f"({', '.join(map(str, like.shape))}), got ({', '.join(map(str, tensor.shape))}))"
-            )
-        if tensor.dtype != like.dtype:
-            raise RuntimeError(
-                f"ProcessGroupGloo::{what}: invalid tensor type at index {i} (expected {like.dtype}, "
-                f"got {tensor.dtype})"
-            )
-
-
-def _root(pg: ProcessGroup, rank: int | None, group_rank: int | None, what: str) -> int:
-    """The rank within the group of a process that is given by its number among all, or within the group."""
-    if group_rank is not None:
-        if rank is not None:
-            raise ValueError("Can't specify both a global rank and a group rank")
-        pg._check_rank(group_rank, what)
-        return group_rank
-    if rank is None:
-        rank = pg._ranks[0]
-    if rank not in pg._ranks:
-        raise RuntimeError(f"ProcessGroupGloo::{what}: invalid root rank: {rank}")
-    return pg._ranks.index(rank)
-
-
 def all_reduce(tensor: Tensor, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:
     """Give every process the sum (or another ``op``) of the tensors of all, in place.
 
@@ -480,18 +432,6 @@ def all_gather_into_tensor(
     return pg._start(run, async_op)
 
 
-def _check_whole(whole: Tensor, part: Tensor, pg: ProcessGroup, what: str, large: str, small: str) -> None:
-    if whole.numel() != part.numel() * pg.size():
-        raise ValueError(
-            f"{what}: {large} tensor size must be equal to world_size times {small} tensor size\n({large} has "
-            f"{whole.numel()} elements, {small} {part.numel()}, and there are {pg.size()} processes)"
-        )
-    if whole.dtype != part.dtype:
-        raise TypeError(f"{what}: output tensor must have the same type as input tensor")
-    if not whole.is_contiguous():
-        raise ValueError(f"{what}: the {large} tensor must be contiguous")
-
-
 def gather(
     tensor: Tensor,
     gather_list: Sequence[Tensor] | None = None,
@@ -506,14 +446,7 @@ def gather(
         return None
     pg = _group(group)
     root = _root(pg, dst, group_dst, "gather")
-    if pg.rank() == root:
-        if not gather_list:
-            raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
-        _check_tensors(gather_list, "gather_list")
-        _check_count(gather_list, pg, "gather")
-        _check_same(gather_list, tensor, "gather")
-    elif gather_list:
-        raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
+    _check_list(gather_list, pg, root, tensor, "gather", "destination")
     key = pg._next()
     return pg._start(lambda: pg._gather(key, gather_list, tensor, root), async_op)
 
@@ -532,14 +465,7 @@ def scatter(
         return None
     pg = _group(group)
     root = _root(pg, src, group_src, "scatter")
-    if pg.rank() == root:
-        if not scatter_list:
-            raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
-        _check_tensors(scatter_list, "scatter_list")
-        _check_count(scatter_list, pg, "scatter")
-        _check_same(scatter_list, tensor, "scatter")
-    elif scatter_list:
-        raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
+    _check_list(scatter_list, pg, root, tensor, "scatter", "source")
     key = pg._next()
     return pg._start(lambda: pg._scatter(key, tensor, scatter_list, root), async_op)
 

@@ -35,6 +35,10 @@ class RpcBackendOptions:
         num_worker_threads: how many calls a process serves at a time.
     """
 
+    rpc_timeout: float = 60.0
+    init_method: str = "env://"
+    num_worker_threads: int = 16
+
     def __init__(
         self, rpc_timeout: float = 60.0, init_method: str = "env://", num_worker_threads: int = 16, **kwargs: Any
     ) -> None:

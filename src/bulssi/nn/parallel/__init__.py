@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from .data_parallel import DataParallel, data_parallel
+from .scatter_gather import gather, parallel_apply, replicate, scatter
 
-__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
+__all__ = [
+    "DataParallel",
+    "DistributedDataParallel",
+    "data_parallel",
+    "gather",
+    "parallel_apply",
+    "replicate",
+    "scatter",
+]
 
 
 def __getattr__(name: str) -> Any:
