@@ -139,7 +139,7 @@ def reduce_scatter(output: Tensor, input_list: Sequence[Tensor], op: Any = Reduc
     if op not in (ReduceOp.SUM, ReduceOp.AVG):
         raise ValueError(f"reduce_scatter has gradients for ReduceOp.SUM and AVG only, not {op}")
     received = _AllToAll.apply(group, [tuple(output.shape)] * len(input_list), *input_list)
-    total: Tensor = sum(received[1:], received[0])
+    total: Any = sum(received[1:], received[0])
     return total / len(received) if op is ReduceOp.AVG else total
 
 
