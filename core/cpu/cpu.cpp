@@ -149,6 +149,13 @@ struct Cursor {
   }
 };
 
+// n times the first element of a block of fewer than n elements' room; doubling leaves the work to memcpy.
+void repeat_first(char* to, int64_t n, int64_t size) {
+  for (int64_t done = 1; done < n; done *= 2) {
+    std::memcpy(to + done * size, to, static_cast<size_t>(std::min(done, n - done) * size));
+  }
+}
+
 template <class T, bool gathering>
 void move_strided(int64_t n, char* memory, int64_t stride, char* blockp) {
   T* m = reinterpret_cast<T*>(memory);
@@ -227,11 +234,9 @@ struct Execution {
         whole = whole && direct[s];
       }
     }
-    const int64_t row = walk ? walk->shape.back() : total;
-    const bool by_row = row >= 128;
+    if (walk && by_rows()) return rows(begin, end, room, pointers, convert);
     for (int64_t i = begin; i < end;) {
-      int64_t n = whole ? end - i : std::min(block_size, end - i);
-      if (by_row && !whole) n = std::min(n, row - i % row);
+      const int64_t n = whole ? end - i : std::min(block_size, end - i);
       block(i, n, room, pointers, convert);
       i += n;
     }
@@ -239,11 +244,106 @@ struct Execution {
 
   static void fill_constant(const Slot& slot, char* to, int64_t n, const ConvertTable& convert) {
     convert.load[int(slot.dtype)][int(slot.compute)](1, slot.data, to);
-    if (n == 1) return;
-    switch (slot.compute) {
-      case Compute::f32: std::fill_n(reinterpret_cast<float*>(to), n, *reinterpret_cast<float*>(to)); break;
-      case Compute::u8: std::memset(to, *to, n); break;
-      default: std::fill_n(reinterpret_cast<uint64_t*>(to), n, *reinterpret_cast<uint64_t*>(to));
+    repeat_first(to, n, itemsize(dtype_of_compute(slot.compute)));
+  }
+
+  // Whether rows of the innermost dimension are worth a kernel call each: long ones always, shorter ones where every
+  // operand's row is used in place or is one element.
+  bool by_rows() const {
+    const int last = walk->shape.dims() - 1;
+    const int64_t row = walk->shape[last];
+    if (row >= 128 || row < 32) return row >= 128;
+    for (size_t s = 0; s < slots.size(); ++s) {
+      if (operand[s] >= 0 && (!direct[s] || static_cast<uint64_t>(walk->strides[operand[s]][last]) > 1)) return false;
+    }
+    return true;
+  }
+
+  // The elements [begin, end) row by row: the places of rows are found by counting on, and a row of equal elements is
+  // made once.
+  void rows(int64_t begin, int64_t end, char (*room)[block_size * 8], char** pointers,
+            const ConvertTable& convert) const {
+    const Dims& shape = walk->shape;
+    const int last = shape.dims() - 1;
+    const int64_t row = shape[last];
+    int64_t offset[max_slots], made[max_slots], index[64];
+    bool whole_rows = true;  // no block buffers
+    for (int64_t d = last, i = begin / row; d-- > 0; i /= shape[d]) index[d] = i % shape[d];
+    for (size_t s = 0; s < slots.size(); ++s) {
+      offset[s] = 0, made[s] = INT64_MIN;
+      whole_rows = whole_rows && slots[s].kind != Slot::Kind::temporary;
+      if (operand[s] < 0) {
+        whole_rows = whole_rows && slots[s].kind == Slot::Kind::attribute;
+        continue;
+      }
+      const Dims& strides = walk->strides[operand[s]];
+      for (int d = 0; d < last; ++d) offset[s] += index[d] * strides[d];
+      whole_rows = whole_rows && direct[s] && strides[last] == 1;
+    }
+    for (int64_t i = begin, first = begin % row; i < end; first = 0) {
+      const int64_t stop = std::min(row, first + end - i);
+      for (int64_t j = first, n; j < stop; j += n) {
+        n = whole_rows ? stop - j : std::min(block_size, stop - j);
+        const auto place = [&](size_t s) {
+          return slots[s].data + (offset[s] + j * walk->strides[operand[s]][last]) * itemsize(slots[s].dtype);
+        };
+        for (size_t s = 0; s < slots.size(); ++s) {
+          if (operand[s] < 0) continue;
+          const Slot& slot = slots[s];
+          const int64_t stride = walk->strides[operand[s]][last];
+          const bool in_place = direct[s] && stride == 1;
+          pointers[s] = in_place ? place(s) : room[s];
+          if (in_place || slot.kind == Slot::Kind::output || (stride == 0 && made[s] == offset[s])) continue;
+          if (stride == 0) {
+            fill_constant({slot.kind, slot.compute, slot.dtype, place(s), nullptr}, room[s], std::min(block_size, row),
+                          convert);
+            made[s] = offset[s];
+          } else {
+            take(slot, s, n, place(s), stride, room[s], convert);
+          }
+        }
+        call(n, pointers);
+        for (size_t s = 0; s < slots.size(); ++s) {
+          if (slots[s].kind == Slot::Kind::output && pointers[s] == room[s])
+            give(slots[s], s, n, room[s], place(s), walk->strides[operand[s]][last], convert);
+        }
+      }
+      i += stop - first;
+      for (int d = last; d-- > 0;) {
+        const bool carry = ++index[d] == shape[d];
+        for (size_t s = 0; s < slots.size(); ++s) {
+          if (operand[s] >= 0) offset[s] += walk->strides[operand[s]][d] * (carry ? 1 - shape[d] : 1);
+        }
+        if (!carry) break;
+        index[d] = 0;
+      }
+    }
+  }
+  // n elements of one row into a block, and back.
+  void take(const Slot& slot, size_t s, int64_t n, const char* from, int64_t stride, char* to,
+            const ConvertTable& convert) const {
+    alignas(64) char raw[block_size * 8];
+    const auto load = convert.load[int(slot.dtype)][int(slot.compute)];
+    if (stride == 1) return load(n, from, to);
+    dispatch_size(itemsize(slot.dtype),
+                  [&]<class T>() { move_strided<T, true>(n, const_cast<char*>(from), stride, direct[s] ? to : raw); });
+    if (!direct[s]) load(n, raw, to);
+  }
+  void give(const Slot& slot, size_t s, int64_t n, const char* from, char* to, int64_t stride,
+            const ConvertTable& convert) const {
+    alignas(64) char raw[block_size * 8];
+    const auto store = convert.store[int(slot.compute)][int(slot.dtype)];
+    if (stride == 1) return store(n, from, to);
+    if (!direct[s]) store(n, from, raw);
+    dispatch_size(itemsize(slot.dtype),
+                  [&]<class T>() { move_strided<T, false>(n, to, stride, direct[s] ? const_cast<char*>(from) : raw); });
+  }
+  void call(int64_t n, char* const* pointers) const {
+    for (const Loop& loop : loops) {
+      const void* in[10];
+      const Step& step = *loop.step;
+      for (int k = 0; k < step.inputs; ++k) in[k] = pointers[step.in[k]];
+      loop.kernel(n, in, pointers[step.out]);
     }
   }
 
@@ -283,12 +383,7 @@ struct Execution {
         convert.load[int(slot.dtype)][int(slot.compute)](n, raw, room[s]);
       }
     }
-    for (const Loop& loop : loops) {
-      const void* in[10];
-      const Step& step = *loop.step;
-      for (int k = 0; k < step.inputs; ++k) in[k] = pointers[step.in[k]];
-      loop.kernel(n, in, pointers[step.out]);
-    }
+    call(n, pointers);
     for (size_t s = 0; s < slots.size(); ++s) {
       const Slot& slot = slots[s];
       if (slot.kind != Slot::Kind::output || pointers[s] != room[s]) continue;
@@ -387,22 +482,79 @@ void copy_bytes(void* to, const void* from, int64_t bytes) {
 
 namespace {
 
-// Transposed copies: tiles keep both sides in cache.
+// Where the elements of two operands lie, while the outer dimensions of a walk are counted through.
+struct Counter {
+  const Dims &shape, &a, &b;
+  int dims;  // those that are counted
+  int64_t at_a = 0, at_b = 0;
+  int64_t index[64];
+
+  Counter(const Dims& shape, const Dims& a, const Dims& b, int dims, int64_t start)
+      : shape(shape), a(a), b(b), dims(dims) {
+    for (int d = dims; d-- > 0; start /= shape[d]) {
+      index[d] = start % shape[d];
+      at_a += index[d] * a[d], at_b += index[d] * b[d];
+    }
+  }
+  void next() {
+    for (int d = dims; d-- > 0;) {
+      const bool carry = ++index[d] == shape[d];
+      const int64_t step = carry ? 1 - shape[d] : 1;
+      at_a += step * a[d], at_b += step * b[d];
+      if (!carry) return;
+      index[d] = 0;
+    }
+  }
+};
+
+// The two inner dimensions transposed: tiles keep both sides in cache.
 template <class T>
-void copy_tiles(T* to, const T* from, int64_t rows, int64_t cols, int64_t to_row, int64_t to_col, int64_t from_row,
-                int64_t from_col) {
+void copy_tiles(const Walk& walk, T* to, const T* from) {
   constexpr int64_t tile = 32;
-  parallel_for((rows + tile - 1) / tile, std::max<int64_t>(1, 65536 / (tile * cols + 1)), [&](int64_t b, int64_t e) {
-    for (int64_t r0 = b * tile; r0 < std::min(e * tile, rows); r0 += tile) {
-      const int64_t r1 = std::min(r0 + tile, rows);
+  const Dims &shape = walk.shape, &ts = walk.strides[0], &fs = walk.strides[1];
+  const int last = shape.dims() - 1;
+  const int64_t rows = shape[last - 1], cols = shape[last], strips = (rows + tile - 1) / tile;
+  const int64_t to_row = ts[last - 1], to_col = ts[last], from_row = fs[last - 1], from_col = fs[last];
+  int64_t outer = 1;
+  for (int d = 0; d < last - 1; ++d) outer *= shape[d];
+  const int64_t height = std::min(rows, tile);
+  parallel_for(outer * strips, std::max<int64_t>(1, 65536 / (height * cols + 1)), [&](int64_t begin, int64_t end) {
+    Counter at(shape, ts, fs, last - 1, begin / strips);
+    for (int64_t s = begin; s < end; ++s) {
+      const int64_t r0 = s % strips * tile, r1 = std::min(r0 + tile, rows);
+      if (r0 == 0 && s > begin) at.next();
       for (int64_t c0 = 0; c0 < cols; c0 += tile) {
         const int64_t c1 = std::min(c0 + tile, cols);
         for (int64_t r = r0; r < r1; ++r) {
-          T* t = to + r * to_row;
-          const T* f = from + r * from_row;
+          T* t = to + at.at_a + r * to_row;
+          const T* f = from + at.at_b + r * from_row;
           for (int64_t c = c0; c < c1; ++c) t[c * to_col] = f[c * from_col];
         }
       }
+    }
+  });
+}
+
+// The two inner dimensions as loops, whatever their strides.
+template <class T>
+void copy_planes(const Walk& walk, T* to, const T* from) {
+  const Dims &shape = walk.shape, &ts = walk.strides[0], &fs = walk.strides[1];
+  const int last = shape.dims() - 1, outer = std::max(last - 1, 0);
+  const int64_t row = shape[last], rows = last > 0 ? shape[last - 1] : 1;
+  const int64_t t_row = last > 0 ? ts[last - 1] : 0, f_row = last > 0 ? fs[last - 1] : 0, tc = ts[last], fc = fs[last];
+  int64_t planes = 1;
+  for (int d = 0; d < outer; ++d) planes *= shape[d];
+  // Ranges are of rows, so that a few large planes are shared, too.
+  parallel_for(planes * rows, std::max<int64_t>(1, 32768 / row), [&](int64_t begin, int64_t end) {
+    Counter at(shape, ts, fs, outer, begin / rows);
+    for (int64_t i = begin, r = begin % rows; i < end; ++i, ++r) {
+      if (r == rows) r = 0, at.next();
+      T* t = to + at.at_a + r * t_row;
+      const T* f = from + at.at_b + r * f_row;
+      if (tc == 1 && fc == 1)
+        std::memcpy(t, f, static_cast<size_t>(row) * sizeof(T));
+      else
+        for (int64_t c = 0; c < row; ++c) t[c * tc] = f[c * fc];
     }
   });
 }
@@ -439,38 +591,9 @@ void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType fro
   const Dims &ts = walk.strides[0], &fs = walk.strides[1];
   const Unlocked unlocked(n);
   if (last == 0 && ts[0] == 1 && fs[0] == 1) return copy_bytes(to, from, n * size);
-  if (last >= 1 && fs[last] != 1 && fs[last] != 0 && walk.shape[last] >= 8 && walk.shape[last - 1] >= 8) {
-    const int64_t rows = walk.shape[last - 1], cols = walk.shape[last], outer = n / (rows * cols);
-    for (int64_t o = 0; o < outer; ++o) {
-      int64_t t = 0, f = 0, i = o;
-      for (int d = last - 2; d >= 0; --d) {
-        t += i % walk.shape[d] * ts[d];
-        f += i % walk.shape[d] * fs[d];
-        i /= walk.shape[d];
-      }
-      dispatch_size(size, [&]<class T>() {
-        copy_tiles(reinterpret_cast<T*>(to) + t, reinterpret_cast<const T*>(from) + f, rows, cols, ts[last - 1],
-                   ts[last], fs[last - 1], fs[last]);
-      });
-    }
-    return;
-  }
-  const int64_t row = walk.shape[last], rows = n / row;
-  parallel_for(rows, std::max<int64_t>(1, 32768 / row), [&](int64_t begin, int64_t end) {
-    Cursor t, f;
-    for (int64_t r = begin; r < end; ++r) {
-      t.seek(walk.shape, ts, r * row);
-      f.seek(walk.shape, fs, r * row);
-      if (ts[last] == 1 && fs[last] == 1) {
-        std::memcpy(to + t.offset * size, from + f.offset * size, static_cast<size_t>(row * size));
-        continue;
-      }
-      dispatch_size(size, [&]<class T>() {
-        T* out = reinterpret_cast<T*>(to) + t.offset;
-        const T* in = reinterpret_cast<const T*>(from) + f.offset;
-        for (int64_t i = 0; i < row; ++i) out[i * ts[last]] = in[i * fs[last]];
-      });
-    }
+  const bool tiles = last >= 1 && fs[last] != 1 && fs[last] != 0 && walk.shape[last] >= 8 && walk.shape[last - 1] >= 8;
+  dispatch_size(size, [&]<class T>() {
+    (tiles ? copy_tiles<T> : copy_planes<T>)(walk, reinterpret_cast<T*>(to), reinterpret_cast<const T*>(from));
   });
 }
 
@@ -502,9 +625,13 @@ void fill(char* to, DType dtype, Ints strides, Ints shape, Scalar value) {
       std::memset(to + begin * size, one[0], static_cast<size_t>((end - begin) * size));
       return;
     }
-    dispatch_size(size, [&]<class T>() {
-      std::fill(reinterpret_cast<T*>(to) + begin, reinterpret_cast<T*>(to) + end, *reinterpret_cast<const T*>(one));
-    });
+    // A piece that stays in the first-level cache, then copies of it.
+    char* first = to + begin * size;
+    const int64_t n = end - begin, piece = std::min<int64_t>(n, 1024);
+    std::memcpy(first, one, static_cast<size_t>(size));
+    repeat_first(first, piece, size);
+    for (int64_t done = piece; done < n; done += piece)
+      std::memcpy(first + done * size, first, static_cast<size_t>(std::min(piece, n - done) * size));
   });
 }
 

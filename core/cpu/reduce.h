@@ -84,6 +84,14 @@ struct RowTable {
   // dweight += g * (x - mean) * rstd, dbias += g (null: not wanted)
   void (*weight_gradient[2])(int64_t n, const void* g, const void* x, const void* mean, const void* rstd, void* dweight,
                              void* dbias) = {};
+  // Mean of a row and the sum of squares about it.
+  void (*sums_about_mean[2])(int64_t n, const void* x, void* mean, void* squares) = {};
+  // y = (x - numbers[0]) * numbers[1] + numbers[2]
+  void (*scale_and_shift[2])(int64_t n, const void* x, const void* numbers, void* y) = {};
+  // The sums of g and of g * (x - mean).
+  void (*sums_with[2])(int64_t n, const void* g, const void* x, const void* mean, void* sum, void* product) = {};
+  // dx = g * numbers[1] + (x - numbers[0]) * numbers[2] + numbers[3]
+  void (*combine_with[2])(int64_t n, const void* g, const void* x, const void* numbers, void* dx) = {};
 };
 const RowTable& row_kernels();
 

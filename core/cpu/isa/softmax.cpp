@@ -209,6 +209,40 @@ void weight_gradient(int64_t n, const void* g_, const void* x_, const void* mean
   });
 }
 
+// ---- rows of one channel of one item
+template <class T>
+void sums_about_mean(int64_t n, const void* x_, void* mean_, void* squares_) {
+  const T* x = static_cast<const T*>(x_);
+  const T mean = sum_over<T>(n, [&](Piece<T> p) { return p.load(x); }) / T(n);
+  const Vec<T> m(mean);
+  *static_cast<T*>(mean_) = mean;
+  *static_cast<T*>(squares_) = sum_over<T>(n, [&](Piece<T> p) {
+    const Vec<T> d = p.load(x) - m;
+    return d * d;
+  });
+}
+template <class T>
+void scale_and_shift(int64_t n, const void* x_, const void* numbers_, void* y_) {
+  const T *x = static_cast<const T*>(x_), *numbers = static_cast<const T*>(numbers_);
+  const Vec<T> mean(numbers[0]), scale(numbers[1]), shift(numbers[2]);
+  T* y = static_cast<T*>(y_);
+  for_vectors<T>(n, [&](Piece<T> p) { p.store((p.load(x) - mean) * scale + shift, y); });
+}
+template <class T>
+void sums_with(int64_t n, const void* g_, const void* x_, const void* mean_, void* sum_, void* product_) {
+  const T *g = static_cast<const T*>(g_), *x = static_cast<const T*>(x_);
+  const Vec<T> mean(*static_cast<const T*>(mean_));
+  *static_cast<T*>(sum_) = sum_over<T>(n, [&](Piece<T> p) { return p.load(g); });
+  *static_cast<T*>(product_) = sum_over<T>(n, [&](Piece<T> p) { return p.load(g) * (p.load(x) - mean); });
+}
+template <class T>
+void combine_with(int64_t n, const void* g_, const void* x_, const void* numbers_, void* dx_) {
+  const T *g = static_cast<const T*>(g_), *x = static_cast<const T*>(x_), *numbers = static_cast<const T*>(numbers_);
+  const Vec<T> mean(numbers[0]), a(numbers[1]), b(numbers[2]), c(numbers[3]);
+  T* dx = static_cast<T*>(dx_);
+  for_vectors<T>(n, [&](Piece<T> p) { p.store(p.load(g) * a + ((p.load(x) - mean) * b + c), dx); });
+}
+
 template <class T>
 constexpr void add(cpu::RowTable& t, int c) {
   t.softmax[0][c] = softmax<T, false>, t.softmax[1][c] = softmax<T, true>;
@@ -219,6 +253,8 @@ constexpr void add(cpu::RowTable& t, int c) {
   t.logsumexp[c] = logsumexp<T>, t.exp_scaled[c] = exp_scaled<T>, t.moments[c] = moments<T>;
   t.normalize[c] = normalize<T>, t.normalize_backward[c] = normalize_backward<T>;
   t.weight_gradient[c] = weight_gradient<T>;
+  t.sums_about_mean[c] = sums_about_mean<T>, t.scale_and_shift[c] = scale_and_shift<T>;
+  t.sums_with[c] = sums_with<T>, t.combine_with[c] = combine_with<T>;
 }
 constexpr cpu::RowTable make() {
   cpu::RowTable t;

@@ -45,6 +45,11 @@ def _batch_norm_name(
     return "AddBackward0" if bias is not None else "MulBackward0" if weight is not None else "CloneBackward0"
 
 
+def _in_rows(x: Tensor) -> bool:
+    """Whether the core's kernels take ``x``: rows of a channel's elements, one after the other and not too short."""
+    return x.is_floating_point() and x.is_contiguous() and x.numel() >= 16 * x.shape[0] * x.shape[1] > 0
+
+
 @shown_as(_batch_norm_name, joint=lambda name: name.startswith("Native"))
 def batch_norm(
     input: Tensor,
@@ -77,9 +82,16 @@ def batch_norm(
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
     along = (1, -1, *(1,) * (input.dim() - 2))
-    x = _wide(input)
+    by_rows = _in_rows(input)
+    if by_rows:
+        statistics = (None, None) if training else (running_mean, running_var)
+        out, mean, var = native._norm_channels(input, weight, bias, *statistics, 0, eps)
+        if not training:
+            return out
+    x = input if by_rows else _wide(input)
     if training:
-        out, mean, var = _normalized(x, [0, *range(2, input.dim())], eps)
+        if not by_rows:
+            out, mean, var = _normalized(x, [0, *range(2, input.dim())], eps)
         with bulssi.no_grad():
             if count == 0:  # statistics of nothing
                 running_mean = running_var = None
@@ -91,7 +103,7 @@ def batch_norm(
     else:
         scale = (running_var.to(x.dtype) + eps).rsqrt()
         out = (x - running_mean.to(x.dtype).reshape(along)) * scale.reshape(along)
-    return _affine(out, weight, bias, along).to(input.dtype)
+    return out if by_rows else _affine(out, weight, bias, along).to(input.dtype)
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
@@ -123,6 +135,8 @@ def instance_norm(
     _check_channels(
         "instance_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
+    if running_mean is None and running_var is None and eps > 0 and _in_rows(input):
+        return native._norm_channels(input, weight, bias, None, None, channels, eps)[0]
     own = (running_mean, running_var)
     means, variances = (None if r is None else r.repeat(batch) for r in own)
     out = batch_norm(
@@ -163,6 +177,8 @@ def group_norm(
         )
     if input.numel() == 0:
         return _affine(input, weight, bias, (1, -1, *(1,) * (input.dim() - 2)))
+    if _in_rows(input):
+        return native._norm_channels(input, weight, bias, None, None, num_groups, eps)[0]
     groups = _wide(input).reshape(batch, num_groups, -1)
     out = native.layer_norm(groups, groups.shape[2:], None, None, eps)
     out = _affine(out.reshape(input.shape), weight, bias, (1, -1, *(1,) * (input.dim() - 2))).to(input.dtype)
