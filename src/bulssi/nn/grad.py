@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bulssi
 from bulssi.nn import functional as F
@@ -22,8 +22,8 @@ def _gradient(size: Sequence[int], other: Tensor, grad_output: Tensor, convolve:
     create_graph = bulssi.is_grad_enabled() and (other.requires_grad or grad_output.requires_grad)
     with bulssi.enable_grad():
         at = grad_output.new_zeros(tuple(size)).requires_grad_()
-        (out,) = bulssi.autograd.grad(convolve(at), at, grad_output, create_graph=create_graph)
-    return out
+        found: Any = bulssi.autograd.grad(convolve(at), at, grad_output, create_graph=create_graph)
+    return found[0]
 
 
 def conv1d_input(

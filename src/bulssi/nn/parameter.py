@@ -53,8 +53,9 @@ class Parameter(Tensor):
                 f"Parameter data has to be a Tensor, but got {type(data).__name__}. Make one first: "
                 "nn.Parameter(torch.tensor(data))."
             )
-        if hasattr(type(data), "_as_parameter"):  # a subclass that does not stay one by sharing storage
-            return data._as_parameter(requires_grad)
+        made = getattr(type(data), "_as_parameter", None)  # of a subclass that does not stay one by sharing storage
+        if made is not None:
+            return made(data, requires_grad)
         return Tensor._make_subclass(cls, data, requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:

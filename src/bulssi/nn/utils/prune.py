@@ -246,7 +246,7 @@ class RandomUnstructured(_Amount):
         count = self._count(t.numel())
         if count == 0:
             return default_mask.clone(memory_format=bulssi.contiguous_format)
-        return _without(default_mask, bulssi.rand_like(t).view(-1).topk(count).indices)
+        return _without(default_mask, bulssi.rand_like(t).view(-1).topk(count)[1])
 
     @classmethod
     def apply(cls, module: Module, name: str, amount: float) -> Self:
@@ -262,7 +262,7 @@ class L1Unstructured(_Amount):
         count = self._count(t.numel())
         if count == 0:
             return default_mask.clone(memory_format=bulssi.contiguous_format)
-        return _without(default_mask, t.abs().view(-1).topk(count, largest=False).indices)
+        return _without(default_mask, t.abs().view(-1).topk(count, largest=False)[1])
 
     @classmethod
     def apply(cls, module: Module, name: str, amount: float, importance_scores: Tensor | None = None) -> Self:
@@ -283,7 +283,7 @@ class RandomStructured(_Amount):
         if count == 0:
             return default_mask
         chance = bulssi.rand(t.shape[self.dim])
-        return _only(t, self.dim, chance > chance.kthvalue(count).values, default_mask)
+        return _only(t, self.dim, chance > chance.kthvalue(count)[0], default_mask)
 
     @classmethod
     def apply(cls, module: Module, name: str, amount: float, dim: int = -1) -> Self:
@@ -305,7 +305,7 @@ class LnStructured(_Amount):
         if count == 0:
             return default_mask
         norms = bulssi.norm(t, p=self.n, dim=[d for d in range(t.dim()) if d != self.dim % t.dim()])
-        return _only(t, self.dim, norms.topk(t.shape[self.dim] - count).indices, default_mask)
+        return _only(t, self.dim, norms.topk(t.shape[self.dim] - count)[1], default_mask)
 
     @classmethod
     def apply(
@@ -397,7 +397,7 @@ def global_unstructured(
     places, scores = list(parameters), importance_scores or {}
     values = [getattr(module, name) for module, name in places]
     masks = [getattr(m, f"{name}_mask", bulssi.ones_like(v)) for (m, name), v in zip(places, values, strict=True)]
-    judged = [scores.get(place, value) for place, value in zip(places, values, strict=True)]
+    judged: list[Any] = [scores.get(place, value) for place, value in zip(places, values, strict=True)]
     method = pruning_method(**kwargs)
     if method.PRUNING_TYPE != "unstructured":
         raise TypeError(
