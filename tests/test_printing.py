@@ -169,3 +169,18 @@ def test_random_tensors_print_as_in_torch(block):
     for seed in range(block * 120, block * 120 + 120):
         case = _random_case(random.Random(seed))
         assert _text(bulssi, *case) == _text(torch, *case), f"seed {seed}: {case[:3]}"
+
+
+def test_types_show_pytorchs_names_and_can_be_pickled() -> None:
+    import pickle
+
+    objects = [bulssi.Size([2, 1]), bulssi.float16, bulssi.device("cuda", 1), bulssi.strided]
+    names = ["Size", "dtype", "device", "layout"]
+    assert [repr(type(o)) for o in objects] == [f"<class 'torch.{name}'>" for name in names]
+    assert repr(type(bulssi.ones(1))) == "<class 'torch.Tensor'>"
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        for o in objects:
+            back = pickle.loads(pickle.dumps(o, protocol))
+            assert back == o and type(back) is type(o)
+    with pytest.raises(TypeError, match="'torch.device' object is not callable"):
+        bulssi.device("cpu")()
