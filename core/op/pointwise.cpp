@@ -479,15 +479,8 @@ Scalar wrapped(Scalar s, DType common) {
   return Scalar(is_signed(common) ? static_cast<int64_t>(bits) >> unused : static_cast<int64_t>(bits >> unused));
 }
 
-void execute(const FormulaOp& op, std::span<const Operand> given, const Scalar* attributes, const Plan& p,
+void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Plan& p,
              const Tensor& out) {
-  Operand args[max_tensors];
-  for (int k = 0; k < op.tensors; ++k) {
-    args[k] = given[k];
-    const Tensor* t = args[k].tensor;
-    if (t && t->dims() == 0 && wraps(t->dtype(), p.common) && !without_elements(*t)) args[k] = Operand(item_data(*t));
-    if (!args[k].tensor) args[k].number = wrapped(args[k].number, p.common);
-  }
   const Kernel kernel = op.kernels->value[int(p.compute)];
   const Compute out_compute = op.info->result == Result::boolean ? Compute::u8 : p.compute;
   const int64_t n = out.numel();
@@ -545,6 +538,24 @@ void execute(const FormulaOp& op, std::span<const Operand> given, const Scalar* 
                   out.contiguous() ? nullptr : out.strides().data()};
   step.out = static_cast<int8_t>(count++);
   backend_of(p.device).run({{&step, 1}, {slots, size_t(count)}, out.shape()});
+}
+
+// The same for arguments that may have to wrap.
+[[gnu::noinline]] void execute_wrapped(const FormulaOp& op, std::span<const Operand> given, const Scalar* attributes,
+                                       const Plan& p, const Tensor& out) {
+  Operand args[max_tensors];
+  for (int k = 0; k < op.tensors; ++k) {
+    args[k] = given[k];
+    const Tensor* t = args[k].tensor;
+    if (t && t->dims() == 0 && wraps(t->dtype(), p.common) && !without_elements(*t)) args[k] = Operand(item_data(*t));
+    if (!args[k].tensor) args[k].number = wrapped(args[k].number, p.common);
+  }
+  execute(op, {args, size_t(op.tensors)}, attributes, p, out);
+}
+void compute(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Plan& p,
+             const Tensor& out) {
+  const bool narrow = is_integral(p.common) && p.common != DType::i64;
+  return narrow ? execute_wrapped(op, args, attributes, p, out) : execute(op, args, attributes, p, out);
 }
 
 bool wants_recording(const FormulaOp& op, std::span<const Operand> args) {
@@ -613,10 +624,10 @@ Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar
   check_no_internal_overlap(into);
   if (overlaps || p.out != into.dtype()) {  // a result is rounded to its own type first
     Tensor apart = empty(p.shape, p.out);
-    execute(op, args, attributes, p, apart);
+    compute(op, args, attributes, p, apart);
     copy_data(into, apart);
   } else {
-    execute(op, args, attributes, p, into);
+    compute(op, args, attributes, p, into);
   }
   into->bump_version();
   return into;
@@ -632,7 +643,7 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
   const DeviceScope scope(p.device);
   const bool record = wants_recording(op, args);
   Tensor out = make_result(p, args);
-  execute(op, args, attributes, p, out);
+  compute(op, args, attributes, p, out);
   bool all_numbers = true;
   for (const Operand& a : args) all_numbers &= !a.tensor || (*a.tensor)->wrapped_number;
   if (all_numbers) out->wrapped_number = true;
@@ -661,7 +672,7 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
     if (a.tensor && !a.tensor->same(self)) check_no_partial_overlap(self, *a.tensor);
   }
   if (!node) {
-    execute(op, args, attributes, p, self);
+    compute(op, args, attributes, p, self);
     changed_inplace(self, {}, op.info->name);
     return self;
   }
@@ -676,7 +687,7 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
     }
   }
   save_for_node(*node, op, kept, self, true);
-  execute(op, args, attributes, p, self);
+  compute(op, args, attributes, p, self);
   changed_inplace(self, std::move(node), op.info->name);
   return self;
 }
