@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import inspect
 import io
 import itertools
+import json
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +100,9 @@ def _redistribution(rank: int, size: int) -> None:
                 local = _part(x, mesh, [R if p.is_partial() else p for p in placed])
                 d = DTensor.from_local(local, mesh, placed, shape=x.shape, stride=x.stride())
                 assert d.redistribute(placements=target).to_local().allclose(_part(x * count, mesh, target))
+        leaf = x.clone().requires_grad_()
+        DTensor.from_local(leaf, mesh, (R, R), grad_placements=(Partial(), R)).sum().to_local().backward()
+        assert leaf.grad.eq(0.5).all()
         mean = DTensor.from_local(x, mesh, (Partial("avg"), Partial("max")))
         assert mean.full_tensor().allclose(x)
 
@@ -441,3 +450,38 @@ def _styles(rank: int, size: int) -> None:
 
 def test_styles(tmp_path: Path) -> None:
     together(_styles, 2, tmp_path)
+
+
+# ---- beside PyTorch --------------------------------------------------------------------------------------------------
+
+
+def test_a_program_prints_what_it_prints_with_pytorch(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    program = Path(__file__).with_name("dtensor_program.py")
+    found = {}
+    for name in ("torch", "bulssi"):
+        subprocess.run([sys.executable, "-W", "ignore", program, name, tmp_path], check=True, timeout=300)
+        found[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    expressions = runpy.run_path(str(program))["EXPRESSIONS"]
+    assert len(expressions) == len(found["torch"]) == len(found["bulssi"])
+    for expression, theirs, ours in zip(expressions, found["torch"], found["bulssi"], strict=True):
+        assert ours == theirs, expression
+
+
+def test_signatures_are_those_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    for path in ("device_mesh", "tensor", "tensor.parallel"):
+        theirs = importlib.import_module(f"torch.distributed.{path}")
+        ours = importlib.import_module(f"bulssi.distributed.{path}")
+        assert torch is not None
+        pairs = [(getattr(ours, name), getattr(theirs, name)) for name in ours.__all__ if name != "DTensor"]
+        if path == "tensor":
+            names = ("from_local", "full_tensor", "redistribute", "to_local")
+            pairs += [(getattr(ours.DTensor, name), getattr(theirs.DTensor, name)) for name in names]
+        for own, other in pairs:
+            if not hasattr(other, "__code__") and not hasattr(other.__init__, "__code__"):
+                continue  # theirs says nothing of its signature
+            a, b = inspect.signature(own).parameters, inspect.signature(other).parameters
+            public = [key for key in b if not key.startswith("_")]
+            assert {key for key in a if not key.startswith("_")} == set(public), own
+            assert all(a[key].kind == b[key].kind for key in public), own

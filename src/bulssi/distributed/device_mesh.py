@@ -54,6 +54,7 @@ class DeviceMesh:
         device_type: ``"cpu"``.
         mesh: numbers of processes, a tensor or nested lists.
         mesh_dim_names: a name for each dimension.
+        backend_override: accepted: the backend is "gloo".
 
     Raises:
         RuntimeError: names are not as many as dimensions or not unique, or a process is in the mesh twice.
@@ -70,6 +71,7 @@ class DeviceMesh:
         mesh: Any,
         *,
         mesh_dim_names: Sequence[str] | None = None,
+        backend_override: Any = None,
         _init_backend: bool = True,
     ) -> None:
         tensor = bulssi.as_tensor(mesh, dtype=bulssi.int32)

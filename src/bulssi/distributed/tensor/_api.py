@@ -10,7 +10,7 @@ from bulssi.nn.parameter import Parameter
 
 from .. import distributed_c10d as c10d
 from ..device_mesh import DeviceMesh, _mesh_or_present
-from ._convert import convert, converted, gradient_of
+from ._convert import _Convert, convert, converted, gradient_of
 from .placement_types import Placement, Replicate, Shard, local_shape
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class DTensor(Tensor):
         run_check: bool = False,
         shape: Any = None,
         stride: tuple[int, ...] | None = None,
+        grad_placements: Sequence[Placement] | None = None,
     ) -> DTensor:
         """The tensor whose part in this process is ``local_tensor``. Differentiable.
 
@@ -114,6 +115,7 @@ class DTensor(Tensor):
             placements: replicated along all dimensions of the mesh without it.
             run_check: take replicated parts from the first process.
             shape, stride: of the whole; without them parts are taken to be of one size.
+            grad_placements: how the gradient of ``local_tensor`` is placed, if not as the tensor is.
 
         Raises:
             RuntimeError: ``local_tensor`` is one already.
@@ -124,13 +126,17 @@ class DTensor(Tensor):
             )
         mesh = _mesh_or_present(device_mesh)
         where = _normalized(placements, mesh, local_tensor.dim(), Replicate)
-        local = local_tensor.view_as(local_tensor)
         if shape is None:
-            whole = list(local.shape)
+            whole = list(local_tensor.shape)
             for i, p in enumerate(where):
                 if isinstance(p, Shard):
                     whole[p.dim] *= mesh.size(i)
             shape = tuple(whole)
+        if grad_placements is None:
+            local = local_tensor.view_as(local_tensor)
+        else:
+            leaves = _normalized(grad_placements, mesh, local_tensor.dim(), Replicate)
+            local = _Convert.apply(local_tensor, mesh, tuple(shape), where, where, gradient_of(where), leaves)
         if run_check:
             for i, p in enumerate(where):
                 if p.is_replicate():

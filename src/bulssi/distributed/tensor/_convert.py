@@ -182,7 +182,7 @@ def gradient_of(placements: Placements) -> Placements:
 
 
 class _Convert(Function):
-    """`convert`, recorded: the gradient arrives placed as ``arrives`` and leaves as the source's is."""
+    """`convert`, recorded: the gradient arrives placed as ``arrives`` and leaves as the source's is, or as told."""
 
     @staticmethod
     def forward(
@@ -193,11 +193,12 @@ class _Convert(Function):
         source: Placements,
         target: Placements,
         arrives: Placements,
+        leaves: Placements | None = None,
     ) -> Tensor:
         changed = [(i, a) for i, (a, b) in enumerate(zip(source, target, strict=True)) if a != b and a.is_partial()]
         if any(not (a.is_partial("sum") or a.is_partial("avg")) for _, a in changed):
             raise RuntimeError(f"a tensor placed as {source} cannot be redistributed with a gradient: detach() it")
-        ctx.back = mesh, shape, arrives, gradient_of(source)
+        ctx.back = mesh, shape, arrives, gradient_of(source) if leaves is None else leaves
         ctx.count = math.prod(mesh.size(i) for i, a in changed if a.is_partial("avg"))
         out = convert(local, mesh, shape, source, target)
         return out.view_as(out) if out is local else out
@@ -206,7 +207,7 @@ class _Convert(Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         mesh, shape, arrives, leaves = ctx.back
         grad = grads[0] if ctx.count == 1 else grads[0] / ctx.count
-        return _Convert.apply(grad, mesh, shape, arrives, leaves, gradient_of(arrives)), None, None, None, None, None
+        return _Convert.apply(grad, mesh, shape, arrives, leaves, gradient_of(arrives)), *[None] * 6
 
 
 def converted(
