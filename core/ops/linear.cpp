@@ -229,6 +229,7 @@ void check_linear(const Tensor& input, const Tensor& weight, const Tensor& bias)
   check(!bias || bias.dtype() == weight.dtype(), "self and mat2 must have the same dtype, but got ",
         bias ? legacy_name(bias.dtype()) : "", " and ", legacy_name(weight.dtype()), "\nlinear: bias is ",
         bias ? bias.dtype() : weight.dtype(), ", weight ", weight.dtype());
+  if (!bias) check_same_type(input, weight, "linear");
   check(input.dtype() == weight.dtype(), "mat1 and mat2 must have the same dtype, but got ", legacy_name(input.dtype()),
         " and ", legacy_name(weight.dtype()), "\nlinear: input is ", input.dtype(), ", weight ", weight.dtype(),
         "; convert the input with .to(weight.dtype).");

@@ -124,18 +124,18 @@ void check_inner(const Tensor& a, const Tensor& b, const char* op) {
        ": the first matrix has ", k, " columns (shape ", Ints(a.shape()), ") and the second ", rows, " rows (shape ",
        Ints(b.shape()), "); they must be equal", n == k ? ": did you mean to transpose the second one (.T)?" : ".");
 }
-void check_types(const Tensor& a, const Tensor& b, const char* op) {
+
+}  // namespace
+void check_same_type(const Tensor& a, const Tensor& b, const char* op) {
   check(a.dtype() == b.dtype(), "expected m1 and m2 to have the same dtype, but got: ", c_name(a.dtype()),
         " != ", c_name(b.dtype()), "\n", op, ": the first argument is ", a.dtype(), ", the second ", b.dtype(),
         "; convert one of them with .to(…).");
 }
 
-}  // namespace
-
 Tensor mm(const Tensor& self, const Tensor& mat2) {
   check_matrices(self, mat2, "mm");
   check_inner(self, mat2, "mm");
-  check_types(self, mat2, "mm");
+  check_same_type(self, mat2, "mm");
   const int64_t shape[] = {self.shape()[0], mat2.shape()[1]};
   Tensor out = empty(shape, self.dtype());
   product_data(self, mat2, out);

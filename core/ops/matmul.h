@@ -33,4 +33,6 @@ Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, S
 // input (…, k), weight (n, k) or (k), bias (n) or undefined.
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias);
 
+void check_same_type(const Tensor& a, const Tensor& b, const char* op);  // as of two matrices
+
 }  // namespace bulssi

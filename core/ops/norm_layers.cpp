@@ -156,6 +156,18 @@ Tensor norm_rows(const char* node, const Tensor& x_, const Tensor& w_, const Ten
                 {keep(x_), keep(means), keep(rstd), keep(w_)});
 }
 
+// Weight and bias have the dtype of x, or are float32 for a half x.
+void check_dtypes(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  for (const Tensor* t : {&weight, &bias}) {
+    if (!*t || t->dtype() == x.dtype()) continue;
+    const char* told = t == &weight ? " and weight " : " and bias ";
+    check(t->dtype() == DType::f32, "mixed dtype (CPU): expect parameter to have scalar type of Float\nx is ",
+          x.dtype(), told, t->dtype(), ".");
+    check(is_half(x.dtype()), "mixed dtype (CPU): all inputs must share same datatype.\nx is ", x.dtype(), told,
+          t->dtype(), "; convert one of them with .to(…).");
+  }
+}
+
 Rows rows_of(const Tensor& x, Ints shape, const Tensor& w, const Tensor& b, const char* op) {
   check(!shape.empty(),
         "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
@@ -188,6 +200,7 @@ Rows rows_of(const Tensor& x, Ints shape, const Tensor& w, const Tensor& b, cons
 }  // namespace
 
 static Tensor layer_norm(const Tensor& x, Ints shape, const Tensor& weight, const Tensor& bias, double eps, bool) {
+  check_dtypes(x, weight, bias);
   const Rows s = rows_of(x, shape, weight, bias, "LayerNormKernelImpl");
   return norm_rows("NativeLayerNormBackward0", x, weight, bias, s, eps, true);
 }
@@ -224,6 +237,7 @@ static Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, 
           t == &weight ? "weight" : "bias", " of shape ", *t ? Ints(t->shape()) : Ints(), " and input of shape ",
           Ints(x.shape()));
   }
+  check_dtypes(x, weight, bias);
   check(is_floating(x.dtype()), ErrorKind::not_implemented, "\"GroupNormKernelImpl\" not implemented for '",
         legacy_name(x.dtype()), "'");
   Tensor y = x;

@@ -273,3 +273,54 @@ def test_kernels_of_attention_are_chosen_in_a_block() -> None:
         return out
 
     oracle.compare_runs(choose)
+
+
+REFUSED = {
+    "batch_norm of integers": lambda lib, f, x: f.batch_norm(x.long(), lib.zeros(4), lib.ones(4)),
+    "batch_norm of another dtype": lambda lib, f, x: lib.nn.BatchNorm1d(4)(x.double()),
+    "layer_norm of another dtype": lambda lib, f, x: lib.nn.LayerNorm(4)(x.double()),
+    "group_norm of another dtype": lambda lib, f, x: lib.nn.GroupNorm(2, 4, dtype=lib.float64)(x),
+    "instance_norm of another dtype": lambda lib, f, x: lib.nn.InstanceNorm1d(4, affine=True)(x.double()),
+    "linear without bias": lambda lib, f, x: f.linear(x.double(), lib.ones(3, 4)),
+    "linear with bias": lambda lib, f, x: f.linear(x.double(), lib.ones(3, 4), lib.ones(3)),
+    "binary_cross_entropy": lambda lib, f, x: f.binary_cross_entropy(lib.full((2,), 0.5), lib.ones(2).double()),
+    "kl_div of integers": lambda lib, f, x: f.kl_div(x, x.long(), reduction="sum"),
+    "glu of integers": lambda lib, f, x: f.glu(x.long()),
+    "adaptive_avg_pool of integers": lambda lib, f, x: f.adaptive_avg_pool2d(x.long(), 3),
+    "adaptive_avg_pool to one, of integers": lambda lib, f, x: f.adaptive_avg_pool2d(x.long(), 1),
+    "adaptive_max_pool of integers": lambda lib, f, x: f.adaptive_max_pool2d(x.long(), 3),
+    "adaptive_avg_pool1d of a number": lambda lib, f, x: f.adaptive_avg_pool1d(x[0, 0, 0], 3),
+    "nll_loss of integers": lambda lib, f, x: f.nll_loss(x[0].long(), lib.arange(4)),
+    "nll_loss of maps": lambda lib, f, x: f.nll_loss(x[None], lib.zeros(1, 4, 3, dtype=lib.long)),
+    "cross_entropy of one class number": lambda lib, f, x: f.cross_entropy(x[0, :1], lib.tensor(1)),
+    "cross_entropy of a number": lambda lib, f, x: f.cross_entropy(x[0, 0, 0], lib.zeros(2, dtype=lib.long)),
+    "multi_margin_loss of integers": lambda lib, f, x: f.multi_margin_loss(x[0].long(), lib.arange(4)),
+    "ctc_loss of lengths": lambda lib, f, x: f.ctc_loss(x, lib.ones(4, 2), lib.ones(4), lib.ones(4)),
+    "max_pool2d of nothing": lambda lib, f, x: f.max_pool2d(None, 2),
+    "mse_loss of nothing": lambda lib, f, x: f.mse_loss(None, x),
+    "cross_entropy of nothing": lambda lib, f, x: f.cross_entropy(None, lib.arange(4)),
+    "hinge_embedding_loss without target": lambda lib, f, x: f.hinge_embedding_loss(x, None),
+    "pad of a list": lambda lib, f, x: f.pad([1.0], (1, 1)),
+    "a layer without input": lambda lib, f, x: lib.nn.AdaptiveAvgPool2d(3)(),
+    "a layer with too many options": lambda lib, f, x: lib.nn.ReLU(True, True),
+    "an unknown option": lambda lib, f, x: lib.nn.Mish(slope=1),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_as_by_pytorch(what):
+    torch = pytest.importorskip("torch")
+    errors = []
+    for lib in (bulssi, torch):
+        x = lib.arange(4.0 * 4 * 4).reshape(4, 4, 4)
+        with pytest.raises(Exception) as caught:
+            REFUSED[what](lib, lib.nn.functional, x)
+        errors.append((caught.type.__name__, str(caught.value).split("\n")[0]))
+    if "mse_loss" in what:  # the attribute that is missed first
+        errors = [error[:1] for error in errors]
+    assert errors[0] == errors[1]
+
+
+def test_a_hidden_state_of_the_wrong_dtype_is_named():
+    with pytest.raises(RuntimeError, match="must have the same dtype, but got Long and Float"):
+        bulssi.nn.RNN(2, 3)(bulssi.ones(4, 2, 2), bulssi.ones(1, 2, 3, dtype=bulssi.int64))

@@ -60,7 +60,7 @@ def _run(
 def _sequence(mode: str, name: str) -> Callable[..., tuple[Tensor, ...]]:
     def function(input: Tensor, *args: Any) -> tuple[Tensor, ...]:
         hidden: Any
-        packed = isinstance(args[0], Tensor) and not args[0].is_floating_point()  # batch sizes come before the state
+        packed = isinstance(args[0], Tensor) and args[0].dim() == 1  # batch sizes come before the state
         if packed:
             batch_sizes, hx, *rest = args
             hidden = (hx,) if isinstance(hx, Tensor) else tuple(hx)

@@ -1,4 +1,4 @@
-"""What is said about an argument that is no tensor."""
+"""What is said about an argument that is no tensor, or one of a dtype that an operation does not take."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def refuse_what_is_no_tensor(function: Any, args: tuple[Any, ...], kwargs: dict[
                 f"{_OPERATIONS.get(function.__name__, function.__name__)}(): argument '{name}' (position {position}) "
                 f"must be Tensor, not {type(given[name]).__name__}"
             )
+
+
+def scalar_name(t: Tensor) -> str:
+    """The name of the dtype in PyTorch's messages: ``Float``, ``Long``."""
+    return t.type().rpartition(".")[2].removesuffix("Tensor")
+
+
+def check_floating(t: Tensor, operation: str) -> None:
+    """Raise, in the name of PyTorch's operation, unless ``t`` is of a floating dtype."""
+    if not t.is_floating_point():
+        raise NotImplementedError(f"\"{operation}\" not implemented for '{scalar_name(t)}'")

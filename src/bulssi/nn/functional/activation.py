@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn._native import native
 
+from ._arguments import check_floating
 from ._graph import shown_as
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise RuntimeError(
             f"Halving dimension must be even, but dimension {dim % input.dim()} is size {input.shape[dim]}"
         )
+    check_floating(input, "glu_cpu")
     values, gates = input.chunk(2, dim)
     return values * gates.sigmoid()
 

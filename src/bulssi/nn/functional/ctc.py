@@ -8,6 +8,7 @@ import bulssi
 from bulssi import Tensor
 
 from . import _reduction
+from ._arguments import check_floating
 from ._precision import float32
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def _check(log_probs: Tensor, targets: Tensor, inputs: list[int], lengths: list[
             raise RuntimeError(
                 f"Expected the sum of target_lengths ({sum(lengths)}) to be the number of targets ({targets.numel()})"
             )
+    elif targets.dim() == 0:
+        raise RuntimeError("Expected 1 to 2 dimensions, but got 0-dimensional tensor for argument #2 'targets'")
     elif targets.dim() != 2 or targets.shape[0] != batch or targets.shape[1] < max(lengths, default=0):
         raise RuntimeError(
             f"Expected tensor to have size at least {max(lengths, default=0)} at dimension 1, but got size "
@@ -72,6 +75,10 @@ def ctc_loss(
     The gradient is the one with respect to the logits in front of a ``log_softmax``, as in PyTorch.
     """
     reduction = _reduction.resolve(reduction)
+    for name, lengths in (("input_lengths", input_lengths), ("target_lengths", target_lengths)):
+        if isinstance(lengths, Tensor) and (lengths.is_floating_point() or lengths.dtype == bulssi.bool):
+            raise RuntimeError(f"{name} must be integral\nIts dtype is {lengths.dtype}.")
+    check_floating(log_probs, "ctc_loss_cpu")
     batched = log_probs.dim() == 3
     if not batched:
         if log_probs.dim() != 2:

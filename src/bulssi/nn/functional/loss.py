@@ -14,6 +14,7 @@ import bulssi
 from bulssi.nn._native import native
 
 from . import _reduction
+from ._arguments import check_floating, scalar_name
 from ._graph import shown_as
 from ._precision import float32
 from .distance import pairwise_distance
@@ -211,15 +212,19 @@ def _check_nll_shapes(input: Tensor, target: Tensor) -> None:
         if target.numel() != 1:
             raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {target.numel()}")
         return
-    if input.shape[0] != (target.shape[0] if target.dim() else 1):
-        raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
-            f"({target.shape[0] if target.dim() else 1})."
-        )
+    batch = target.shape[0] if target.dim() else 0
+    if input.shape[0] != batch:
+        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({batch}).")
     if input.dim() == 2:
         if target.dim() > 1:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    elif input.dim() == 4 and target.dim() != 3:
+        raise RuntimeError(
+            f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {target.dim()}"
+        )
     elif target.shape != (input.shape[0], *input.shape[2:]):
+        if input.dim() == 4:
+            raise RuntimeError(f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)}")
         expected = [input.shape[0], *input.shape[2:]]
         raise RuntimeError(f"Expected target size {expected}, got {list(target.shape)}")
 
@@ -275,15 +280,16 @@ def _nll(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int,
     if target.dtype != bulssi.int64:
         if target.dtype != bulssi.uint8:
             raise RuntimeError(
-                f"expected target dtype to be Long or Byte, but got {_scalar_name(target)}\n"
+                f"expected target dtype to be Long or Byte, but got {scalar_name(target)}\n"
                 "Targets are class numbers: convert them with target.long()."
             )
         target = target.long()
+    check_floating(logp, "nll_loss_out_frame" if logp.dim() <= 2 else "nll_loss2d_forward_out_frame")
     dim = _class_dim(logp)
     if weight is not None:
         _check_class_weight(weight, logp.shape[dim])
         if weight.dtype != logp.dtype:
-            raise RuntimeError(f"expected scalar type {_scalar_name(logp)} but found {_scalar_name(weight)}\n(weight)")
+            raise RuntimeError(f"expected scalar type {scalar_name(logp)} but found {scalar_name(weight)}\n(weight)")
     if dim == 0:
         target = target.reshape(())
     ignored = target == ignore_index
@@ -298,11 +304,6 @@ def _nll(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int,
         loss = loss.masked_fill(ignored, 0)  # also where the ignored log-probability is infinite
     loss = loss * factor
     return loss.sum() / factor.sum() if reduction == "mean" else _reduction.apply(loss, reduction)
-
-
-def _scalar_name(t: Tensor) -> str:
-    """The name of the dtype in PyTorch's messages: ``Float``, ``Long``."""
-    return t.type().rpartition(".")[2].removesuffix("Tensor")
 
 
 @float32
@@ -329,8 +330,12 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     dim = _class_dim(input)
-    if input.dim() and input.shape == target.shape:
+    if input.shape == target.shape:
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    if input.dim() == 0:
+        raise IndexError(
+            "Dimension out of range (expected to be in range of [-1, 0], but got 1)\nA loss needs classes."
+        )
     _check_nll_shapes(input, target)
     if input.dim() == 2 and weight is None and label_smoothing == 0 and target.dtype == bulssi.int64:
         how = ("none", "mean", "sum").index(reduction)
@@ -355,7 +360,7 @@ def _soft_cross_entropy(
 ) -> Tensor:
     if not target.is_floating_point():
         raise RuntimeError(
-            f"Expected floating point type for target with class probabilities, got {_scalar_name(target)}\n"
+            f"Expected floating point type for target with class probabilities, got {scalar_name(target)}\n"
             "A target in the shape of the input holds probabilities; one of class numbers has no class dimension."
         )
     if ignore_index >= 0:
@@ -450,6 +455,12 @@ def binary_cross_entropy(
             "deprecated. "
             "Please ensure they have the same size."
         )
+    if target.dtype != input.dtype:
+        raise RuntimeError(
+            f"Found dtype {scalar_name(target)} but expected {scalar_name(input)}\nbinary_cross_entropy: the target is "
+            f"{target.dtype}; convert it with .to(input.dtype)."
+        )
+    check_floating(input, "binary_cross_entropy")
     with bulssi.no_grad():
         if not ((input >= 0) & (input <= 1)).all():
             raise RuntimeError(
@@ -637,6 +648,7 @@ def multi_margin_loss(
     classes = input.shape[-1] if input.dim() else 1
     if weight is not None and weight.numel() != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
+    check_floating(input, "multi_margin_loss_cpu_kernel")
     rows = input.reshape(count, classes)
     index = target.reshape(count, 1)
     if ((index < 0) | (index >= classes)).any():
@@ -668,6 +680,7 @@ def multilabel_margin_loss(
     _check_margin_input(input)
     if target.shape != input.shape:
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}")
+    check_floating(input, "multilabel_margin_loss_forward_out_frame")
     classes = input.shape[-1] if input.dim() else 1
     rows, labels = input.reshape(-1, classes), target.reshape(-1, classes)
     if ((labels < -1) | (labels >= classes)).any():
@@ -697,7 +710,7 @@ def multilabel_soft_margin_loss(
     loss = -(target * native.logsigmoid(input) + (1 - target) * native.logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
-    return _reduction.apply(loss.sum(-1) / input.shape[-1], reduction)
+    return _reduction.apply(loss.sum(input.dim() - 1) / input.shape[-1], reduction)
 
 
 @float32

@@ -9,6 +9,7 @@ import bulssi
 from bulssi.nn import _kernels
 from bulssi.nn._native import native
 
+from ._arguments import check_floating
 from ._graph import shown_as
 
 if TYPE_CHECKING:
@@ -35,6 +36,20 @@ def _normalized(x: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, Ten
     centered = x - mean
     var = (centered * centered).mean(dims, keepdim=True)
     return centered * (var + eps).rsqrt(), mean, var
+
+
+def _check_dtypes(input: Tensor, **parameters: Tensor | None) -> None:
+    """Parameters have the dtype of the input, or are float32 for a half input."""
+    for name, tensor in parameters.items():
+        if tensor is None or tensor.dtype == input.dtype:
+            continue
+        told = f"The input is {input.dtype} and {name} {tensor.dtype}"
+        if tensor.dtype != bulssi.float32:
+            raise RuntimeError(f"mixed dtype (CPU): expect parameter to have scalar type of Float\n{told}.")
+        if input.dtype not in (bulssi.float16, bulssi.bfloat16):
+            raise RuntimeError(
+                f"mixed dtype (CPU): all inputs must share same datatype.\n{told}; convert one of them with .to(...)."
+            )
 
 
 def _batch_norm_name(
@@ -81,6 +96,8 @@ def batch_norm(
     )
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
+    check_floating(input, "batch_norm")
+    _check_dtypes(input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
     along = (1, -1, *(1,) * (input.dim() - 2))
     by_rows = _in_rows(input)
     if by_rows:
@@ -135,10 +152,12 @@ def instance_norm(
     _check_channels(
         "instance_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
+    if input.is_floating_point():
+        _check_dtypes(input, weight=weight, bias=bias)
     if running_mean is None and running_var is None and eps > 0 and _in_rows(input):
         return native._norm_channels(input, weight, bias, None, None, channels, eps)[0]
     own = (running_mean, running_var)
-    means, variances = (None if r is None else r.repeat(batch) for r in own)
+    means, variances = (None if r is None else r.repeat(batch).to(input.dtype) for r in own)
     out = batch_norm(
         input.reshape(1, batch * channels, *input.shape[2:]), means, variances, None, None, True, momentum, eps
     )
@@ -169,6 +188,8 @@ def group_norm(
                 "shape "
                 f"{list(tensor.shape)} and input of shape {list(input.shape)}"
             )
+    _check_dtypes(input, weight=weight, bias=bias)
+    check_floating(input, "GroupNormKernelImpl")
     size = math.prod(input.shape[2:])
     if batch * channels // num_groups * size == 1:
         raise ValueError(

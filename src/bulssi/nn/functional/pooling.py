@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn import _kernels
 
+from ._arguments import check_floating
 from ._graph import shown_as
 from ._precision import float32
 from .conv import _sizes
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 def _batched(who: str, input: Tensor, rank: int, channels: bool = True) -> tuple[Tensor, bool]:
     """``input`` with a batch dimension, and whether it had one."""
     if input.dim() not in (rank + 1, rank + 2):
+        if who.startswith("adaptive") and rank == 1:
+            raise RuntimeError(
+                f"Expected 2 to 3 dimensions, but got {input.dim()}-dimensional tensor for argument #1 'self' (while "
+                f"checking arguments for {who})"
+            )
         if who.startswith("adaptive"):
             raise RuntimeError(f"{who}(): Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
         if who in ("max_pool2d", "max_pool3d", "avg_pool3d"):
@@ -194,11 +200,13 @@ def avg_pool3d(
 # ---- pooling to a given size --------------------------------------------------------------------------------------
 
 
-def _adaptive_size(input: Tensor, output_size: Any, rank: int) -> tuple[int, ...]:
+def _adaptive_size(kind: str, input: Tensor, output_size: Any, rank: int) -> tuple[Tensor, bool, tuple[int, ...]]:
+    """As :func:`_batched`, and the size of the output."""
     if output_size is None or isinstance(output_size, int):
         output_size = (output_size,) * rank
     elif rank > 1 and input.dim() <= len(output_size):
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
+    x, batched = _batched(f"adaptive_{kind}_pool{rank}d", input, rank)
     output_size = tuple(output_size)
     if len(output_size) == 1:
         output_size = output_size * rank
@@ -209,7 +217,11 @@ def _adaptive_size(input: Tensor, output_size: Any, rank: int) -> tuple[int, ...
         raise RuntimeError(
             f"adaptive pooling: elements of output_size must be greater than or equal to 0 but received {list(size)}"
         )
-    return size
+    if kind == "max" or any(n != 1 for n in size):  # one average of everything is a mean, with the errors of that
+        check_floating(input, f"adaptive_{kind}_pool" + ("3d_cpu" if rank == 3 else "2d"))
+    elif not input.is_floating_point():
+        input.mean()
+    return x, batched, size
 
 
 def _adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
@@ -218,8 +230,7 @@ def _adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
 
 
 def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
-    out = _adaptive_size(input, output_size, rank)
-    x, batched = _batched(f"adaptive_avg_pool{rank}d", input, rank)
+    x, batched, out = _adaptive_size("avg", input, output_size, rank)
     if all(o and n % o == 0 for n, o in zip(x.shape[2:], out, strict=True)):
         kernel = tuple(n // o for n, o in zip(x.shape[2:], out, strict=True))
         y = _kernels.avg_pool(x, kernel, kernel, (0,) * rank, out, True, None)
@@ -264,8 +275,7 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
 
 
 def _adaptive_max(rank: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
-    out = _adaptive_size(input, output_size, rank)
-    x, batched = _batched(f"adaptive_max_pool{rank}d", input, rank)
+    x, batched, out = _adaptive_size("max", input, output_size, rank)
     position: Any = None  # of each window's elements in the flattened input, (*out, *width)
     for i, (n, o) in enumerate(zip(x.shape[2:], out, strict=True)):
         bounds = _adaptive_bounds(n, o)
