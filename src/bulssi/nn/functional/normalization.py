@@ -97,7 +97,11 @@ def batch_norm(
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
     check_floating(input, "batch_norm")
-    _check_dtypes(input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
+    dtype = input.dtype
+    if (weight is not None and weight.dtype is not dtype) or (
+        running_mean is not None and running_mean.dtype is not dtype
+    ):
+        _check_dtypes(input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
     along = (1, -1, *(1,) * (input.dim() - 2))
     by_rows = _in_rows(input)
     if by_rows:
