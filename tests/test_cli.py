@@ -352,3 +352,21 @@ def test_what_is_absent_says_so() -> None:
         pytest.approx(1 / 3),
     ]
     assert bulssi.fft.ifftshift(bulssi.fft.fftshift(bulssi.arange(5))).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_summary_of_tensors_and_of_layers_that_are_not_called() -> None:
+    nn = bulssi.nn
+    model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3))
+    model[1].spare = nn.Linear(5, 5)
+    found = bulssi.summary(model, bulssi.zeros(2, 7, dtype=bulssi.int64), verbose=False)
+    assert found.layers[0].output == "[2, 7, 3]"
+    assert (found.layers[-1].name, found.layers[-1].output, found.layers[-1].parameters) == (
+        "1.spare",
+        "not called",
+        30,
+    )
+    assert sum(layer.parameters for layer in found.layers) == found.parameters and "0.3 KiB" in str(found)
+    with pytest.raises(TypeError, match="expected an nn.Module, got int"):
+        bulssi.summary(3, (1,))
+    with pytest.raises(TypeError, match="must be a shape or a list of shapes, got 'abc'"):
+        bulssi.summary(model, "abc")

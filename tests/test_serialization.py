@@ -656,6 +656,29 @@ def test_files_as_memory(tmp_path: pathlib.Path) -> None:
         bulssi.from_file(str(tmp_path / "none"), size=5)
 
 
+@pytest.mark.parametrize(
+    "header,data,what",
+    [
+        ('{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}', b"123", "end at byte 2 of the data, which has 3"),
+        ('{"a":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}', b"123", "leave a hole"),
+        (
+            '{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}',
+            b"123",
+            "overlap",
+        ),
+        ('{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{}}', b"1", "'a' more than once"),
+        ('{"__metadata__":{"k":1}}', b"", "no object of strings"),
+        ('{"a":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}', b"1", "unknown dtype 'F8'"),
+        ('{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}', b"1", "do not agree"),
+        ('{"a":{"dtype":"U8","shape":[4611686018427387904,4],"data_offsets":[0,0]}}', b"", "do not agree"),
+        ("[" * 100_000, b"", "no JSON"),
+    ],
+)
+def test_safetensors_that_break_the_rules(header: str, data: bytes, what: str) -> None:
+    with pytest.raises(safetensors.SafetensorError, match=what):
+        safetensors.load(len(header).to_bytes(8, "little") + header.encode() + data)
+
+
 def test_damaged_safetensors() -> None:
     good, rng = safetensors.save(tensors()), random.Random(1)
     for cut in (0, 4, 8, 50, len(good) - 1):

@@ -10,6 +10,8 @@ import bulssi
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bulssi import Tensor
+
 __all__ = ["Layer", "Summary", "summary"]
 
 
@@ -49,7 +51,7 @@ class Summary(NamedTuple):
         return "\n".join(
             [
                 lines[0], rule, *lines[1:], rule,
-                f"parameters     {self.parameters:,}{note}, {self.parameter_bytes / 2**20:.2f} MiB",
+                f"parameters     {self.parameters:,}{note}, {_size(self.parameter_bytes)}",
                 f"multiply-adds  {self.multiply_adds:,}",
             ]
         )  # fmt: skip
@@ -62,6 +64,25 @@ class Summary(NamedTuple):
 
 def _count(n: int) -> str:
     return f"{n:,}" if n else "-"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def _inputs(input_size: Any, dtype: Any, device: Any) -> list[Any]:
+    """Zeros of the given shapes; what is a tensor already stays itself."""
+    if isinstance(input_size, bulssi.Tensor):
+        return [input_size]
+    if isinstance(input_size, str) or not hasattr(input_size, "__iter__"):
+        raise TypeError(f"summary: input_size must be a shape or a list of shapes, got {input_size!r}")
+    sizes = list(input_size)
+    if all(isinstance(n, int) for n in sizes):
+        sizes = [sizes]
+    return [
+        size if isinstance(size, bulssi.Tensor) else bulssi.zeros(tuple(size), dtype=dtype, device=device)
+        for size in sizes
+    ]
 
 
 def _shapes(value: Any) -> str:
@@ -108,25 +129,34 @@ def _attention(module: Any, inputs: tuple[Any, ...]) -> int:
 
 
 def summary(
-    model: Any, input_size: Sequence[int] | Sequence[Sequence[int]], *, dtype: Any = None, verbose: bool = True
+    model: Any,
+    input_size: Sequence[int] | Sequence[Sequence[int] | Tensor] | Tensor,
+    *,
+    dtype: Any = None,
+    verbose: bool = True,
 ) -> Summary:
     """Runs a model on an input of zeros and tells about its layers: output shapes, parameters, multiply-adds.
 
     Args:
-        input_size: the shape of the input with its batch dimension, or a list of shapes for several inputs.
+        input_size: the shape of the input with its batch dimension, or a list of shapes for several inputs; tensors may
+            stand in place of shapes.
         dtype: of the inputs; that of the model's first parameter when None (int64 when the model starts with an
             embedding).
         verbose: print the table.
 
     The model is called once, in eval mode and without gradients, and left as it was. Parameters that several modules
-    share are counted at the first.
+    share are counted at the first; modules whose parameters the model did not come to are listed at the end.
+
+    Raises:
+        TypeError: `model` is no module, or `input_size` is neither shapes nor tensors.
 
     >>> import bulssi as torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> torch.summary(model, (32, 4), verbose=False)
     Summary(4 layers, 58 parameters, 1,536 multiply-adds)
     """
-    sizes: list[Any] = [input_size] if all(isinstance(n, int) for n in input_size) else list(input_size)
+    if not isinstance(model, bulssi.nn.Module):
+        raise TypeError(f"summary: expected an nn.Module, got {type(model).__name__}")
     parameters = list(model.parameters())
     if dtype is None:
         dtype = parameters[0].dtype if parameters else bulssi.get_default_dtype()
@@ -134,7 +164,7 @@ def summary(
         if isinstance(leaf, (bulssi.nn.Embedding, bulssi.nn.EmbeddingBag)):
             dtype = bulssi.int64
     device = parameters[0].device if parameters else None
-    inputs = [bulssi.zeros(*size, dtype=dtype, device=device) for size in sizes]
+    inputs = _inputs(input_size, dtype, device)
 
     found: list[list[Any]] = []
     seen: set[int] = set()
@@ -171,6 +201,11 @@ def summary(
         )
         for module, name, count, shape, work in found
     ]
+    for module, name in names.items():
+        own = [p for p in module._parameters.values() if p is not None and id(p) not in seen]
+        seen.update(id(p) for p in own)
+        if own:
+            layers.append(Layer(name, type(module).__name__, 1, "not called", sum(p.numel() for p in own), 0))
     result = Summary(
         layers,
         sum(p.numel() for p in parameters),

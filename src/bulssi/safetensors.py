@@ -172,15 +172,16 @@ def _parse(
     import json
 
     try:
-        header = json.loads(head[8:].decode())
+        header = json.loads(head[8:].decode(), object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:
         raise SafetensorError(f"safetensors: the header is no JSON: {error}") from None
     if not isinstance(header, dict):
         raise SafetensorError("safetensors: the header is no JSON object")
+    metadata = header.pop("__metadata__", None)
+    if metadata is not None and not (isinstance(metadata, dict) and all(type(v) is str for v in metadata.values())):
+        raise SafetensorError("safetensors: __metadata__ is no object of strings")
     entries, room = {}, size - len(head)
     for name, entry in header.items():
-        if name == "__metadata__":
-            continue
         try:
             code, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
             ints = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
@@ -198,7 +199,20 @@ def _parse(
                 f"agree or lie outside the file's {room} bytes of data"
             )
         entries[name] = dtype, shape, begin, end
-    used = sorted((begin, end) for *_, begin, end in entries.values())
-    if any(a[1] > b[0] for a, b in zip(used, used[1:], strict=False)):
-        raise SafetensorError("safetensors: tensors overlap in the file")
-    return entries, len(head), header.get("__metadata__")
+    at = 0
+    for begin, end in sorted((begin, end) for *_, begin, end in entries.values()):
+        if begin != at:
+            what = "overlap" if begin < at else "leave a hole"
+            raise SafetensorError(f"safetensors: the tensors {what} in the file at byte {begin} of the data")
+        at = end
+    if at != room:
+        raise SafetensorError(f"safetensors: the tensors end at byte {at} of the data, which has {room}")
+    return entries, len(head), metadata
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(n for n in names if names.count(n) > 1)!r} more than once")
+    return found
