@@ -85,9 +85,8 @@ void choose_isa(const char* wanted) {
     chosen = i.name;
     return;
   }
-  fail(wanted ? "BULSSI_ISA=" : "", wanted ? wanted : "",
-       ": no such instruction set in this build, or the processor "
-       "is older than all of them (x86-64-v2 is needed)");
+  if (wanted && *wanted) fail("BULSSI_ISA=", wanted, ": this build has no such instruction set");
+  fail("this processor is older than every instruction set of this build (x86-64-v2 is needed)");
 }
 const FormulaKernels& formula_kernels(int index) { return kernels[index]; }
 const ConvertTable& converters() { return *convert_table; }

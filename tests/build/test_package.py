@@ -50,6 +50,35 @@ def test_import_stays_within_the_standard_library() -> None:
     assert set(imported.stdout.split()) <= {"__main__"}
 
 
+OLD = """
+import sys
+sys.path[:0] = {paths!r}
+import bulssi as torch
+torch.manual_seed(0)
+x = torch.randn(40, 40)
+model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(16, 3))
+loss = torch.nn.functional.cross_entropy(model(torch.randn(4, 1, 4, 4)), torch.arange(4) % 3)
+loss.backward()
+values = [(x @ x).sum(), x.exp().sum(), x.sort()[0][0, 0], x.bfloat16().float().sum(), x.long().sum(), loss]
+print(torch._core.isa(), *(round(v.item(), 3) for v in values))
+"""
+
+
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64")
+@pytest.mark.skipif("v2" not in _core.isas_built(), reason="the build has no kernels for old processors")
+@pytest.mark.parametrize("processor", ["Nehalem", "Haswell"])
+def test_old_processors(processor: str) -> None:
+    """One build runs where AVX is not: no instruction of another set is reached."""
+    code = OLD.format(paths=[path for path in sys.path if path])
+    command = [sys.executable, "-c", code]
+    emulated = ["qemu-x86_64", "-cpu", processor, *command]
+    here, there = (
+        subprocess.run(each, capture_output=True, text=True, check=True).stdout.split() for each in (command, emulated)
+    )
+    assert there[0] == ("v2" if processor == "Nehalem" else "v3")
+    assert [float(v) for v in there[1:]] == pytest.approx([float(v) for v in here[1:]], rel=1e-4, abs=2e-3)
+
+
 def kernel_objects() -> list[tuple[str, Path]]:
     """(instruction set, object file) of the kernels, from the build folder of the environment that runs the tests."""
     build = Path(__file__).parents[2] / "build" / Path(sys.prefix).name.lstrip(".")
