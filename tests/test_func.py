@@ -235,3 +235,38 @@ def test_fused_batch_norm() -> None:
         return fused(images), back(images), fused.bias
 
     assert close(outcome(program, bulssi), outcome(program, torch))
+
+
+def test_scales_by_position() -> None:
+    def program(t: Any, x: Any) -> Any:
+        a, b, m = t.tensor([1.0, 2.0]), t.tensor([3.0, 4.0]), t.eye(2)
+        batch = t.ones(2, 2, 2)
+        return [
+            a.add(2, b), a.clone().add_(0.5, b), t.sub(a, 2, b), t.add(a, 2, b, out=t.empty(2)),
+            a.clone().addcmul_(2, b, b), t.addcmul(a, 2, b, b), a.addcdiv(-0.5, b, b),
+            t.addmm(0.5, m, 2, m, m), t.addmm(0.5, m, m, m), m.clone().addmm_(0.5, 2, m, m), m.addmm(0.5, m, m),
+            t.addmv(0.5, a, 2, m, b), a.addmv(2, m, b), m.clone().addr_(0.5, 2, a, b), t.addr(0.5, m, 2, a, b),
+            t.baddbmm(0.5, batch, 2, batch, batch), m.addbmm(0.5, batch, batch),
+        ]  # fmt: skip
+
+    assert close(outcome(program, bulssi), outcome(program, torch))
+    with pytest.raises(TypeError):
+        bulssi.ones(2).add_("x", bulssi.ones(2))
+
+
+def test_diagonals_windows_and_copies() -> None:
+    def program(t: Any, x: Any) -> Any:
+        shapes = [(7, 3), (3, 7), (8, 3), (4, 3), (9, 2), (2, 2, 2)]
+        found = [t.zeros(shape).fill_diagonal_(5, wrap=wrap) for shape in shapes for wrap in (True, False)]
+        y = x.outer(x).requires_grad_() * 2
+        found += [y.fill_diagonal_(0), t.zeros(6, 2)[::2].fill_diagonal_(3, True)]
+        for name in ("hann", "hamming", "blackman", "bartlett", "kaiser"):
+            window = getattr(t, f"{name}_window")
+            found += [window(n, periodic=p, dtype=t.float64) for n in (0, 1, 2, 5, 8) for p in (True, False)]
+        found += [t.expand_copy(x[:1], (2, 1)), t.split_copy(x, 2), t.is_nonzero(t.tensor(1.0)), t.detach(y)]
+        return [*found, t.constant_pad_nd(x, (1, 1), 3.0), t.fft.fftfreq(5, 0.5), t.fft.fftshift(x)]
+
+    assert close(outcome(program, bulssi), outcome(program, torch))
+    for wrong in (bulssi.ones(3), bulssi.ones(2, 3, 3)):
+        with pytest.raises(RuntimeError, match="dimensions"):
+            wrong.fill_diagonal_(1)

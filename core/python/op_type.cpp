@@ -120,8 +120,13 @@ int take_out(PyObject* const* args, Py_ssize_t count, PyObject* names, Small<Ten
   return static_cast<int>(out.size());
 }
 
+PyObject* call_former(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
+                      PyObject* names);
+
 PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
                       PyObject* names) {
+  PyObject* const* const given_args = args;
+  PyObject* const given_names = names;
   Small<Tensor, 2> out;
   Object other_names;
   std::vector<PyObject*> other_args;
@@ -154,7 +159,73 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
     if (op->formula) return outcome_object(*op, run(*op, form, values.get(), &out[0]));
     return outcome_object(*op, run_out(*op, values.get(), out));
   }
+  if (PyObject* result = call_former(family, form, self, given_args, count, given_names)) return result;
   fail_no_overload(family.name, family.overloads, self, args, count, names);
+}
+
+// Note [Former signatures]
+// Old programs give the scales of add, addcmul, addmm and their like by position: x.add_(alpha, y), x.addcmul(value, a,
+// b), addmm(beta, x, alpha, a, b). The call is done with the scales by name; as in PyTorch, the first of all warns.
+PyObject* call_former(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
+                      PyObject* names) {
+  static const std::map<std::string, std::pair<int, std::vector<const char*>>> scales = {
+      {"add", {2, {"alpha"}}},
+      {"sub", {2, {"alpha"}}},
+      {"addcmul", {3, {"value"}}},
+      {"addcdiv", {3, {"value"}}},
+      {"addmm", {3, {"beta", "alpha"}}},
+      {"addmv", {3, {"beta", "alpha"}}},
+      {"addr", {3, {"beta", "alpha"}}},
+      {"addbmm", {3, {"beta", "alpha"}}},
+      {"baddbmm", {3, {"beta", "alpha"}}}};
+  const std::string base = family.name.back() == '_' ? family.name.substr(0, family.name.size() - 1) : family.name;
+  const auto found = scales.find(base);
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  if (found == scales.end() || named > 1) return nullptr;
+  if (named && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "out") != 0) return nullptr;
+  const auto& [tensors, words] = found->second;
+  const bool product = words.size() == 2;  // beta stands before the first tensor of a function
+  std::vector<PyObject*> all(self ? 1 : 0, self), kept, numbers;
+  all.insert(all.end(), args, args + count);
+  if (product && !self && all.size() > 1) std::swap(all[0], all[1]);
+  size_t k = 0;
+  if (all.empty() || !is_tensor(all[k++])) return nullptr;
+  if (!self) kept.push_back(all[0]);
+  while (k < all.size() && (PyFloat_Check(all[k]) || PyLong_Check(all[k]))) numbers.push_back(all[k++]);
+  for (; k < all.size(); ++k) {
+    if (!is_tensor(all[k])) return nullptr;
+    kept.push_back(all[k]);
+  }
+  const size_t positional = kept.size();
+  if (numbers.empty() || numbers.size() > words.size() || positional + (self ? 1 : 0) != size_t(tensors))
+    return nullptr;
+  Object keys(must(PyTuple_New(static_cast<Py_ssize_t>(numbers.size()) + named)));
+  std::string former, shown = self ? "" : "Tensor input, ", now;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    PyTuple_SET_ITEM(keys.get(), i, must(PyUnicode_FromString(words[i])));
+    former += std::string("Number ") + words[i] + ", ";
+    now += std::string(i ? ", " : "") + "Number " + words[i] + " = 1";
+  }
+  kept.insert(kept.end(), numbers.begin(), numbers.end());
+  if (named) {
+    PyTuple_SET_ITEM(keys.get(), static_cast<Py_ssize_t>(numbers.size()),
+                     Object::borrow(PyTuple_GET_ITEM(names, 0)).take());
+    kept.push_back(args[count]);
+  }
+  static bool warned = false;
+  if (!warned) {
+    warned = true;
+    std::string rest;
+    for (int i = 1, left = tensors - 1; left; ++i) {
+      const Parameter& p = family.overloads.front()->signature.parameters[i];
+      if (p.type == ArgType::tensor) rest += std::string(rest.empty() ? "" : ", ") + "Tensor " + p.name, --left;
+    }
+    const std::string text = "This overload of " + family.name + " is deprecated:\n\t" + family.name + "(" + shown +
+                             former + rest + ")\nConsider using one of the following signatures instead:\n\t" +
+                             family.name + "(" + shown + rest + ", *, " + now + ")";
+    if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) < 0) throw PendingError();
+  }
+  return call_parsed(family, form, self, kept.data(), static_cast<Py_ssize_t>(positional), keys.get());
 }
 
 inline bool plain(PyObject* o) { return Py_TYPE(o) == tensor_type || Py_TYPE(o) == parameter_type; }

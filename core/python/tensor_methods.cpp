@@ -256,8 +256,20 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("is_xpu", PyBool_FromLong(0)),
     BULSSI_GET("is_mps", PyBool_FromLong(0)),
     BULSSI_GET("layout", Object::borrow(strided_object()).take()),
-    BULSSI_GET("is_sparse", PyBool_FromLong(0)),
-    BULSSI_GET("is_quantized", PyBool_FromLong(0)),
+#define BULSSI_NEVER(name) BULSSI_GET(name, PyBool_FromLong(0))  // of kinds that there are none of
+    BULSSI_NEVER("is_sparse"),
+    BULSSI_NEVER("is_sparse_csr"),
+    BULSSI_NEVER("is_quantized"),
+    BULSSI_NEVER("is_nested"),
+    BULSSI_NEVER("is_mkldnn"),
+    BULSSI_NEVER("is_mps"),
+    BULSSI_NEVER("is_xpu"),
+    BULSSI_NEVER("is_xla"),
+    BULSSI_NEVER("is_ipu"),
+    BULSSI_NEVER("is_maia"),
+    BULSSI_NEVER("is_mtia"),
+    BULSSI_NEVER("is_vulkan"),
+#undef BULSSI_NEVER
     {"requires_grad",
      [](PyObject* self, void*)
          -> PyObject* { return guard([&]() -> PyObject* { return PyBool_FromLong(requires_grad(tensor_of(self))); }); },

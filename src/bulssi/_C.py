@@ -11,6 +11,7 @@ from bulssi.amp import autocast
 __all__ = ["DisableTorchFunctionSubclass", "Generator", "Size", "Tensor", "device", "dtype"]
 
 TensorBase = _TensorBase = Tensor
+_TensorMeta = type(Tensor)
 _nn = getattr(_core, "_nn", None)
 _VariableFunctions = _core._VF
 _disabled_torch_function_impl = _core._disabled_torch_function_impl

@@ -29,6 +29,12 @@ _MODULES = {
         "_check_value _check_with"
     ),
     "_dtypes": "finfo iinfo",
+    "_functions": (
+        "as_strided_copy batch_norm constant_pad_nd detach detach_ detach_copy diagonal_copy expand_copy instance_norm "
+        "is_distributed is_nonzero is_signed permute_copy select_copy split_copy split_with_sizes_copy squeeze_copy "
+        "t_copy transpose_copy unbind_copy unfold_copy unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze_copy "
+        "view_copy zero_"
+    ),
     "_lowrank": "pca_lowrank svd_lowrank",
     "_printing": "get_printoptions set_printoptions",
     "_settings": (
@@ -42,6 +48,7 @@ _MODULES = {
     ),
     "_summary": "summary",
     "_utils": ".",
+    "_windows": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "accelerator": ".",
     "amp": ". autocast",
     "ao": ".",

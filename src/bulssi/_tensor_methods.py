@@ -349,6 +349,46 @@ class DisableTorchFunctionSubclass:
         _core._disable_torch_function(self._before)
 
 
+def _fill_diagonal(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Sets the elements whose indices are all equal, in place; with ``wrap``, of a tall matrix also those of the
+    diagonals that begin again below, a row apart.
+
+    Raises:
+        RuntimeError: fewer than two dimensions, or more than two that differ.
+    """
+    if self.dim() < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    sizes, strides = self.size(), self.stride()
+    if self.dim() > 2 and len(set(sizes)) > 1:
+        raise RuntimeError(f"all dimensions of input must be of equal length\ngot {tuple(sizes)}")
+    count, step = min(sizes), sum(strides)
+    self.as_strided((count,), (step,), self.storage_offset()).fill_(fill_value)
+    if wrap and self.dim() == 2 and sizes[0] > sizes[1] + 1:
+        for row in range(sizes[1] + 1, sizes[0], sizes[1] + 1):
+            below = self[row:]
+            below.as_strided((min(below.shape),), (step,), below.storage_offset()).fill_(fill_value)
+    return self
+
+
+def _is_nonzero(input: Tensor) -> bool:
+    """Whether the only element is not zero.
+
+    Raises:
+        RuntimeError: there are several, or none.
+    """
+    return bool(input)
+
+
+def _is_distributed(input: Tensor) -> bool:
+    """False: a tensor of several processes is a class of its own."""
+    return False
+
+
+def _to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
+    """The tensor, converted to ``dtype`` where one is given: all tensors are dense."""
+    return self if dtype is None else self.to(dtype)
+
+
 def install(kind: type[Tensor]) -> None:
     """Give `kind` the methods of this file."""
     from bulssi import _arrays
@@ -367,7 +407,10 @@ def install(kind: type[Tensor]) -> None:
         "__reversed__": _reversed,
         "apply_": _apply,
         "as_subclass": _as_subclass,
+        "fill_diagonal_": _fill_diagonal,
         "get_device": _get_device,
+        "is_distributed": _is_distributed,
+        "is_nonzero": _is_nonzero,
         "is_same_size": _is_same_size,
         "is_set_to": _is_set_to,
         "is_shared": _is_shared,
@@ -380,6 +423,7 @@ def install(kind: type[Tensor]) -> None:
         "set_": _set,
         "share_memory_": _share_memory,
         "storage": _storage,
+        "to_dense": _to_dense,
         "type": _type,
         "untyped_storage": _untyped_storage,
     }.items():

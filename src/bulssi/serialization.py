@@ -26,6 +26,7 @@ __all__ = [
     "save",
 ]
 
+MAP_LOCATION = Any  # what load() takes as map_location: None, a device or its name, a dict of names, a function
 _safe_globals: list[Any] = []
 
 

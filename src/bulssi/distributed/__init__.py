@@ -10,6 +10,7 @@ from typing import Any
 
 from . import distributed_c10d as distributed_c10d
 from .distributed_c10d import (
+    Backend,
     GroupMember,
     P2POp,
     ProcessGroup,
@@ -61,6 +62,7 @@ from .distributed_c10d import (
     scatter_object_list,
     send,
 )
+from .distributed_c10d import _rank_not_in_group as _rank_not_in_group
 from .rendezvous import register_rendezvous_handler, rendezvous
 from .store import (
     DistError,
@@ -74,6 +76,7 @@ from .store import (
 )
 
 __all__ = [
+    "Backend",
     "DistError",
     "DistNetworkError",
     "DistStoreError",

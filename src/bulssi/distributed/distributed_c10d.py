@@ -35,6 +35,27 @@ if TYPE_CHECKING:
 default_pg_timeout = timedelta(minutes=30)
 
 
+class Backend(str):
+    """The name of a backend, in lower case; the known ones are attributes, such as ``Backend.GLOO``.
+
+    Raises:
+        ValueError: not a string.
+    """
+
+    UNDEFINED = "undefined"
+    GLOO = "gloo"
+    NCCL = "nccl"
+    UCC = "ucc"
+    MPI = "mpi"
+    XCCL = "xccl"
+    backend_list = [UNDEFINED, GLOO, NCCL, XCCL, UCC, MPI]  # noqa: RUF012 - as in PyTorch, where plugins add names
+
+    def __new__(cls, name: str) -> Backend:
+        if not isinstance(name, str):
+            raise ValueError("Backend constructor parameter must be string-ish")
+        return super().__new__(cls, name.lower())
+
+
 class GroupMember:
     """The group of all processes, and what :func:`new_group` gives to those that are not in the group."""
 
@@ -247,6 +268,20 @@ def _outside(group: Any) -> bool:
 def get_rank(group: Any = None) -> int:
     """The number of this process in a group; -1 if it is not in it."""
     return -1 if group == GroupMember.NON_GROUP_MEMBER else _group(group).rank()
+
+
+def _rank_not_in_group(group: Any) -> bool:
+    """Whether this process is not in a group that :func:`new_group` gave it."""
+    return group == GroupMember.NON_GROUP_MEMBER
+
+
+def _get_default_group() -> ProcessGroup:
+    """The group of all processes.
+
+    Raises:
+        ValueError: there is none yet.
+    """
+    return _group(None)
 
 
 def get_world_size(group: Any = None) -> int:

@@ -69,6 +69,16 @@ def sum_rightmost(value: Any, dims: int) -> Any:
     return value.reshape(value.shape[:-dims] + (-1,)).sum(-1)
 
 
+_sum_rightmost = sum_rightmost  # its name in PyTorch, for distributions of one's own
+
+
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
+    """Draws from the normal distribution of mean 0 and variance 1."""
+    return bulssi.normal(
+        bulssi.zeros(shape, dtype=dtype, device=device), bulssi.ones(shape, dtype=dtype, device=device)
+    )
+
+
 def logits_to_probs(logits: Tensor, is_binary: bool = False) -> Tensor:
     """Probabilities: the sigmoid of log odds if `is_binary`, else the softmax over the last dimension."""
     return bulssi.sigmoid(logits) if is_binary else bulssi.softmax(logits, -1)

@@ -36,6 +36,13 @@ _T_co = TypeVar("_T_co", covariant=True)
 _JOIN_SECONDS = 5.0  # what a worker gets to end by itself
 
 
+class _DatasetKind:
+    """How a dataset gives its samples: by index, or one after the other."""
+
+    Map = 0
+    Iterable = 1
+
+
 class _InfiniteSampler(Sampler[None]):
     """Stands for the indices that a stream does not need."""
 
@@ -182,6 +189,10 @@ class DataLoader(Generic[_T_co]):
         super().__setattr__(name, value)
 
     @property
+    def _dataset_kind(self) -> int:
+        return _DatasetKind.Iterable if isinstance(self.dataset, IterableDataset) else _DatasetKind.Map
+
+    @property
     def _auto_collation(self) -> bool:
         return self.batch_sampler is not None
 
@@ -205,10 +216,10 @@ class DataLoader(Generic[_T_co]):
         if self._auto_collation and self.worker_init_fn is None:
             fetcher = in_memory(self.dataset, self.collate_fn)
         if self.num_workers == 0 or fetcher is not None:
-            iterator: _Iterator = _LocalIterator(self, fetcher)
+            iterator: _BaseDataLoaderIter = _SingleProcessDataLoaderIter(self, fetcher)
         else:
             self.check_worker_number_rationality()
-            iterator = _WorkerIterator(self)
+            iterator = _MultiProcessingDataLoaderIter(self)
             if self.persistent_workers:
                 self._iterator = iterator
         self._current = weakref.ref(iterator)
@@ -288,7 +299,7 @@ def _check_stream(shuffle: Any, sampler: Any, batch_sampler: Any) -> None:
             )
 
 
-class _Iterator:
+class _BaseDataLoaderIter:
     """One epoch: the indices of its batches, and the state to find back to a place in it."""
 
     def __init__(self, loader: DataLoader[Any], by_tensor: bool = False) -> None:
@@ -371,7 +382,7 @@ class _Iterator:
 
     # ---- the iterator protocol
 
-    def __iter__(self) -> _Iterator:
+    def __iter__(self) -> _BaseDataLoaderIter:
         return self
 
     def __next__(self) -> Any:
@@ -396,7 +407,7 @@ class _Iterator:
         raise NotImplementedError("{} cannot be pickled", type(self).__name__)
 
 
-class _LocalIterator(_Iterator):
+class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
     """Loads in this process."""
 
     def __init__(self, loader: DataLoader[Any], fetcher: Any) -> None:
@@ -422,7 +433,7 @@ class _LocalIterator(_Iterator):
         return self._fetcher.fetch(next(self._indices))
 
 
-class _WorkerIterator(_Iterator):
+class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """Loads by worker processes. See Note [Workers]."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
