@@ -1,17 +1,19 @@
 // Runs a backward graph: counts the consumers of every reachable node, then runs ready nodes, newest first, on the
 // calling thread and without recursion.
 #include <algorithm>
+#include <optional>
 #include <queue>
+#include <unordered_map>
 #include <vector>
 
 #include "core/autograd/node.h"
+#include "core/base/threads.h"
+#include "core/cpu/cpu.h"
 #include "core/ops/basics.h"
 
 namespace bulssi {
 
-Node* current_node = nullptr;
-uint64_t current_run = 0;
-bool will_run(const Node& node) { return current_run && node.run == current_run && node.wanted; }
+thread_local constinit Node* current_node = nullptr;
 
 namespace {
 
@@ -30,42 +32,43 @@ struct Pooled {
   bool operator==(const Pooled&) const { return true; }
 };
 
-// Runs in progress, outermost first: hooks may start runs of their own.
-std::vector<uint64_t> active_runs;
+class Run;
+std::vector<Run*> active_runs;  // of all threads
+thread_local constinit Run* running = nullptr;
 
 // One run. A node's scratch fields belong to the run whose number it carries; they mean nothing once that run is over.
-// Where runs nest (a hook that calls backward), the nodes that the inner run shares with an outer one are put aside and
-// restored.
+// Runs nest (a hook that calls backward) and alternate (threads, at every place where the interpreter's lock is given
+// up: hooks, long kernels, the end of a Python object), so another run may take a node over. It puts what the first run
+// knew of the node into that run's `aside_`, from where that gets it back when it needs it: so a run calls own() before
+// it looks at a node, and holds no reference into one across such a place.
 class Run {
  public:
-  Run(const RunOptions& options) : options_(options), number_(++run_counter) { active_runs.push_back(number_); }
+  Run(const RunOptions& options) : options_(options), number_(++run_counter), outer_(running) {
+    active_runs.push_back(this);
+    running = this;
+  }
   ~Run() {
-    if (!finished_) {
-      for (Node* node : reached_) {
-        node->incoming.clear();
-        node->run = 0;
-      }
-    }
+    running = outer_;
+    std::erase(active_runs, this);
     for (const Capture& c : captures_) {
       if (c.edge && c.edge.node->run == number_) c.edge.node->captured = false;
     }
-    for (const Edge& root : roots_) root.node->incoming.clear();
-    for (auto& kept : aside_) {
-      kept.node->run = kept.run;
-      kept.node->pending = kept.pending;
-      kept.node->wanted = kept.wanted;
-      kept.node->captured = kept.captured;
-      kept.node->incoming = std::move(kept.incoming);
+    if (!finished_) {
+      for (Node* node : reached_) forget(*node);
     }
-    std::erase(active_runs, number_);
+    for (const Edge& root : roots_) forget(*root.node);
   }
 
   Small<Tensor, 2> execute(Tensors roots, Tensors grads, Tensors inputs);
+  uint64_t number() const { return number_; }
+  bool will_run(const Node& node) const {
+    if (node.run == number_) return node.wanted;
+    const auto found = aside_.find(&node);
+    return found != aside_.end() && found->second.wanted;
+  }
 
  private:
-  struct Kept {
-    Ref<Node> node;
-    uint64_t run;
+  struct Scratch {
     int32_t pending;
     bool wanted;
     bool captured;
@@ -77,6 +80,14 @@ class Run {
     bool arrived = false;
   };
 
+  // Makes the scratch fields this run's; false if it has not met the node before.
+  bool own(Node& node) { return node.run == number_ || take_over(node); }
+  bool take_over(Node& node);
+  void forget(Node& node) {
+    if (node.run != number_) return;
+    node.run = 0;
+    const auto gone = std::move(node.incoming);
+  }
   bool enter(Node* node);
   void visit(Node* root);
   void process(Node& node);
@@ -87,32 +98,48 @@ class Run {
 
   const RunOptions& options_;
   const uint64_t number_;
+  Run* const outer_;  // the run of this thread that this one is part of
   bool finished_ = false;
   std::vector<Edge> roots_;
   std::vector<Node*, Pooled<Node*>> reached_;
-  std::vector<Kept> aside_;
+  std::unordered_map<const Node*, Scratch> aside_;
   std::priority_queue<Node*, std::vector<Node*>, Newer> ready_;
   std::vector<Capture> captures_;
 };
 
+bool Run::take_over(Node& node) {
+  if (node.run) {
+    for (Run* other : active_runs) {
+      if (other->number_ != node.run) continue;
+      other->aside_.insert_or_assign(
+          &node, Scratch{node.pending, node.wanted, node.captured, std::exchange(node.incoming, {})});
+    }
+  }
+  node.run = number_;
+  const auto found = aside_.find(&node);
+  if (found == aside_.end()) return false;
+  Scratch mine = std::move(found->second);
+  aside_.erase(found);
+  node.pending = mine.pending;
+  node.wanted = mine.wanted;
+  node.captured = mine.captured;
+  node.incoming = std::move(mine.incoming);
+  return true;
+}
+
 // Makes the node this run's; true when it has to be visited. A capture is entered before the walk gets to it: until
 // then its count is negative.
 bool Run::enter(Node* node) {
-  if (node->run == number_) {
+  if (own(*node)) {
     if (node->pending >= 0) return false;
     node->pending = 0;
     reached_.push_back(node);
     return true;
   }
-  if (active_runs.size() > 1 && std::find(active_runs.begin(), active_runs.end(), node->run) != active_runs.end()) {
-    aside_.push_back(
-        {Ref<Node>(node), node->run, node->pending, node->wanted, node->captured, std::move(node->incoming)});
-    node->incoming.clear();
-  }
-  node->run = number_;
   node->pending = 0;
   node->wanted = true;
   node->captured = false;
+  node->incoming.clear();
   reached_.push_back(node);
   return true;
 }
@@ -179,8 +206,18 @@ void Run::add(Tensor& into, Tensor grad) {
 
 void Run::deliver(const Edge& edge, Tensor grad) {
   Node& node = *edge.node;
+  own(node);
   if (node.incoming.empty()) node.incoming.resize(node.results);
-  if (grad) add(node.incoming[edge.index], std::move(grad));
+  if (!grad) return;
+  Tensor& place = node.incoming[edge.index];
+  if (!place) {
+    place = std::move(grad);
+    return;
+  }
+  Tensor sum = std::move(place);
+  add(sum, std::move(grad));
+  own(node);
+  node.incoming[edge.index] = std::move(sum);
 }
 
 void Run::check_nan(Node& node, const Small<Tensor, 2>& inputs) {
@@ -202,7 +239,6 @@ Device device_of(const Small<Tensor, 2>& grads) {
 
 // Runs the node itself, between its hooks.
 void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
-  if (node.released) fail_released(node);
   Node* before = std::exchange(current_node, &node);
   struct Restore {
     Node* before;
@@ -210,6 +246,7 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   } restore{before};
   try {
     if (node.hooks) node.hooks->before(grads);
+    if (node.released) fail_released(node);
     const int64_t start = node_clock.started ? node_clock.started() : 0;
     const CallScope scope(device_of(grads), "backward");
     node.backward(grads, inputs);
@@ -233,9 +270,11 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
 }
 
 void Run::process(Node& node) {
+  own(node);
   Small<Tensor, 2> grads = std::move(node.incoming);
   node.incoming.clear();
   if (!node.wanted) return;
+  const bool captured = node.captured;
   if (grads.empty()) grads.resize(node.results);
   Ref<Node> alive(&node);
   // The hooks of a leaf wait at the leaf: its node comes and goes.
@@ -245,7 +284,7 @@ void Run::process(Node& node) {
   }
   if (node.hooks) node.hooks->on_tensors(grads);
   for (Capture& c : captures_) {
-    if (!node.captured) break;
+    if (!captured) break;
     if (c.edge.node.get() != &node) continue;
     c.grad = grads[c.edge.index];
     c.arrived = static_cast<bool>(c.grad);
@@ -253,7 +292,7 @@ void Run::process(Node& node) {
   if (node.is_accumulate() && !options_.accumulate) return;
   Small<Tensor, 2> inputs(node.edges.size());
   bool wanted = !options_.has_inputs || node.is_accumulate();
-  for (const Edge& edge : node.edges) wanted |= edge && edge.node->wanted;
+  for (const Edge& edge : node.edges) wanted |= edge && (own(*edge.node), edge.node->wanted);
   bool any = false;
   for (const Tensor& g : grads) any |= static_cast<bool>(g);
   if (wanted && (any || node.from_function)) call(node, grads, inputs);
@@ -261,6 +300,7 @@ void Run::process(Node& node) {
   for (size_t i = 0; i < node.edges.size(); ++i) {
     const Edge& edge = node.edges[i];
     if (!edge) continue;
+    own(*edge.node);
     if (edge.node->wanted || !options_.has_inputs) deliver(edge, std::move(inputs[i]));
     if (--edge.node->pending == 0) ready_.push(edge.node.get());
   }
@@ -273,7 +313,10 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
   }
   for (const Capture& c : captures_) {
     if (!c.edge) continue;  // a view of what requires grad, made without recording: nothing arrives there
-    enter(c.edge.node.get());
+    if (!own(*c.edge.node)) {
+      c.edge.node->wanted = true;
+      c.edge.node->incoming.clear();
+    }
     c.edge.node->pending = -1;
     c.edge.node->captured = true;
   }
@@ -282,19 +325,16 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
     visit(roots_.back().node.get());
   }
   for (const Capture& c : captures_) {
-    if (c.edge && c.edge.node->pending < 0) c.edge.node->wanted = false;
+    if (c.edge && (own(*c.edge.node), c.edge.node->pending < 0)) c.edge.node->wanted = false;
   }
   for (size_t i = 0; i < roots_.size(); ++i) {
     Node* node = roots_[i].node.get();
+    own(*node);
     if (node->pending == 0 && node->incoming.empty()) ready_.push(node);  // once, if it is the root of several
     const Tensor& g = grads[i];
     deliver(roots_[i], g && g.dtype() != roots[i].dtype() ? cast(g, roots[i].dtype()) : g);
   }
   GradMode mode(options_.create_graph);
-  struct Number {  // hooks may start runs of their own
-    uint64_t before;
-    ~Number() { current_run = before; }
-  } number{std::exchange(current_run, number_)};
   constexpr size_t ahead = 4;
   size_t steps = 0;
   while (!ready_.empty()) {
@@ -329,6 +369,9 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
 
 }  // namespace
 
+uint64_t current_run() { return running ? running->number() : 0; }
+bool will_run(const Node& node) { return running && running->will_run(node); }
+
 void fail_released(Node& node) {
   const std::string first = describe(node.first_backward), made = describe(node.source);
   std::string text =
@@ -357,6 +400,7 @@ void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) 
   if (!leaf->autograd->requires_grad) return;  // requires_grad_(False) has come since
   Tensor g = grads[0];
   Autograd& a = autograd_of(leaf);
+  std::optional<Locked> alone(std::in_place);  // other threads may add to the same leaf
   if (g.dtype() != leaf.dtype()) g = cast(g, leaf.dtype());
   check(g.shape() == leaf.shape(), "Function AccumulateGrad returned an invalid gradient at index 0 - got ",
         Ints(g.shape()), " but expected shape compatible with ", Ints(leaf.shape()));
@@ -376,6 +420,7 @@ void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) 
     add_data(a.grad, g);
     a.grad->bump_version();
   }
+  alone.reset();
   if (a.post_accumulate) a.post_accumulate->accumulated(leaf);
 }
 

@@ -12,7 +12,6 @@ AnomalyHooks anomaly_hooks;
 NodeClock node_clock;
 SourceHooks source_hooks;
 SavedHooks saved_hooks;
-void (*check_interrupt)() = [] {};
 
 std::string describe(const Source& source) {
   return source.code && source_hooks.describe ? source_hooks.describe(source) : std::string();
@@ -239,8 +238,14 @@ Tensor Saved::elements(Node& node) const {
 Tensor Saved::get(Node& node) const {
   Tensor t;
   if (packed_) {
+    // The user's function may run backward through this node, after which there is no more `this`.
+    const bool is_result = is_result_;
+    const uint32_t index = result_index_;
     t = saved_hooks.unpack(packed_);
-    if (!is_result_) return t;
+    if (!is_result) return t;
+    Tensor whole = detach(t);
+    if (is_differentiable(whole.dtype())) set_producer(whole, Ref<Node>(&node), index);
+    return whole;
   } else {
     if (!data_) return t;
     check_version(node);
@@ -270,13 +275,27 @@ void release(Autograd* a) {
   a->~Autograd();
   deallocate(a, sizeof(Autograd));
 }
+// A chain of gradients of gradients does not free itself by recursion either.
+static void let_go(Tensor t) {
+  static std::vector<Tensor> doomed;
+  static bool busy = false;
+  doomed.push_back(std::move(t));
+  if (busy) return;
+  busy = true;
+  while (!doomed.empty()) {
+    const Tensor next = std::move(doomed.back());
+    doomed.pop_back();
+  }
+  busy = false;
+}
 void abandon(Autograd* a) {
+  if (a->grad) let_go(std::move(a->grad));
   if (a->refs > 1) {
     a->owner = nullptr;
     a->ended_as_leaf = !a->node;
     // Taken out first: what is freed here may lead to whoever looks at `a`.
     Ref<Node> node = std::move(a->node);
-    Tensor grad = std::move(a->grad), base = std::move(a->base);
+    Tensor base = std::move(a->base);
     std::unique_ptr<Hooks> hooks = std::move(a->hooks), post = std::move(a->post_accumulate);
   }
   release(a);

@@ -135,6 +135,8 @@ struct NodeClock {
 };
 extern NodeClock node_clock;
 
+[[noreturn]] void fail_released(Node& node);
+
 // What the graph behind a composite operation is shown as: one node of this name, with edges to what it was given.
 struct Label {
   std::string name;
@@ -165,7 +167,13 @@ class Node {
   virtual bool is_accumulate() const { return false; }
 
   bool needs(int edge) const { return static_cast<bool>(edges[edge]); }
-  Tensor unpack(int i) { return saved[i].get(*this); }
+  // A hook, or another thread, may have run backward through this node since its own began.
+  Saved& kept(int i) {
+    if (static_cast<size_t>(i) >= saved.size()) [[unlikely]]
+      fail_released(*this);
+    return saved[i];
+  }
+  Tensor unpack(int i) { return kept(i).get(*this); }
 
   // In the order in which a run needs them: a graph of a million nodes is read from memory, line by line.
   uint64_t run = 0;  // scratch of the engine, as are the next three and `incoming`
@@ -199,6 +207,7 @@ struct BackwardCall {
   const Tensor& grad(int i = 0) const { return grads[i]; }
   bool needs(int i) const { return node.needs(i); }
   Tensor saved(int i) const { return node.unpack(i); }
+  bool has(int i) const { return node.kept(i).defined(); }
   void set(int i, Tensor g) { inputs[i] = std::move(g); }
 };
 
@@ -377,12 +386,9 @@ struct RunOptions {
   bool has_inputs = false;
 };
 Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options);
-// Called between nodes so that Ctrl-C is seen.
-extern void (*check_interrupt)();
 // The node whose backward is running (null: none): hooks may start runs of their own.
-extern Node* current_node;
-extern uint64_t current_run;      // number of the run in progress, 0 outside of one
-bool will_run(const Node& node);  // does the run in progress get to that node?
-[[noreturn]] void fail_released(Node& node);
+extern thread_local constinit Node* current_node;
+uint64_t current_run();           // number of this thread's run in progress, 0 outside of one
+bool will_run(const Node& node);  // does that run get to that node?
 
 }  // namespace bulssi

@@ -96,10 +96,10 @@ class Small {
     while (size_ < n) push_back(value);
   }
   void clear() {
+    const size_t n = std::exchange(size_, 0);  // first: what the end of an element runs may look here
     if constexpr (!std::is_trivially_destructible_v<T>) {
-      for (size_t i = 0; i < size_; ++i) data_[i].~T();
+      for (size_t i = 0; i < n; ++i) data_[i].~T();
     }
-    size_ = 0;
   }
   friend bool operator==(const Small& a, const Small& b) {
     if (a.size_ != b.size_) return false;

@@ -24,6 +24,10 @@
 #endif
 
 namespace bulssi {
+
+void (*between_ranges)() = [] {};
+void (*check_interrupt)() = [] {};
+
 namespace {
 
 // A worker, or a caller at the end of a job, looks this many times before it sleeps: some microseconds, about what
@@ -192,6 +196,7 @@ struct Pool {
         if (failed.load(std::memory_order_relaxed)) break;
         try {
           body(context, range * size, std::min(n, (range + 1) * size));
+          if (thread == 0) between_ranges();
         } catch (...) {
           if (!failed.exchange(true)) error = std::current_exception();
         }
@@ -307,7 +312,10 @@ namespace threads_detail {
 namespace {
 
 void run_inline(int64_t n, int64_t size, Body body, void* context) {
-  for (int64_t begin = 0; begin < n; begin += size) body(context, begin, std::min(n, begin + size));
+  for (int64_t begin = 0; begin < n; begin += size) {
+    body(context, begin, std::min(n, begin + size));
+    between_ranges();
+  }
 }
 
 }  // namespace

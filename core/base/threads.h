@@ -38,6 +38,18 @@ using Body = void (*)(void* context, int64_t begin, int64_t end);
 void run(int64_t n, int64_t size, Body body, void* context);
 }  // namespace threads_detail
 
+// Note [Interrupts]
+// Ctrl-C reaches Python's main thread, which may be inside of one kernel for minutes. So the thread that waits for a
+// job calls `between_ranges` after each range that it ran itself: where it gave the interpreter's lock away (Unlocked,
+// cpu/cpu.h), that takes the lock back ten times a second and lets Python's handlers of signals run. An exception of
+// theirs ends the job like any other: the ranges that are left are skipped, and what was to be the result is dropped.
+// Loops over many kernels call check_interrupt() themselves, as does the engine between nodes; each kernel that gives
+// the lock away does so when it begins. Code that runs in one piece (LAPACK, one long row) is not interrupted: the
+// exception comes when it ends.
+extern void (*between_ranges)();
+// With the interpreter's lock held: throws what a handler of signals raised. A few ns when no signal has come.
+extern void (*check_interrupt)();
+
 // Calls f(begin, end) on contiguous ranges that cover [0, n), each of range_size(n, grain) elements but the last, in
 // any order and on any thread of the pool. With n <= grain that is one plain call. If f throws, the remaining ranges
 // are skipped and one of the exceptions reaches the caller. A nested call, or one made while another thread of the

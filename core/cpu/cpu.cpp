@@ -4,15 +4,63 @@
 #include <bulssi_isas.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <string>
 
 #include "core/base/threads.h"
 #include "core/op/formulas.h"
+#include "core/tensor/storage.h"
 
 namespace bulssi {
 
 InterpreterLock interpreter_lock;
+
+namespace {
+
+thread_local constinit Unlocked* unlocked_here = nullptr;  // the scope in which this thread gave the lock away
+constexpr int64_t kBetweenLooks = 100'000'000;             // ns
+
+int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+void Unlocked::begin() {
+  if (unlocked_here) return;
+  check_interrupt();
+  between_ranges = look_for_signals;
+  number_ = kernel_begins();
+  looked_ = now();
+  unlocked_here = this;
+  state_ = interpreter_lock.release();
+}
+void Unlocked::end() {
+  interpreter_lock.acquire(state_);
+  unlocked_here = nullptr;
+  kernel_ended(number_);
+}
+
+Locked::Locked() : before_(std::exchange(unlocked_here, &none_)) {}
+Locked::~Locked() { unlocked_here = before_; }
+
+void Unlocked::look_for_signals() {
+  Unlocked* scope = unlocked_here;
+  if (!scope || !scope->state_ || now() - scope->looked_ < kBetweenLooks) return;
+  interpreter_lock.acquire(scope->state_);
+  unlocked_here = nullptr;  // handlers may run kernels of their own
+  struct GiveAway {
+    Unlocked* scope;
+    ~GiveAway() {
+      scope->looked_ = now();
+      unlocked_here = scope;
+      scope->state_ = interpreter_lock.release();
+    }
+  } give_away{scope};
+  check_interrupt();
+}
 
 namespace cpu {
 

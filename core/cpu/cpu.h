@@ -11,7 +11,8 @@
 
 namespace bulssi {
 
-// Lets other Python threads run while a long kernel does; the binding sets the hooks.
+// Lets other Python threads run while a long kernel does, and Ctrl-C end it (Note [Interrupts] in base/threads.h); the
+// binding sets the hooks.
 struct InterpreterLock {
   void* (*release)() = nullptr;
   void (*acquire)(void* state) = nullptr;
@@ -20,15 +21,36 @@ extern InterpreterLock interpreter_lock;
 class Unlocked {
  public:
   // `work` is the number of elements (or an equivalent): short kernels keep the lock.
-  explicit Unlocked(int64_t work)
-      : state_(work > 200000 && interpreter_lock.release ? interpreter_lock.release() : nullptr) {}
+  explicit Unlocked(int64_t work) {
+    if (work > 200000 && interpreter_lock.release) begin();
+  }
   ~Unlocked() {
-    if (state_) interpreter_lock.acquire(state_);
+    if (state_) end();
   }
   Unlocked(const Unlocked&) = delete;
 
  private:
-  void* state_;
+  void begin();
+  void end();
+  static void look_for_signals();
+
+  friend class Locked;
+  Unlocked() = default;
+  void* state_ = nullptr;
+  uint64_t number_ = 0;  // Note [Replaced memory] in tensor/storage.h
+  int64_t looked_ = 0;   // when it last had the lock, in ns
+};
+
+// Kernels of this scope keep the lock: no other Python thread comes between them.
+class Locked {
+ public:
+  Locked();
+  ~Locked();
+  Locked(const Locked&) = delete;
+
+ private:
+  Unlocked* before_;
+  Unlocked none_;
 };
 
 namespace cpu {

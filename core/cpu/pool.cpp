@@ -151,6 +151,12 @@ void max_pool_kernel(DType dtype, const PoolShape& s, const void* x, void* value
   });
 }
 
+// The indices are results that the program may have changed since.
+static void check_place(int64_t index, int64_t size) {
+  check(static_cast<uint64_t>(index) < static_cast<uint64_t>(size), ErrorKind::index, "the index ", index,
+        " of an element that was the largest is out of bounds for a plane of ", size, " elements");
+}
+
 void plane_scatter(DType dtype, int64_t planes, int64_t from_size, int64_t to_size, const void* from,
                    const int64_t* indices, void* to) {
   dispatch(dtype, "max_pool2d_backward", [&]<class T>() {
@@ -161,7 +167,10 @@ void plane_scatter(DType dtype, int64_t planes, int64_t from_size, int64_t to_si
           const int64_t* at = indices + p * from_size;
           T* sum = static_cast<T*>(to) + p * to_size;
           std::memset(sum, 0, to_size * sizeof(T));
-          for (int64_t i = 0; i < from_size; ++i) sum[at[i]] = static_cast<T>(sum[at[i]] + g[i]);
+          for (int64_t i = 0; i < from_size; ++i) {
+            check_place(at[i], to_size);
+            sum[at[i]] = static_cast<T>(sum[at[i]] + g[i]);
+          }
         }
       });
     }
@@ -173,7 +182,10 @@ void plane_gather(DType dtype, int64_t planes, int64_t from_size, int64_t to_siz
     parallel_for(planes, plane_grain(to_size), [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p) {
         const T* source = static_cast<const T*>(from) + p * from_size;
-        for (int64_t i = p * to_size; i < (p + 1) * to_size; ++i) static_cast<T*>(to)[i] = source[indices[i]];
+        for (int64_t i = p * to_size; i < (p + 1) * to_size; ++i) {
+          check_place(indices[i], from_size);
+          static_cast<T*>(to)[i] = source[indices[i]];
+        }
       }
     });
   });

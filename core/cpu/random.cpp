@@ -9,6 +9,7 @@
 #include <limits>
 #include <random>
 
+#include "core/base/threads.h"
 #include "random_elements.h"
 
 #if defined(__x86_64__)
@@ -227,6 +228,7 @@ template <int per_element, class Body>
 void in_chunks(Generator& g, int64_t n, Body body) {
   alignas(64) uint32_t words[chunk * per_element];
   for (int64_t i = 0; i < n; i += chunk) {
+    if ((i & (chunk * 256 - 1)) == 0 && i) check_interrupt();
     int64_t count = std::min<int64_t>(chunk, n - i);
     g.fill(words, count * per_element);
     body(words, count, i);

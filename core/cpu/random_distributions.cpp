@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/threads.h"
 #include "random_elements.h"
 
 // No product here is fused into a sum: PyTorch compiles these functions without FMA.
@@ -227,6 +228,7 @@ void with_replacement(Generator& g, const Weights<T>& p, int64_t n_sample, int64
     for (W& x : cumulative) x /= sum;
     cumulative.back() = 1;
     for (int64_t j = 0; j < n_sample; ++j) {
+      if ((j & 0xffff) == 0xffff) check_interrupt();
       double u = g.uniform_double();
       auto slot = std::lower_bound(cumulative.begin(), cumulative.end(), u, [](W x, double v) { return x < v; });
       out[r * n_sample + j] = slot - cumulative.begin();

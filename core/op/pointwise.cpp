@@ -273,10 +273,11 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
   Tensor values[max_tensors + 1];
   const Tensor* pointers[max_tensors + 1] = {};
   // In PyTorch's order, by name (other before self): of several that were changed, the first one is named.
-  for (int step = 0; step < count; ++step) {
+  const bool nothing_kept = saved.empty() && !released;
+  for (int step = 0; step < count && !nothing_kept; ++step) {
     const int i = step == op_.tensors ? step : (step + 1) % op_.tensors;
     if (!(op_.saves >> i & 1)) continue;
-    Saved& s = saved[place(i)];
+    Saved& s = kept(place(i));
     if (!s.defined()) continue;
     values[i] = grad_state.enabled ? s.get(*this) : s.elements(*this);
     pointers[i] = &values[i];

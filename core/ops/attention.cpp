@@ -146,7 +146,7 @@ Tensor fused(const Tensor& q_, const Tensor& k_, const Tensor& v_, const Tensor&
                 [o](BackwardCall& c) {
                   const Tensor& g = c.grad();
                   const Tensor q = c.saved(0), k = c.saved(1), v = c.saved(2);
-                  const Tensor mask = c.node.saved[5].defined() ? c.saved(5) : Tensor();
+                  const Tensor mask = c.has(5) ? c.saved(5) : Tensor();
                   const std::vector<Tensor> made =
                       recording({&g, &q, &k, &v})
                           ? gradients_of(

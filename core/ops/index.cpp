@@ -72,6 +72,11 @@ void BasicIndex::unsqueeze(int dim) {
   node_ = "UnsqueezeBackward0";
   changed_ = true;
 }
+void BasicIndex::check_inside() const {
+  const auto [low, high] = layout_.extent();
+  check(layout_.numel() == 0 || (low >= 0 && (high + 1) * itemsize(self_.dtype()) <= self_->storage->bytes),
+        "the tensor was resized while its index was read: it has ", self_->storage->bytes, " bytes now");
+}
 Tensor BasicIndex::view() const {
   if (!track_) return view_of(self_, layout_);
   return make_view(node_, self_, layout_,

@@ -26,6 +26,8 @@ class BasicIndex {
   void unsqueeze(int dim);
   const Layout& layout() const { return layout_; }
   bool changed() const { return changed_; }
+  // Fails if self has been given other memory since, by code that converting an index ran.
+  void check_inside() const;
   Tensor view() const;        // recorded
   Tensor unrecorded() const;  // for writing where no gradient is involved
  private:

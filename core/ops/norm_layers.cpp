@@ -144,7 +144,7 @@ Tensor norm_rows(const char* node, const Tensor& x_, const Tensor& w_, const Ten
   const bool has_bias = static_cast<bool>(b_);
   return record(node, {&x_, &w_, &b_}, cast_data(y, x_.dtype()),
                 [s, eps, centred, has_bias](BackwardCall& c) {
-                  const Tensor g = c.grad(), x = c.saved(0), w = c.node.saved[3].defined() ? c.saved(3) : Tensor();
+                  const Tensor g = c.grad(), x = c.saved(0), w = c.has(3) ? c.saved(3) : Tensor();
                   NormGradients made = recording({&g, &x, &w})
                                            ? norm_backward_recorded(g, x, w, has_bias, s, eps, centred)
                                            : norm_backward(g, x, w, c.saved(1), c.saved(2), c.needs(0), c.needs(1),
@@ -270,6 +270,18 @@ namespace {
 
 enum : int64_t { reduction_none = 0, reduction_mean = 1, reduction_sum = 2 };
 
+// How many targets are not ignored; fails if one of them is no class.
+int64_t count_targets(const Tensor& target, int64_t classes, int64_t ignored) {
+  const int64_t* wanted = target.data<int64_t>();
+  int64_t known = 0;
+  for (int64_t r = 0; r < target.numel(); ++r) {
+    if (wanted[r] == ignored) continue;
+    ++known;
+    check(wanted[r] >= 0 && wanted[r] < classes, ErrorKind::index, "Target ", wanted[r], " is out of bounds.");
+  }
+  return known;
+}
+
 Tensor cross_entropy_backward(const Tensor& g, const Tensor& x_, const Tensor& target, const Tensor& lse, double count,
                               int64_t reduction, int64_t ignored) {
   const int64_t rows = x_.shape()[0], n = x_.shape()[1];
@@ -279,6 +291,7 @@ Tensor cross_entropy_backward(const Tensor& g, const Tensor& x_, const Tensor& t
   const int f = float_index(dtype);
   const auto kernel = cpu::row_kernels().exp_scaled[f];
   if (without_elements(dx)) return cast_data(dx, x_.dtype());
+  count_targets(target, n, ignored);  // their memory may have been changed since
   const int64_t* wanted = target.data<int64_t>();
   dispatch(dtype, "nll_loss", [&]<class T>() {
     if constexpr (std::is_floating_point_v<T>) {
@@ -304,6 +317,7 @@ Tensor cross_entropy_backward_recorded(const Tensor& g, const Tensor& x, const T
   const int64_t column[] = {target.numel(), 1};
   const Tensor known = reshape(target != double(ignored), column);
   const Tensor safe = empty(column, DType::i64);
+  count_targets(target, x.shape()[1], ignored);
   for (int64_t i = 0; i < target.numel(); ++i) {
     safe.data<int64_t>()[i] = target.data<int64_t>()[i] == ignored ? 0 : target.data<int64_t>()[i];
   }
@@ -327,12 +341,7 @@ static Tensor cross_entropy(const Tensor& x_, const Tensor& target_, int64_t red
   const Tensor lse = empty(Ints(&rows, 1), dtype), losses = empty(Ints(&rows, 1), dtype);
   const bool meta = without_elements(losses);
   const int64_t* wanted = meta ? nullptr : target.data<int64_t>();
-  int64_t known = 0;
-  for (int64_t r = 0; r < (meta ? 0 : rows); ++r) {
-    if (wanted[r] == ignored) continue;
-    ++known;
-    check(wanted[r] >= 0 && wanted[r] < n, ErrorKind::index, "Target ", wanted[r], " is out of bounds.");
-  }
+  const int64_t known = meta ? 0 : count_targets(target, n, ignored);
   const auto kernel = cpu::row_kernels().logsumexp[float_index(dtype)];
   dispatch(dtype, "nll_loss", [&]<class T>() {
     if (meta) return;

@@ -284,7 +284,7 @@ std::vector<Tensor> fused(const Plan& plan, const Arguments& a) {
   Ref<Node> node = make_node(
       name, {&a[at_x], &a[at_h], &a[at_c], &a[at_w_ih], &a[at_w_hh], &a[at_b_ih], &a[at_b_hh]},
       [plan](BackwardCall& call) {
-        const auto saved = [&](size_t i) { return call.node.saved[i].defined() ? call.saved(int(i)) : Tensor(); };
+        const auto saved = [&](size_t i) { return call.has(int(i)) ? call.saved(int(i)) : Tensor(); };
         Arguments a(argument_count), grads;
         std::vector<bool> needed(argument_count);
         for (size_t i = 0; i < at_w_hr; ++i) {

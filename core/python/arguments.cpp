@@ -68,7 +68,8 @@ Dims ints_value(PyObject* o) {
   Object fast(must(PySequence_Fast(o, "expected a sequence of int")));
   Dims out;
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
-    out.push_back(int_value(PySequence_Fast_GET_ITEM(fast.get(), i)));
+    const Object item = Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i));  // its __index__ may change the list
+    out.push_back(int_value(item.get()));
   }
   return out;
 }
@@ -166,9 +167,9 @@ bool convert_list(const Parameter& p, PyObject* o, Value& v) {
     if (!is_sequence(o)) return false;
     Object fast(must(PySequence_Fast(o, "")));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
-      PyObject* item = PySequence_Fast_GET_ITEM(fast.get(), i);
-      if (!is_number(item)) return false;
-      v.doubles.push_back(number_value(item).as_double());
+      const Object item = Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i));
+      if (!is_number(item.get())) return false;
+      v.doubles.push_back(number_value(item.get()).as_double());
     }
     return true;
   }

@@ -60,8 +60,8 @@ void infer(PyObject* o, size_t depth, Inferred& into, bool dtype_wanted) {
     Object fast(must(PySequence_Fast(o, "expected a sequence")));
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast.get());
     if (depth == into.shape.size()) into.shape.push_back(n);
-    for (Py_ssize_t i = 0; i < n && (dtype_wanted || i == 0); ++i) {
-      infer(PySequence_Fast_GET_ITEM(fast.get(), i), depth + 1, into, dtype_wanted);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()) && (dtype_wanted || i == 0); ++i) {
+      infer(Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i)).get(), depth + 1, into, dtype_wanted);
     }
     return;
   }
@@ -114,8 +114,11 @@ void fill_from(PyObject* o, const Dims& shape, size_t depth, T*& to) {
   const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast.get());
   check(n == shape[depth], ErrorKind::value, "expected sequence of length ", shape[depth], " at dim ", depth, " (got ",
         n, ")");
-  PyObject** items = PySequence_Fast_ITEMS(fast.get());
-  for (Py_ssize_t i = 0; i < n; ++i) fill_from<T>(items[i], shape, depth + 1, to);
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    // An element's __float__ may change the list.
+    check(i < PySequence_Fast_GET_SIZE(fast.get()), "the list at dim ", depth, " became shorter while it was read");
+    fill_from<T>(Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i)).get(), shape, depth + 1, to);
+  }
 }
 
 template <class T>
@@ -128,12 +131,11 @@ PyObject* list_from(const T* data, const Layout& l, int dim) {
     else
       return PyFloat_FromDouble(static_cast<double>(*data));
   }
-  PyObject* list = PyList_New(l.shape[dim]);
-  if (!list) throw PendingError();
+  Object list(must(PyList_New(l.shape[dim])));
   for (int64_t i = 0; i < l.shape[dim]; ++i) {
-    PyList_SET_ITEM(list, i, list_from<T>(data + i * l.strides[dim], l, dim + 1));
+    PyList_SET_ITEM(list.get(), i, must(list_from<T>(data + i * l.strides[dim], l, dim + 1)));
   }
-  return list;
+  return list.take();
 }
 
 }  // namespace
@@ -169,7 +171,8 @@ Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy) {
   return out;
 }
 
-PyObject* tolist(const Tensor& t) {
+PyObject* tolist(const Tensor& given) {
+  const Tensor t = alias(given);  // making lists may run the collector, and that any code
   return dispatch(t.dtype(), "tolist", [&]<class T>() { return list_from<T>(t.data<T>(), t.layout(), 0); });
 }
 

@@ -166,7 +166,8 @@ PyObject* unpack_saved(PyObject* self, PyObject*) {
     if (node->released) fail_released(*node);
     Object out(must(PyTuple_New(static_cast<Py_ssize_t>(node->saved.size()))));
     for (size_t i = 0; i < node->saved.size(); ++i) {
-      PyTuple_SET_ITEM(out.get(), i, wrap(node->saved[i].defined() ? node->unpack(static_cast<int>(i)) : Tensor()));
+      const int at = static_cast<int>(i);
+      PyTuple_SET_ITEM(out.get(), i, wrap(node->kept(at).defined() ? node->unpack(at) : Tensor()));
     }
     return out.take();
   });

@@ -100,7 +100,7 @@ class PyHooks final : public Hooks {
   }
 
   void on_tensors(Small<Tensor, 2>& grads) override {
-    for (size_t k = 0; k < tensors_.size(); ++k) {
+    for (size_t k = 0; k < tensors_.size(); ++k) {  // a hook may add further ones
       Tensor& grad = grads[tensors_[k].index];
       if (!grad) continue;
       for (Object& function : functions_of(tensors_[k].table.get())) {
@@ -109,12 +109,13 @@ class PyHooks final : public Hooks {
         if (result.get() != Py_None) grad = replaced(function.get(), grad, result.get());
       }
     }
-    for (auto& entry : kept_) {
-      PyObject* tensor = PyWeakref_GetObject(entry.table.get());
-      const Tensor& grad = grads[entry.index];
-      if (tensor == Py_None || !grad) continue;
-      Tensor& into = autograd_of(tensor_of(tensor)).grad;
-      into = into ? sum_of(into, grad) : grad_state.enabled ? clone(grad) : clone(detach(grad));
+    for (size_t k = 0; k < kept_.size(); ++k) {
+      const Tensor& grad = grads[kept_[k].index];
+      const Object tensor = Object::borrow(PyWeakref_GetObject(kept_[k].table.get()));
+      if (tensor.get() == Py_None || !grad) continue;
+      const Tensor t = tensor_of(tensor.get()), before = autograd_of(t).grad;
+      const Tensor now = before ? sum_of(before, grad) : grad_state.enabled ? clone(grad) : clone(detach(grad));
+      autograd_of(t).grad = now;
     }
   }
   void before(Small<Tensor, 2>& grads) override {
@@ -243,25 +244,40 @@ Object disabled_message;  // why they may not be used now
 struct Packed {
   Object value, unpack;
   Edge edge;  // where the tensor stands in the graph; for second derivatives
+  Dims shape;
+  DType dtype;
+  Device device;
+  bool contiguous;
 };
 
 void* pack(const Tensor& t) {
-  auto packed = std::make_unique<Packed>();
+  auto packed = std::make_unique<Packed>(Packed{{}, {}, {}, t.shape(), t.dtype(), t.device(), t.contiguous()});
   if (requires_grad(t)) packed->edge = edge_to(t);
   packed->unpack = Object::borrow(pairs.back().unpack.get());
+  const Object function = Object::borrow(pairs.back().pack.get());  // which may leave the scope of its pair
   Object argument(wrap(detach(t)));
-  packed->value = Object(must(PyObject_CallOneArg(pairs.back().pack.get(), argument.get())));
+  packed->value = Object(must(PyObject_CallOneArg(function.get(), argument.get())));
   return packed.release();
 }
 Tensor unpack(void* what) {
   auto* packed = static_cast<Packed*>(what);
-  Object made(must(PyObject_CallOneArg(packed->unpack.get(), packed->value.get())));
+  // The function may run backward through the node, which frees what was packed.
+  const Object function = Object::borrow(packed->unpack.get()), value = Object::borrow(packed->value.get());
+  const Packed was{{}, {}, packed->edge, packed->shape, packed->dtype, packed->device, packed->contiguous};
+  Object made(must(PyObject_CallOneArg(function.get(), value.get())));
   check(is_tensor(made.get()), ErrorKind::type,
         "Output of saved tensor unpack_hook expected to be a Tensor but got "
         "result of type ",
         type_name(made.get()));
+  // Kernels rely on what they saved: the hook may change the values only.
   Tensor t = detach(tensor_of(made.get()));
-  if (packed->edge && is_differentiable(t.dtype())) set_producer(t, packed->edge.node, packed->edge.index);
+  check(t.shape() == was.shape && t.device() == was.device,
+        "saved_tensors_hooks: unpack_hook returned a tensor of shape ", Ints(t.shape()), " on device ", t.device(),
+        ", where one of shape ", Ints(was.shape), " on device ", was.device, " was saved");
+  t = cast_data(t, was.dtype);
+  if (was.contiguous) t = dense(t);
+  const Edge& edge = was.edge;
+  if (edge && is_differentiable(t.dtype())) set_producer(t, edge.node, edge.index);
   return t;
 }
 void drop(void* what) { delete static_cast<Packed*>(what); }
@@ -372,7 +388,7 @@ PyObject* set_anomaly_mode(PyObject*, PyObject* const* args, Py_ssize_t count) {
 PyObject* is_anomaly_enabled(PyObject*, PyObject*) { return PyBool_FromLong(grad_state.anomaly); }
 PyObject* is_anomaly_check_nan(PyObject*, PyObject*) { return PyBool_FromLong(grad_state.anomaly_check_nan); }
 PyObject* current_task(PyObject*, PyObject*) {
-  return current_run ? PyLong_FromUnsignedLongLong(current_run) : PyLong_FromLong(-1);
+  return current_run() ? PyLong_FromUnsignedLongLong(current_run()) : PyLong_FromLong(-1);
 }
 PyObject* will_execute(PyObject*, PyObject* node) {
   return guard([&]() -> PyObject* {
@@ -414,20 +430,45 @@ PyGetSetDef metadata_property = {"metadata", node_metadata, nullptr, "A dictiona
 
 }  // namespace
 
+// Note [Cycles]
+// A hook may refer to the tensor it is a hook of, and the context of a Function to its own output. Python's collector
+// finds such cycles if whoever owns the hooks says so, and exactly one object may: a tensor, or the Python object of a
+// node, that is the node's only owner. A node with further owners (consumers in the graph, several results) is passed
+// over: as long as these live nothing may be freed, and once they are gone there is one owner. What a leaf's gradient
+// refers to is the leaf's alone, as are its hooks.
+static int traverse_node(const Node* node, visitproc visit, void* arg) {
+  if (!node || node->refs != 1) return 0;
+  if (node->from_function) Py_VISIT(static_cast<PyObject*>(node->python));  // Note [Function nodes]
+  return node->hooks ? static_cast<const PyHooks&>(*node->hooks).traverse(visit, arg) : 0;
+}
+static void clear_node(Node* node) {
+  if (!node || node->refs != 1) return;
+  const Ref<Node> alive(node);
+  if (node->hooks) static_cast<PyHooks&>(*node->hooks).clear();
+}
+
 int traverse_hooks(const TensorImpl* t, visitproc visit, void* arg) {
   if (!t || !t->autograd) return 0;
   for (const auto* hooks : {&t->autograd->hooks, &t->autograd->post_accumulate}) {
     if (!*hooks) continue;
     if (int stop = static_cast<const PyHooks&>(**hooks).traverse(visit, arg)) return stop;
   }
-  return 0;
+  if (const TensorImpl* grad = t->autograd->grad.get(); grad && !(grad->state & 1)) {
+    Py_VISIT(reinterpret_cast<PyObject*>(grad->state));
+  }
+  return traverse_node(t->autograd->node.get(), visit, arg);
 }
 void clear_hooks(const TensorImpl* t) {
   if (!t || !t->autograd) return;
-  for (auto* hooks : {&t->autograd->hooks, &t->autograd->post_accumulate}) {
+  Autograd& a = *t->autograd;
+  for (auto* hooks : {&a.hooks, &a.post_accumulate}) {
     if (*hooks) static_cast<PyHooks&>(**hooks).clear();
   }
+  clear_node(a.node.get());
+  const Tensor grad = std::move(a.grad);
 }
+int traverse_owned_node(const Node* node, visitproc visit, void* arg) { return traverse_node(node, visit, arg); }
+void clear_owned_node(Node* node) { clear_node(node); }
 
 void add_hook_functions(PyObject* module) {
   must(PyModule_AddFunctions(module, functions));

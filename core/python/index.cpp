@@ -59,6 +59,12 @@ void apply_slice(BasicIndex& basic, int dim, PyObject* item, bool skip_whole) {
   basic.slice(dim, start, count, step);
 }
 
+bool plain_slice(PyObject* item) {
+  const auto* s = reinterpret_cast<PySliceObject*>(item);
+  const auto plain = [](PyObject* o) { return o == Py_None || PyLong_CheckExact(o); };
+  return plain(s->start) && plain(s->stop) && plain(s->step);
+}
+
 // An index taken apart: the view that numbers, slices and None make of self, and the tensors that index this view.
 struct Parsed {
   BasicIndex basic;
@@ -75,9 +81,12 @@ struct Parsed {
     } else {
       parse(self, &index, 1, false, whole_is_self);
     }
+    if (ran_code) basic.check_inside();
   }
 
  private:
+  bool ran_code = false;  // the program's own, by __index__ and the like
+
   // A truth value: a new dimension of which all or nothing is taken.
   void add_truth(int& dim, bool truth) {
     basic.unsqueeze(dim);
@@ -110,12 +119,15 @@ struct Parsed {
         dim += self.dims() - taken;
         if (dim > basic.layout().dims()) dim = basic.layout().dims();  // a second Ellipsis takes nothing more
       } else if (PySlice_Check(item)) {
+        ran_code = ran_code || !plain_slice(item);
         apply_slice(basic, dim++, item, skip_whole);
       } else if (is_tensor(item)) {
         parse_tensor(dim, place, tensor_of(item));
       } else if (is_int(item) && !is_array(item)) {
+        ran_code = ran_code || !PyLong_CheckExact(item);
         basic.select(dim, int_value(item), place);
       } else if (is_index_sequence(item)) {
+        ran_code = true;
         parse_tensor(dim, place, index_from(item));
       } else {
         fail(ErrorKind::index,

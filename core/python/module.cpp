@@ -2,6 +2,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include <cxxabi.h>
+
 #include <cstdlib>
 
 #include "core/base/threads.h"
@@ -97,7 +99,16 @@ NB_MODULE(_core, m) {
   warn = warn_python;
   blas_find_library = find_blas;
   interpreter_lock.release = []() -> void* { return PyEval_SaveThread(); };
-  interpreter_lock.acquire = [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); };
+  interpreter_lock.acquire = [](void* state) {
+    try {
+      PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+    } catch (abi::__forced_unwind&) {
+      wait_for_exit();
+    }
+  };
+  check_interrupt = [] {
+    if (PyErr_CheckSignals() < 0) throw PendingError();
+  };
   add_small_types(m.ptr());
   add_tensor_type(m.ptr());
   add_torch_function(m.ptr());

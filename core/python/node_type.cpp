@@ -21,8 +21,19 @@ Node* node_of(PyObject* o) {
 
 namespace {
 
+int node_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  const Node* node = reinterpret_cast<PyNode*>(self)->node;
+  return node && !node->from_function ? traverse_owned_node(node, visit, arg) : 0;
+}
+int node_clear(PyObject* self) {
+  Node* node = reinterpret_cast<PyNode*>(self)->node;
+  if (node && !node->from_function) clear_owned_node(node);
+  return 0;
+}
 void node_dealloc(PyObject* self) {
   auto* o = reinterpret_cast<PyNode*>(self);
+  PyObject_GC_UnTrack(self);
   if (o->node) {
     o->node->python = nullptr;
     release(o->node);
@@ -74,13 +85,16 @@ PyGetSetDef node_properties[] = {{"next_functions", node_next, nullptr, nullptr,
                                  {"source", node_source, nullptr, "File, line and function that recorded it.", nullptr},
                                  {}};
 PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+                            {Py_tp_traverse, reinterpret_cast<void*>(node_traverse)},
+                            {Py_tp_clear, reinterpret_cast<void*>(node_clear)},
                             {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
                             {Py_tp_methods, node_methods},
                             {Py_tp_getset, node_properties},
                             {Py_tp_doc, const_cast<char*>("A recorded operation of the backward graph.")},
                             {0, nullptr}};
-PyType_Spec node_spec = {"bulssi._core.Node", sizeof(PyNode), 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+PyType_Spec node_spec = {
+    "bulssi._core.Node", sizeof(PyNode), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
 // Shown as any object: the class, made for one user's Function, tells enough.
 PyObject* function_repr(PyObject* self) { return PyBaseObject_Type.tp_repr(self); }
 PyObject* function_new(PyTypeObject* type, PyObject*, PyObject*) { return type->tp_alloc(type, 0); }
@@ -348,9 +362,6 @@ void add_node_types(PyObject* module) {
   must(PyModule_AddFunctions(module, functions));
   must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), "backward",
                               Object(must(PyDescr_NewMethod(tensor_type, &backward_method))).get()));
-  check_interrupt = [] {
-    if (PyErr_CheckSignals() < 0) throw PendingError();
-  };
 }
 
 void install_source_hooks() {

@@ -68,6 +68,10 @@ inline void must(int status) {
 }
 
 void set_python_error();  // from the exception being handled
+// While the interpreter shuts down, it ends every other thread that asks for its lock, by unwinding that thread's
+// stack. Destructors must not run then: they would touch objects without the lock. Such a thread waits for the process
+// to end.
+[[noreturn]] void wait_for_exit();
 // Runs f, turning C++ exceptions into Python ones.
 template <class F>
 auto guard(F&& f) -> decltype(f()) {
@@ -158,6 +162,8 @@ void install_source_hooks();
 void add_hook_functions(PyObject* module);
 int traverse_hooks(const TensorImpl* t, visitproc visit, void* arg);
 void clear_hooks(const TensorImpl* t);
+int traverse_owned_node(const Node* node, visitproc visit, void* arg);  // Note [Cycles]
+void clear_owned_node(Node* node);
 
 // ---- generators (generator.cpp)
 // ---------------------------------------------------------------------------------------------------

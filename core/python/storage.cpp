@@ -70,7 +70,8 @@ PyObject* on_storage(PyObject*, PyObject* args) {
   return guard([&]() -> PyObject* {
     const Tensor bytes = argument(p.storage, "storage");
     const DType dtype = dtype_value(p.dtype);
-    const Layout layout = placed(ints_value(p.size), ints_value(p.stride), p.offset, dtype, bytes->storage->bytes);
+    Dims size = ints_value(p.size), stride = ints_value(p.stride);
+    const Layout layout = placed(std::move(size), std::move(stride), p.offset, dtype, bytes->storage->bytes);
     return wrap(alias_as(bytes, layout, dtype));
   });
 }
@@ -82,8 +83,9 @@ PyObject* set_storage(PyObject*, PyObject* args) {
   return guard([&]() -> PyObject* {
     const Tensor t = argument(self, "set_"), from = argument(p.storage, "set_");
     check_inplace(t, "set");
-    const Layout layout = placed(ints_value(p.size), ints_value(p.stride), p.offset, t.dtype(), from->storage->bytes);
-    t->storage = from->storage;
+    Dims size = ints_value(p.size), stride = ints_value(p.stride);
+    const Layout layout = placed(std::move(size), std::move(stride), p.offset, t.dtype(), from->storage->bytes);
+    retire(std::exchange(t->storage, from->storage));
     set_layout(t, layout);
     t->is_view = false;  // of its former base
     if (t->autograd) t->autograd->base = Tensor();

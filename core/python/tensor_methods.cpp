@@ -81,7 +81,7 @@ int set_data(PyObject* self, PyObject* value, void*) {
     const Tensor t = tensor_of(self), from = tensor_of(value);
     if (t.same(from)) return 0;
     const uint32_t version = t->version();  // who saved t must see no change
-    t->storage = from->storage;
+    retire(std::exchange(t->storage, from->storage));
     t->dtype = from->dtype;
     set_layout(t, from.layout());
     if (t->is_view) {
@@ -160,6 +160,19 @@ PyObject* make_subclass(PyObject*, PyObject* args, PyObject* kwargs) {
     return wrap_as(reinterpret_cast<PyTypeObject*>(type), std::move(t));
   });
 }
+// _in_class(cls, tensor): a new tensor that no object shows yet, as an object of cls.
+PyObject* in_class(PyObject*, PyObject* args) {
+  PyObject *type, *data;
+  if (!PyArg_ParseTuple(args, "OO:_in_class", &type, &data)) return nullptr;
+  return guard([&]() -> PyObject* {
+    check(PyType_Check(type) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), tensor_type), ErrorKind::type,
+          "as_subclass(): cls must be a subclass of Tensor (got ", type_name(type), ")");
+    check(is_tensor(data), ErrorKind::type, "as_subclass(): expected a Tensor, not ", type_name(data));
+    const Tensor t = tensor_of(data);
+    return wrap_as(reinterpret_cast<PyTypeObject*>(type),
+                   make_view("AliasBackward0", t, t.layout(), [](const Tensor& g) { return g; }));
+  });
+}
 PyObject* tolist_method(PyObject* self, PyObject*) {
   return guard([&]() -> PyObject* {
     check(!without_elements(tensor_of(self)), ErrorKind::not_implemented, "Cannot copy out of meta tensor; no data!");
@@ -206,6 +219,7 @@ PyMethodDef tensor_methods[] = {
     {"detach_", detach_inplace, METH_NOARGS, "Takes self out of the graph; returns self."},
     {"_make_subclass", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(make_subclass)),
      METH_VARARGS | METH_KEYWORDS | METH_STATIC, nullptr},
+    {"_in_class", in_class, METH_VARARGS | METH_STATIC, nullptr},
     {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(is_contiguous)),
      METH_VARARGS | METH_KEYWORDS, "Whether the elements lie in memory in row-major order without gaps."},
     BULSSI_METHOD("dim", PyLong_FromLong(t.dims())),

@@ -56,6 +56,14 @@ Ref<Storage> new_storage(int64_t bytes, Device device);
 // Memory owned by somebody else: `free_foreign` is called when the last tensor is gone.
 Ref<Storage> foreign_storage(void* data, int64_t bytes, void* context,
                              void (*free_foreign)(void* context, void* data, int64_t bytes));
+// Note [Replaced memory]
+// A kernel that runs without the interpreter's lock works on the memory that its tensors had when it began. Another
+// thread may meanwhile give such a tensor other memory (resize_, set_, .data = …): what it had is handed to retire(),
+// which keeps it until all kernels that were running then have ended. All of these are called with the lock held.
+uint64_t kernel_begins();
+void kernel_ended(uint64_t number);
+void retire(Ref<Storage> replaced);
+
 // Grows (or shrinks) the memory in place of the old one; contents are kept as far as they fit.
 void resize_storage(Storage& s, int64_t bytes);
 

@@ -1,6 +1,8 @@
 #include "core/tensor/tensor.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "core/autograd/node.h"
 #include "core/base/error.h"
@@ -31,19 +33,61 @@ Ref<Storage> foreign_storage(void* data, int64_t bytes, void* context, void (*fr
   return Ref<Storage>::adopt(s);
 }
 
+namespace {
+
+struct Retired {
+  uint64_t before;  // kernels with smaller numbers may use it
+  Ref<Storage> storage;
+};
+uint64_t kernels_begun = 0;
+std::vector<uint64_t> kernels_running;
+std::vector<Retired>* retired = nullptr;  // never destroyed: threads may still run when the process ends
+
+}  // namespace
+
+uint64_t kernel_begins() {
+  kernels_running.push_back(++kernels_begun);
+  return kernels_begun;
+}
+void kernel_ended(uint64_t number) {
+  std::erase(kernels_running, number);
+  if (!retired || retired->empty()) [[likely]]
+    return;
+  const auto oldest = std::min_element(kernels_running.begin(), kernels_running.end());
+  const uint64_t limit = oldest == kernels_running.end() ? UINT64_MAX : *oldest;
+  // Taken out first: what frees foreign memory may run Python code, and kernels.
+  std::vector<Retired> gone;
+  std::erase_if(*retired, [&](Retired& r) {
+    if (r.before > limit) return false;
+    gone.push_back(std::move(r));
+    return true;
+  });
+}
+void retire(Ref<Storage> replaced) {
+  if (kernels_running.empty()) return;
+  if (!retired) retired = new std::vector<Retired>;
+  retired->push_back({kernels_begun + 1, std::move(replaced)});
+}
+
+// Memory never shrinks: other tensors may still show what lies beyond the new end.
 void resize_storage(Storage& s, int64_t bytes) {
   if (s.device.kind == DeviceKind::meta) {
     s.bytes = bytes;
     return;
   }
   check(s.resizable, "Trying to resize storage that is not resizable: its memory belongs to another library");
-  if (bytes == s.bytes) return;
-  char* fresh = static_cast<char*>(allocate(static_cast<size_t>(bytes)));
-  std::memcpy(fresh, s.data, static_cast<size_t>(std::min(bytes, s.bytes)));
-  if (s.free_foreign) s.free_foreign(s.context, s.data, s.bytes);
-  s.data = fresh;
+  const int64_t room =
+      s.free_foreign ? reinterpret_cast<intptr_t>(s.context) : s.block - static_cast<int64_t>(sizeof(Storage));
+  if (bytes > room) {
+    char* fresh = static_cast<char*>(allocate(static_cast<size_t>(bytes)));
+    std::memcpy(fresh, s.data, static_cast<size_t>(s.bytes));
+    // The memory that came with the header stays with it; what replaced that goes.
+    if (s.free_foreign) retire(foreign_storage(s.data, room, s.context, s.free_foreign));
+    s.data = fresh;
+    s.context = reinterpret_cast<void*>(static_cast<intptr_t>(bytes));
+    s.free_foreign = [](void* size, void* data, int64_t) { deallocate(data, reinterpret_cast<size_t>(size)); };
+  }
   s.bytes = bytes;
-  s.free_foreign = [](void*, void* data, int64_t n) { deallocate(data, static_cast<size_t>(n)); };
 }
 
 TensorImpl::~TensorImpl() {

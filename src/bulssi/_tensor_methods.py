@@ -175,9 +175,7 @@ def _as_subclass(self: Tensor, cls: type[Tensor]) -> Tensor:
     """Self as an object of a subclass of Tensor, with the same memory and the same place in the graph."""
     if not (isinstance(cls, type) and issubclass(cls, _core.Tensor)):
         raise TypeError(f"as_subclass(): cls must be a subclass of Tensor (got {cls!r})")
-    made = self.view_as(self)
-    made.__class__ = cls
-    return made
+    return _core.Tensor._in_class(cls, self)
 
 
 def _iterate(self: Tensor) -> Iterator[Tensor]:
