@@ -221,7 +221,7 @@ thread_local std::vector<Object> at_end;
 
 PyObject* queue_callback(PyObject*, PyObject* function) {
   return guard([&]() -> PyObject* {
-    check(current_run != 0, "Final callbacks can only be installed during backward pass.");
+    check(current_run() != 0, "Final callbacks can only be installed during backward pass.");
     check(PyCallable_Check(function), ErrorKind::type, "queue_callback: a ", type_name(function), " cannot be called");
     at_end.push_back(Object::borrow(function));
     Py_RETURN_NONE;
@@ -230,13 +230,13 @@ PyObject* queue_callback(PyObject*, PyObject* function) {
 Small<Tensor, 2> run_to_end(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options) {
   try {
     auto out = run_backward(roots, grads, inputs, options);
-    if (current_run == 0 && !at_end.empty()) {
+    if (current_run() == 0 && !at_end.empty()) {
       const auto functions = std::exchange(at_end, {});
       for (const Object& function : functions) Object(must(PyObject_CallNoArgs(function.get())));
     }
     return out;
   } catch (...) {
-    if (current_run == 0) at_end.clear();
+    if (current_run() == 0) at_end.clear();
     throw;
   }
 }
