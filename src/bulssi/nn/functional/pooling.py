@@ -221,12 +221,21 @@ def _adaptive_size(kind: str, input: Tensor, output_size: Any, rank: int) -> tup
         check_floating(input, f"adaptive_{kind}_pool" + ("3d_cpu" if rank == 3 else "2d"))
     elif not input.is_floating_point():
         input.mean()
+    # A result that cannot be had fails here, before the places of its windows are worked out.
+    bulssi.empty((*input.shape[:-rank], *size), dtype=input.dtype, device=input.device)
     return x, batched, size
 
 
-def _adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
-    """The windows that split ``size`` into ``out`` as evenly as can be; they overlap where it does not go up."""
-    return [(i * size // out, -((i + 1) * size // -out)) for i in range(out)]
+def _adaptive_windows(size: int, out: int) -> tuple[Tensor, Tensor]:
+    """The windows that split ``size`` into ``out`` as evenly as can be; they overlap where it does not go up.
+
+    Returns the places in each window, (out, width), where a shorter window repeats its last, and each one's length.
+    """
+    first = bulssi.arange(out, device="cpu")
+    begin, end = first * size // max(out, 1), -((first + 1) * size // -max(out, 1))
+    length = end - begin
+    width = int(length.max()) if out else 1
+    return bulssi.minimum(begin.unsqueeze(1) + bulssi.arange(width, device="cpu"), end.unsqueeze(1) - 1), length
 
 
 def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
@@ -237,10 +246,10 @@ def _adaptive_avg(rank: int, input: Tensor, output_size: Any) -> Tensor:
         return y if batched else y.squeeze(0)
     for i, o in enumerate(out):  # a window is a product, so its mean is a mean of means
         dim = 2 + i
-        bounds = _adaptive_bounds(x.shape[dim], o)
-        width = max((b - a for a, b in bounds), default=0)
-        index = bulssi.tensor([[min(a + j, b - 1) for j in range(width)] for a, b in bounds], dtype=bulssi.int64)
-        share = bulssi.tensor([[float(a + j < b) / (b - a) for j in range(width)] for a, b in bounds], dtype=x.dtype)
+        index, length = _adaptive_windows(x.shape[dim], o)
+        width = index.shape[1]
+        inside = bulssi.arange(width, device="cpu") < length.unsqueeze(1)
+        share = (inside / length.unsqueeze(1).double()).to(x.dtype)
         shape = (*share.shape, *(1,) * (x.dim() - 1 - dim))
         taken = x.index_select(dim, index.reshape(-1).to(x.device)).unflatten(dim, (o, width))
         x = (taken * share.reshape(shape).to(x.device)).sum(dim + 1)
@@ -278,11 +287,8 @@ def _adaptive_max(rank: int, input: Tensor, output_size: Any, return_indices: bo
     x, batched, out = _adaptive_size("max", input, output_size, rank)
     position: Any = None  # of each window's elements in the flattened input, (*out, *width)
     for i, (n, o) in enumerate(zip(x.shape[2:], out, strict=True)):
-        bounds = _adaptive_bounds(n, o)
-        width = max((b - a for a, b in bounds), default=1)
-        # A window that is shorter repeats its last element, which changes no maximum.
-        rows = [[min(a + j, b - 1) for j in range(width)] for a, b in bounds]
-        index = bulssi.tensor(rows, dtype=bulssi.int64, device=x.device).reshape(o, width)
+        index = _adaptive_windows(n, o)[0].to(x.device)  # repeating an element changes no maximum
+        width = index.shape[1]
         own = index.reshape((1,) * i + (o,) + (1,) * (rank - 1) + (width,) + (1,) * (rank - 1 - i))
         position = own if position is None else position * n + own
     position = position.flatten(rank).expand(*x.shape[:2], *out, -1)
