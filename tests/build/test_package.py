@@ -32,8 +32,9 @@ def test_only_requirement_is_a_blas() -> None:
 
 
 def test_import_is_quick() -> None:
-    # The best of three medians: the question is what the import costs, not what else the machine is doing.
-    assert min(package.import_seconds("bulssi", rounds=5) for _ in range(3)) < IMPORT_SECONDS
+    # The best of three medians, in processor time: what the import costs, not what else the machine is doing.
+    took = [package.import_seconds("bulssi", rounds=5, clock=package.processor_seconds) for _ in range(3)]
+    assert min(took) < IMPORT_SECONDS
 
 
 def test_import_stays_within_the_standard_library() -> None:
