@@ -424,6 +424,37 @@ def test_damaged_files_raise_and_nothing_else() -> None:
             pass
 
 
+def test_damaged_pickles_of_layers_and_plain_data() -> None:
+    nn, rng = bulssi.nn, random.Random(5)
+    layers = [nn.Linear(2, 2), nn.LazyLinear(3), nn.functional.relu, bulssi.optim.Adam([bulssi.ones(1)])]
+    names = (b"builtins\ngetattr", b"posix\nsystem", b"torch.nn\nModule", b"torch.optim\nAdam", b"builtins\nrange")
+    allowed = (RuntimeError, pickle.UnpicklingError, EOFError)
+    outcomes: dict[str, int] = collections.Counter()
+    for obj in layers + plain_data():
+        file = io.BytesIO()
+        save(obj, file)
+        with zipfile.ZipFile(file) as archive:
+            entries = {info.filename: archive.read(info) for info in archive.infolist()}
+        for _ in range(40):
+            text = bytearray(entries["archive/data.pkl"])
+            for _ in range(rng.choice([1, 1, 2, 5])):
+                at = rng.randrange(len(text))
+                text[at : at + rng.randrange(2)] = rng.choice(
+                    [bytes([rng.randrange(256)]), b"c" + rng.choice(names) + b"\n", b"R", b"b", b"\x81", b"h\x00", b"0"]
+                )
+            out = io.BytesIO()
+            with zipfile.ZipFile(out, "w") as archive:
+                for name, content in (entries | {"archive/data.pkl": bytes(text)}).items():
+                    archive.writestr(name, content)
+            out.seek(0)
+            try:
+                load(out, weights_only=False)
+                outcomes["loaded"] += 1
+            except allowed:
+                outcomes["refused"] += 1
+    assert outcomes["refused"] > 10 * outcomes["loaded"] > 0
+
+
 def test_messages(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.pt")
