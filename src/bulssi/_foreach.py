@@ -12,10 +12,6 @@ from typing import Any
 
 import bulssi
 
-_UNARY = (
-    "abs acos asin atan ceil cos cosh erf erfc exp expm1 floor frac lgamma log log10 log1p log2 neg reciprocal round "
-    "rsqrt sigmoid sign sin sinh sqrt tan tanh trunc"
-).split()
 _BINARY = "add sub mul div pow clamp_max clamp_min".split()
 _TERNARY = ("addcmul", "addcdiv")
 _CLAMPS = {"maximum": "clamp_min", "minimum": "clamp_max"}  # the same, with numbers too, and in place
@@ -141,6 +137,15 @@ def _copy_lists(self: Any, src: Any, non_blocking: bool = False) -> None:
         tensor.copy_(source, non_blocking)
 
 
+def _is_unary(name: str) -> bool:
+    """Whether it is a pointwise operation of one tensor that can be done in place."""
+    return any(
+        each["kind"] == "pointwise" and each["inplace"] and (each["tensors"], each["attributes"]) == (1, 0)
+        for each in bulssi._core.registry()
+        if each["name"] == name
+    )
+
+
 def _make(name: str) -> Callable[..., Any] | None:
     """The function `_foreach_<name>`."""
     full = f"_foreach_{name}"
@@ -150,7 +155,7 @@ def _make(name: str) -> Callable[..., Any] | None:
     def function(of: str) -> Callable[..., Any]:
         return getattr(bulssi.Tensor, of + "_") if in_place else getattr(bulssi, of)
 
-    if base in _UNARY:
+    if _is_unary(base):
         return finish(full, _unary(full, function(base)))
     if base in _BINARY:
         return finish(full, _binary(full, function(base), function(base)))
