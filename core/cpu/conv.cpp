@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "core/base/scratch.h"
 #include "core/base/threads.h"
@@ -262,6 +263,71 @@ void fill_features(int64_t features, int64_t size, const T* bias, T* to) {
   for (int64_t o = 0; o < features; ++o) std::fill_n(to + o * size, size, bias ? bias[o] : T(0));
 }
 
+// ---- many weights, few positions: the columns of several images side by side, so that the weights are read (and their
+// gradient is added to) once for all of them, by one product over all threads.
+
+bool is_wide(const ConvShape& s, const Blocks& blocks) {
+  return s.groups == 1 && s.batch > 1 && blocks.count() == 1 && !needs_no_columns(s) && s.out_size() < 256 &&
+         s.features * s.depth() >= 1 << 17;
+}
+int64_t images_together(const ConvShape& s) { return std::clamp<int64_t>(1024 / s.out_size(), 1, s.batch); }
+
+// Columns of the images [first, first + images), `images` times as wide.
+template <class T>
+void make_wide(const ConvShape& s, const Blocks& blocks, const T* x, bool with_ones, int64_t first, int64_t images,
+               T* to) {
+  const int64_t n = s.out_size(), rows = s.depth() + with_ones;
+  parallel_for(images, 1, [&](int64_t begin, int64_t end) {
+    Columns<T> columns(s, blocks, x, false, with_ones);
+    for (int64_t i = begin; i < end; ++i) {
+      const T* made = columns.make(Block(blocks, 0), x + (first + i) * s.channels * s.in_size());
+      for (int64_t r = 0; r < rows; ++r) std::memcpy(to + (r * images + i) * n, made + r * n, n * sizeof(T));
+    }
+  });
+}
+// y as it is, an image's features one after the other, or every feature's positions of all images side by side.
+template <class T, bool gathering>
+void exchange(const ConvShape& s, int64_t first, int64_t images, std::conditional_t<gathering, const T, T>* y,
+              std::conditional_t<gathering, T, const T>* wide) {
+  const int64_t n = s.out_size();
+  parallel_for(s.features, std::max<int64_t>(1, 32768 / (n * images)), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      for (int64_t i = 0; i < images; ++i) {
+        auto* here = y + ((first + i) * s.features + o) * n;
+        auto* there = wide + (o * images + i) * n;
+        if constexpr (gathering)
+          std::memcpy(there, here, n * sizeof(T));
+        else
+          std::memcpy(here, there, n * sizeof(T));
+      }
+    }
+  });
+}
+template <class T>
+void correlate_wide(const ConvShape& s, const Blocks& blocks, const T* x, const T* w, bool with_ones, T* y) {
+  const int64_t together = images_together(s), n = s.out_size(), depth = s.depth() + with_ones;
+  Scratch<T> columns(depth * together * n), made(s.features * together * n);
+  for (int64_t first = 0; first < s.batch; first += together) {
+    const int64_t images = std::min(together, s.batch - first);
+    make_wide(s, blocks, x, with_ones, first, images, columns.get());
+    gemm(dtype_of<T>, false, false, s.features, images * n, depth, Scalar(1), w, depth, columns.get(), images * n,
+         Scalar(0), made.get(), images * n);
+    exchange<T, false>(s, first, images, y, made.get());
+  }
+}
+template <class T>
+void weigh_wide(const ConvShape& s, const Blocks& blocks, const T* x, const T* y, T* w) {
+  const int64_t together = images_together(s), n = s.out_size(), depth = s.depth();
+  Scratch<T> columns(depth * together * n), wide(s.features * together * n);
+  for (int64_t first = 0; first < s.batch; first += together) {
+    const int64_t images = std::min(together, s.batch - first);
+    make_wide(s, blocks, x, false, first, images, columns.get());
+    exchange<T, true>(s, first, images, y, wide.get());
+    gemm(dtype_of<T>, false, true, s.features, depth, images * n, Scalar(1), wide.get(), images * n, columns.get(),
+         images * n, Scalar(first > 0), w, depth);
+  }
+}
+
 template <class T>
 void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
   const Blocks blocks(s, sizeof(T));
@@ -277,6 +343,7 @@ void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) 
     }
     w = extended.get();
   }
+  if (is_wide(s, blocks)) return correlate_wide(s, blocks, x, w, depth > s.depth(), y);
   parallel_for(s.batch * s.groups * count, 1, [&](int64_t begin, int64_t end) {
     Columns<T> columns(s, blocks, x, plain, depth > s.depth());
     for (int64_t t = begin; t < end; ++t) {
@@ -353,11 +420,14 @@ void spread(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
 template <class T>
 void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
   const Blocks blocks(s, sizeof(T));
+  if (is_wide(s, blocks)) return weigh_wide(s, blocks, x, y, w);
   const bool plain = needs_no_columns(s);
   const int64_t depth = s.depth(), positions = s.out_size(), size = s.features * depth, count = blocks.count();
   // Images (and their blocks) in parts that do not depend on the threads, each with its own sum.
   const int64_t all = s.batch * count;
   const int64_t parts = std::clamp<int64_t>(s.work() / s.groups >> 20, 1, std::min<int64_t>(all, 16));
+  // The second factor of a product that sums along memory has to be packed: that is the smaller one.
+  const bool turned = depth > s.features;
   Scratch<T> sums(parts * s.groups * size);
   parallel_for(parts * s.groups, 1, [&](int64_t begin, int64_t end) {
     Columns<T> columns(s, blocks, x, plain, false);
@@ -369,17 +439,27 @@ void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
         const Block block(blocks, i % count);
         const int64_t first = block.first(s), n = block.size();
         const T* from = x + image * s.channels * s.in_size();
-        gemm(dtype_of<T>, false, true, s.features, depth, n, Scalar(1), y + image * s.features * positions + first,
-             positions, plain ? from + first : columns.make(block, from), plain ? s.in_size() : n,
-             Scalar(i == all * part / parts ? 0 : 1), sum, depth);
+        const T *here = y + image * s.features * positions + first,
+                *seen = plain ? from + first : columns.make(block, from);
+        const int64_t step = plain ? s.in_size() : n;
+        const Scalar add(i == all * part / parts ? 0 : 1);
+        if (turned)
+          gemm(dtype_of<T>, false, true, depth, s.features, n, Scalar(1), seen, step, here, positions, add, sum,
+               s.features);
+        else
+          gemm(dtype_of<T>, false, true, s.features, depth, n, Scalar(1), here, positions, seen, step, add, sum, depth);
       }
     }
   });
   const int64_t weights = s.groups * size;
-  std::memcpy(w, sums.get(), weights * sizeof(T));
-  for (int64_t p = 1; p < parts; ++p) {
-    const T* more = sums.get() + p * weights;
-    for (int64_t i = 0; i < weights; ++i) w[i] += more[i];
+  for (int64_t p = 1; p < parts; ++p) add_row(sums.get(), sums.get() + p * weights, weights);
+  if (!turned) return static_cast<void>(std::memcpy(w, sums.get(), weights * sizeof(T)));
+  for (int64_t g = 0; g < s.groups; ++g) {
+    for (int64_t o = 0; o < s.features; ++o) {
+      T* to = w + (g * s.features + o) * depth;
+      const T* from = sums.get() + g * size + o;
+      for (int64_t i = 0; i < depth; ++i) to[i] = from[i * s.features];
+    }
   }
 }
 

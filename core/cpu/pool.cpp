@@ -8,6 +8,7 @@
 #include "core/cpu/cpu.h"
 #include "core/cpu/kernel_table.h"
 #include "core/cpu/pool_kernels.h"
+#include "core/cpu/reduce.h"
 
 namespace bulssi {
 TAKE_KERNELS(PoolKernels, pool)
@@ -96,8 +97,41 @@ int64_t count_of(const PoolShape& s, Range d, Range h, Range w, int64_t a, int64
   return count;
 }
 
+// Whether every window lies inside the input, so that all have the same count.
+bool all_inside(const PoolShape& s) {
+  for (int d = 0; d < 3; ++d) {
+    if (s.padding[d] != 0 || (s.out[d] - 1) * s.stride[d] + s.kernel[d] > s.in[d]) return false;
+  }
+  return true;
+}
+// Row by row of the output: each element of the windows for all of them at a time, so that no sum waits for itself.
+template <class T>
+void avg_plane_inside(const PoolShape& s, const T* x, T* y) {
+  const T count = static_cast<T>(s.divisor != 0 ? s.divisor : s.taps());
+  const int64_t width = s.out[2], step = s.stride[2];
+  for (int64_t a = 0; a < s.out[0]; ++a) {
+    for (int64_t b = 0; b < s.out[1]; ++b, y += width) {
+      if (std::is_floating_point_v<T> && width == 1 && s.kernel[2] == s.in[2] && s.kernel[0] == 1) {
+        const auto sum = cpu::reduce_kernels().row[int(cpu::Monoid::sum)][int(cpu::compute_of(dtype_of<T>))];
+        sum(s.kernel[1] * s.in[2], x + (a * s.stride[0] * s.in[1] + b * s.stride[1]) * s.in[2], nullptr, y);
+      } else {
+        std::fill_n(y, width, T(0));
+        for (int64_t p = 0; p < s.kernel[0]; ++p) {
+          for (int64_t q = 0; q < s.kernel[1]; ++q) {
+            const T* row = x + ((a * s.stride[0] + p) * s.in[1] + b * s.stride[1] + q) * s.in[2];
+            for (int64_t r = 0; r < s.kernel[2]; ++r)
+              for (int64_t c = 0; c < width; ++c) y[c] += row[c * step + r];
+          }
+        }
+      }
+      for (int64_t c = 0; c < width; ++c) y[c] = y[c] / count;
+    }
+  }
+}
+
 template <class T>
 void avg_plane(const PoolShape& s, const T* x, T* y) {
+  if (all_inside(s)) return avg_plane_inside(s, x, y);
   for_windows(s, [&](int64_t i, Range d, Range h, Range w, int64_t a, int64_t b, int64_t c) {
     T sum = 0;
     for (int64_t p = d.from; p < d.to; ++p) {

@@ -274,6 +274,39 @@ struct Cube {
 };
 OP(Cube, cube)
 
+struct RootPower {
+  static constexpr Info info{.name = "power_half",
+                             .domain = {0.5, 3},
+                             .doc = "self to the power of 1/2.",
+                             .node = "PowBackward0",
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
+  static constexpr auto value(auto x) { return vecmath::sqrt(x); }
+  static constexpr auto dx(auto g, auto, auto r) { return g / (r * 2.0); }
+};
+OP(RootPower, power_half)
+
+struct InversePower {
+  static constexpr Info info{.name = "power_minus_one",
+                             .domain = {0.5, 3},
+                             .doc = "self to the power of -1.",
+                             .node = "PowBackward0",
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
+  static constexpr auto value(auto x) { return 1.0 / x; }
+  static constexpr auto dx(auto g, auto, auto r) { return -g * (r * r); }
+};
+OP(InversePower, power_minus_one)
+
+struct InverseRootPower {
+  static constexpr Info info{.name = "power_minus_half",
+                             .domain = {0.5, 3},
+                             .doc = "self to the power of -1/2.",
+                             .node = "PowBackward0",
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
+  static constexpr auto value(auto x) { return vecmath::rsqrt(x); }
+  static constexpr auto dx(auto g, auto, auto r) { return g * -0.5 * (r * r * r); }
+};
+OP(InverseRootPower, power_minus_half)
+
 struct PowScalar {
   static constexpr Info info{.name = "pow_scalar",
                              .dtypes = arithmetic,

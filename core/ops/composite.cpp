@@ -83,6 +83,9 @@ Tensor pow_number(const Tensor& self, Scalar p) {
     return call_formula(formulas[index_of<PowTensor>], list, nullptr);
   }
   const Tensor base = in_floating(self);
+  if (e == 0.5) return Fn<RootPower>{}(base);
+  if (e == -1) return Fn<InversePower>{}(base);
+  if (e == -0.5) return Fn<InverseRootPower>{}(base);
   const Operand list[] = {base};
   return call_formula(formulas[index_of<PowScalar>], list, &p);
 }
