@@ -378,4 +378,65 @@ OPERATION("_cross_entropy(Tensor self, Tensor target, int reduction=1, int ignor
           "reduction: 0 each, 1 mean over targets that are not ignore_index, 2 sum.",
           {.method = false, .autocast = Autocast::float32})
 
+// ---- negative log-likelihood
+// -----------------------------------------------------------------------------------------------------
+
+static Tensor nll(const Tensor& x_, const Tensor& target_, int64_t reduction, int64_t ignored) {
+  check(x_.dims() == 2 && target_.dims() == 1 && x_.shape()[0] == target_.shape()[0],
+        "_nll: expected log-probabilities (N, C) and target (N), got ", Ints(x_.shape()), " and ",
+        Ints(target_.shape()));
+  check(is_floating(x_.dtype()) && target_.dtype() == DType::i64, ErrorKind::not_implemented,
+        "\"nll_loss_out_frame\" not implemented for '", legacy_name(x_.dtype()), "'");
+  const int64_t rows = x_.shape()[0], n = x_.shape()[1];
+  const DType dtype = compute_dtype(x_.dtype());
+  const Tensor target = dense(target_), losses = empty(Ints(&rows, 1), dtype);
+  const Tensor x = dense(cast_data(x_, dtype));
+  const int64_t* wanted = target.data<int64_t>();
+  int64_t known = 0;
+  dispatch(dtype, "nll_loss", [&]<class T>() {
+    if constexpr (std::is_floating_point_v<T>) {
+      const T* from = x.data<T>();
+      T* to = losses.data<T>();
+      for (int64_t r = 0; r < rows; ++r) {
+        if (wanted[r] == ignored) {
+          to[r] = 0;
+          continue;
+        }
+        check(wanted[r] >= 0 && wanted[r] < n, ErrorKind::index, "Target ", wanted[r], " is out of bounds.\nThere are ",
+              n, " classes, numbered from 0.");
+        to[r] = -from[r * n + wanted[r]];
+        ++known;
+      }
+    }
+  });
+  Tensor out = losses;
+  if (reduction != reduction_none) out = reduce_data(Monoid::sum, losses, Reduced(losses, std::nullopt, false));
+  if (reduction == reduction_mean) out = out / double(known);
+  return record("NllLossBackward0", {&x_}, cast_data(out, x_.dtype()),
+                [rows, n, reduction, ignored, known, type = x_.dtype()](BackwardCall& c) {
+                  // Linear in x: the gradient's own derivative is that of these operations.
+                  const int64_t column[] = {rows, 1};
+                  const Tensor target = dense(c.saved(0));
+                  const Tensor at = empty(column, DType::i64);
+                  bool all = true;
+                  for (int64_t r = 0; r < rows; ++r) {
+                    const int64_t t = target.data<int64_t>()[r];
+                    at.data<int64_t>()[r] = t == ignored ? 0 : t;
+                    all = all && t != ignored;
+                  }
+                  Tensor g = c.grad();
+                  if (reduction == reduction_none) g = reshape(g, column);
+                  if (reduction == reduction_mean) g = g / double(std::max<int64_t>(known, 1));
+                  Tensor values = g * -1.0;
+                  if (values.dims() == 0) values = expand(values, column);
+                  if (!all) values = select(reshape(target != double(ignored), column), values, zeros({}, type));
+                  c.set(0, put_along(values, 1, at, n));
+                },
+                {keep(target_)});
+}
+OPERATION("_nll(Tensor self, Tensor target, int reduction=1, int ignore_index=-100) -> Tensor", nll,
+          "Minus the log-probability self (N, C) of each target class (N). reduction: 0 each, 1 mean over targets that "
+          "are not ignore_index, 2 sum.",
+          {.method = false})
+
 }  // namespace bulssi

@@ -90,6 +90,12 @@ def l1_loss(
     return _weighted((input - target).abs(), input, weight, reduction, by_weight=True)
 
 
+def _half_square_up_to(limit: float, x: Tensor) -> Tensor:
+    """``x * x / 2`` where ``|x| < limit``, continued by straight lines."""
+    near = x.clamp(-limit, limit)
+    return near * bulssi.sub(x, near, alpha=0.5)
+
+
 @shown_as("SmoothL1LossBackward0")
 @float32
 def smooth_l1_loss(
@@ -106,11 +112,10 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta.\n(beta = {beta})")
     difference = input - target
-    size = difference.abs()
     if beta == 0:
-        return _reduction.apply(size, reduction)
-    loss = bulssi.where(size < beta, 0.5 * difference * difference / beta, size - 0.5 * beta)
-    return _reduction.apply(loss, reduction)
+        return _reduction.apply(difference.abs(), reduction)
+    loss = _half_square_up_to(beta, difference)
+    return _reduction.apply(loss if beta == 1 else loss / beta, reduction)
 
 
 @shown_as("HuberLossBackward0")
@@ -123,9 +128,7 @@ def huber_loss(
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta.\n(delta = {delta})")
     difference = input - target
-    size = difference.abs()
-    loss = bulssi.where(size <= delta, 0.5 * difference * difference, delta * (size - 0.5 * delta))
-    return _weighted(loss, input, weight, reduction, by_weight=False)
+    return _weighted(_half_square_up_to(delta, difference), input, weight, reduction, by_weight=False)
 
 
 @float32
@@ -286,6 +289,8 @@ def _nll(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int,
         target = target.long()
     check_floating(logp, "nll_loss_out_frame" if logp.dim() <= 2 else "nll_loss2d_forward_out_frame")
     dim = _class_dim(logp)
+    if weight is None and logp.dim() == 2 and logp.is_floating_point() and logp.device.type == "cpu":
+        return native._nll(logp, target, ("none", "mean", "sum").index(reduction), ignore_index)
     if weight is not None:
         _check_class_weight(weight, logp.shape[dim])
         if weight.dtype != logp.dtype:
