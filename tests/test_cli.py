@@ -310,18 +310,20 @@ import torch
 from torch import nn
 model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
 print(type(model), type(model[0].weight), type(torch.ones(2).shape), type(torch.float32), type(torch.device("cpu")))
-print(type(torch.optim.Adam(model.parameters())), type(model(torch.ones(2)).sum().grad_fn).__name__)
+print(nn.MultiheadAttention, type(torch.optim.Adam(model.parameters())), type(model(torch.ones(2)).sum().grad_fn).__name__)
 print(pickle.loads(pickle.dumps(model)), pickle.loads(pickle.dumps((torch.Size([2]), torch.int8, torch.device("cpu")))))
 def f(x: int) -> torch.Tensor: ...
 print(f.__annotations__["x"], inspect.signature(f).return_annotation is torch.Tensor)
+torch.save(model, "model.pt")
+assert repr(torch.load("model.pt", weights_only=False)) == repr(model)
 """,
     )
-    done = bulssi_command("run", path)
+    done = bulssi_command("run", path, cwd=tmp_path)
     assert done.stderr == ""
     assert done.stdout == (
         "<class 'torch.nn.modules.container.Sequential'> <class 'torch.nn.parameter.Parameter'> <class 'torch.Size'> "
         "<class 'torch.dtype'> <class 'torch.device'>\n"
-        "<class 'torch.optim.adam.Adam'> SumBackward0\n"
+        "<class 'torch.nn.modules.activation.MultiheadAttention'> <class 'torch.optim.adam.Adam'> SumBackward0\n"
         "Sequential(\n  (0): Linear(in_features=2, out_features=3, bias=True)\n  (1): ReLU()\n) "
         "(torch.Size([2]), torch.int8, device(type='cpu'))\n"
         "<class 'int'> True\n"

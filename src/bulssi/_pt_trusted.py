@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FACTORIES = (list, dict, set, tuple, int, float, bool, str, bytes)
+_HOMES = ("bulssi.nn.", "bulssi.optim.", "torch.nn.", "torch.optim.")  # the latter two under `bulssi run`
 _PLAIN_DTYPE = re.compile(r"[<>=|]?[biufcSU?]\d*")
 
 
@@ -66,7 +67,7 @@ def _own(module: str, name: str) -> Any:
     for home in homes:
         found = getattr(home, name, None)
         source = f"{getattr(found, '__module__', '')}."
-        if isinstance(found, type) and source.startswith(("bulssi.nn.", "bulssi.optim.")):
+        if isinstance(found, type) and source.startswith(_HOMES):
             return found
         if callable(found) and not isinstance(found, type):
             if source.startswith("bulssi.nn.functional.") or type(found) is type(bulssi.relu):
@@ -83,7 +84,7 @@ def _is_plain_class_of_main(cls: type) -> bool:
 def may_be_made_empty(cls: Any) -> bool:
     """Whether objects of a class that find() gave may be made without arguments, to get their attributes later."""
     return isinstance(cls, type) and (
-        f"{cls.__module__}.".startswith(("bulssi.nn.", "bulssi.optim."))
+        f"{cls.__module__}.".startswith(_HOMES)
         or issubclass(cls, bulssi.nn.Module)
         or (_is_plain_class_of_main(cls) and not issubclass(cls, enum.Enum))
         or f"{cls.__module__}.{cls.__qualname__}" in ("argparse.Namespace", "types.SimpleNamespace")

@@ -129,7 +129,9 @@ class _OwnFinder(importlib.abc.MetaPathFinder):
 
 def _name_classes(module: types.ModuleType) -> None:
     for value in list(vars(module).values()):
-        if isinstance(value, type) and value.__module__ in (module.__name__, "bulssi.linalg"):
+        if not isinstance(value, type) or value.__module__.startswith("bulssi._core"):
+            continue
+        if value.__module__.startswith("bulssi."):
             value.__module__ = "torch" + value.__module__[len("bulssi") :]
 
 
