@@ -443,7 +443,7 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(20), bulssi.tensor([-1.0, 0.0, 1.0], dtype=bulssi.float64))]
 
 
-@recipe("_cross_entropy")
+@recipe("_cross_entropy", "_nll")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 5), draw.index(5, 3))]
 
@@ -558,6 +558,12 @@ def _(draw: Draw) -> list[Any]:
 @recipe("group_norm")
 def _(draw: Draw) -> list[Any]:
     return [(draw(2, 4, 3), 2), (draw(2, 4, 3), 2, draw(4), draw(4))]
+
+
+@recipe("_norm_channels")
+def _(draw: Draw) -> list[Any]:
+    # A mean and a variance that are given are constants to the derivatives, as a layer's running statistics are.
+    return [(draw(2, 4, 3), draw(4), draw(4), None, None, groups, 1e-5) for groups in (0, 2)]
 
 
 @recipe("batch_norm", "instance_norm")

@@ -43,6 +43,10 @@ def leaves(sample: Sample) -> tuple[list[Tensor], Callable[[list[Tensor]], Sampl
     return inputs, rebuilt
 
 
+# Their other results are for the running statistics, and constants to the derivatives.
+FIRST_RESULT = {"_norm_channels"}
+
+
 def projection(operation: Operation, rebuilt: Callable[[list[Tensor]], Sample], rng: np.random.Generator) -> Scalar:
     """x -> <u, f(x)> over the floating results, u drawn once."""
     directions: list[Tensor] = []
@@ -50,6 +54,8 @@ def projection(operation: Operation, rebuilt: Callable[[list[Tensor]], Sample], 
     def scalar(values: list[Tensor]) -> Tensor:
         # A view of an argument is given as it is, an in-place operation must not change the argument of the next call.
         results = [each for each in flatten(rebuilt([x.clone() for x in values]).call(operation)) if floating(each)]
+        if operation.name in FIRST_RESULT:
+            del results[1:]
         if not directions:
             directions.extend(random_like(result, rng) for result in results)
         total = bulssi.zeros((), dtype=bulssi.float64)
