@@ -310,7 +310,8 @@ import torch
 from torch import nn
 model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
 print(type(model), type(model[0].weight), type(torch.ones(2).shape), type(torch.float32), type(torch.device("cpu")))
-print(nn.MultiheadAttention, type(torch.optim.Adam(model.parameters())), type(model(torch.ones(2)).sum().grad_fn).__name__)
+loss = model(torch.ones(2)).sum()
+print(nn.MultiheadAttention, type(torch.optim.Adam(model.parameters())), type(loss.grad_fn).__name__)
 print(pickle.loads(pickle.dumps(model)), pickle.loads(pickle.dumps((torch.Size([2]), torch.int8, torch.device("cpu")))))
 def f(x: int) -> torch.Tensor: ...
 print(f.__annotations__["x"], inspect.signature(f).return_annotation is torch.Tensor)

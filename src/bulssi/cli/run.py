@@ -129,10 +129,9 @@ class _OwnFinder(importlib.abc.MetaPathFinder):
 
 def _name_classes(module: types.ModuleType) -> None:
     for value in list(vars(module).values()):
-        if not isinstance(value, type) or value.__module__.startswith("bulssi._core"):
-            continue
-        if value.__module__.startswith("bulssi."):
-            value.__module__ = "torch" + value.__module__[len("bulssi") :]
+        home = value.__module__ if isinstance(value, type) else None  # of a class that is one; some have a descriptor
+        if isinstance(home, str) and home.startswith("bulssi.") and not home.startswith("bulssi._core"):
+            value.__module__ = "torch" + home[len("bulssi") :]
 
 
 def install() -> None:
