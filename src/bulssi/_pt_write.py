@@ -173,7 +173,7 @@ class _Pickler(pickle._Pickler):
         return NotImplemented
 
     def _reduce_tensor(self, t: Tensor) -> tuple[Any, tuple[Any, ...]]:
-        if hasattr(type(t), "_as_parameter"):  # its elements are not in its own memory
+        if hasattr(type(t), "_as_parameter") or bulssi.nn.parameter.is_lazy(t):  # no elements in its own memory
             return t.__reduce_ex__(2)
         state = dict(getattr(t, "__dict__", None) or {})
         if type(t) is bulssi.nn.Parameter:

@@ -120,3 +120,30 @@ def test_weights_in_another_order_of_memory():
         m = lib.nn.Sequential(lib.nn.Conv2d(3, 4, 3), lib.nn.Conv3d(3, 4, 3))
         lib.nn.utils.convert_conv2d_weight_memory_format(m, lib.channels_last)
         assert m[0].weight.stride() == (27, 1, 9, 3) and m[1].weight.is_contiguous()
+
+
+USES = {
+    "numel": lambda lib, p: p.numel(),
+    "add": lambda lib, p: p + 1,
+    "view": lambda lib, p: p.view(-1),
+    "init": lambda lib, p: lib.nn.init.normal_(p),
+    "cat": lambda lib, p: lib.cat([p, p]),
+    "requires_grad_": lambda lib, p: p.requires_grad_(False),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_an_uninitialized_parameter_cannot_be_used(use):
+    for lib in BOTH:
+        with pytest.raises(ValueError, match="Attempted to use an uninitialized parameter in .*LazyModules Call `forw"):
+            USES[use](lib, lib.nn.LazyLinear(3).weight)
+    m = bulssi.nn.LazyLinear(3).double()
+    assert m.weight.size() == (0,) and m.weight.is_floating_point()
+    assert m(bulssi.ones(2, 4).double()).shape == (2, 3) and m.weight.numel() == 12
+
+
+def test_the_state_of_lazy_layers_is_saved(tmp_path):
+    for layer in (bulssi.nn.LazyBatchNorm1d(), bulssi.nn.LazyConv2d(3, 2)):
+        bulssi.save(layer.state_dict(), tmp_path / "state.pt")
+        state = bulssi.load(tmp_path / "state.pt", weights_only=False)
+        assert [type(t) for t in state.values()] == [type(t) for t in layer.state_dict().values()]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import bulssi
 from bulssi import Tensor, _core
+from bulssi._tensor_methods import DisableTorchFunctionSubclass
 
 if TYPE_CHECKING:
     from typing import Any
@@ -97,7 +98,10 @@ class Buffer(Tensor, metaclass=_BufferMeta):
         return out
 
 
-_LAZY_HINT = "Call `forward` with a dummy batch to initialize it first."
+_LAZY_HINT = "Call `forward` to initialize the parameters before "
+_WITHOUT_SHAPE = frozenset(
+    "size copy_ is_complex is_floating_point half float double char short int long cuda cpu to get_device".split()
+)  # methods that need no shape
 
 
 class UninitializedTensorMixin:
@@ -119,11 +123,39 @@ class UninitializedTensorMixin:
         raise RuntimeError(
             "Can't access the shape of an uninitialized parameter or buffer. "
             "This error usually happens in `load_state_dict` when trying to load an uninitialized parameter into an "
-            "initialized one. " + _LAZY_HINT
+            "initialized one. " + _LAZY_HINT + "accessing their attributes."
         )
 
     def share_memory_(self) -> Any:
-        raise RuntimeError("Can't share memory on an uninitialized parameter or buffer. " + _LAZY_HINT)
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. "
+            + _LAZY_HINT
+            + "calling `module.share_memory()`."
+        )
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Lets through what needs no shape, and refuses everything else by name."""
+        if getattr(func, "__name__", "") not in _WITHOUT_SHAPE:
+            raise ValueError(
+                f"Attempted to use an uninitialized parameter in {func}. This error happens when you are using a "
+                f"`LazyModule` or explicitly manipulating `torch.nn.parameter.{cls.__name__}` objects. When using "
+                "LazyModules Call `forward` with a dummy batch to initialize the parameters before calling torch "
+                "functions"
+            )
+        with DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    # Methods that ask no class.
+
+    def numel(self) -> Any:
+        return self.__torch_function__(Tensor.numel, (), (self,))
+
+    def nelement(self) -> Any:
+        return self.__torch_function__(Tensor.nelement, (), (self,))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        return self.__torch_function__(Tensor.requires_grad_, (), (self, requires_grad))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
