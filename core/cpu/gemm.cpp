@@ -4,6 +4,7 @@
 //   row       m == 1 or n == 1                            b streamed once, eight rows at a time, or dot products
 //   dot       both contiguous along k, k >= 9 m, m <= 12  no packing: lanes run along k and are summed at the end
 //   parts     c small and k beyond 4096                   k in pieces, each with its own c, added in order
+//   turned    both contiguous along k, n >= 2 m           (b' a')', because packing the smaller operand costs less
 //   direct    under a million multiply-adds, or m <= 48   register tiles straight on the operands; only a b that is
 //                                                         contiguous along k is packed
 //   blocked   everything else                             blocks of k, tiles of c over the threads; operands are
@@ -203,10 +204,10 @@ void packed_block(const Product<T>& g, T* a_scratch, T* b_scratch) {
       if (j < end_j) f.pack_panels(g.k, end_j - j, g.b.at(0, j).p, g.b.row, g.b.col, b_scratch + j * g.k);
     }
   });
-  // What a thread has packed is in its own cache: it takes the columns of its part of b. Without packing, both operands
-  // are read least when the longer side is divided.
-  const Grid grid(!b_scratch && g.m > g.n, rows.count, rows.rows(0), g.n, g.k, panel, ceil_div(kTileRows, f.rows),
-                  kTileColBytes / int64_t{sizeof(T)});
+  // What a thread has packed is in its own cache: it takes the columns of its part of b, unless a is much larger.
+  // Without packing, both operands are read least when the longer side is divided.
+  const Grid grid(g.m > (b_scratch ? 2 * g.n : g.n), rows.count, rows.rows(0), g.n, g.k, panel,
+                  ceil_div(kTileRows, f.rows), kTileColBytes / int64_t{sizeof(T)});
   grid.run([&](int64_t first, int64_t count, int64_t j, int64_t cols) {
     GemmBlock<T> block = block_of(g);
     block.n = cols;
@@ -316,6 +317,21 @@ void parts_path(const Product<T>& g, int64_t parts) {
   }
 }
 
+// (b' a')': of two operands that are contiguous along k, the smaller one is packed.
+template <class T>
+void turned_path(const Product<T>& g) {
+  const GemmKernels<T>& f = kernels<T>();
+  Scratch<T> turned(g.n * g.m);
+  product<T>({g.n, g.m, g.k, g.b.transposed(), g.a.transposed(), turned.get(), g.m, g.alpha, T(0), nullptr});
+  const int64_t unit = 2 * f.panel, units = ceil_div(g.n, unit);
+  parallel_for(units, std::max<int64_t>(1, kTileWork / 16 / (unit * g.m)), [&](int64_t begin, int64_t end) {
+    const int64_t j = begin * unit, cols = std::min(g.n, end * unit) - j;
+    f.transpose(cols, g.m, turned.get() + j * g.m, g.m, g.c + j, g.ldc);
+    const T one = 1;
+    for (int64_t i = 0; g.bias && i < g.m; i++) f.stream(cols, 1, &one, 0, g.bias + j, 0, g.c + i * g.ldc + j);
+  });
+}
+
 template <class T>
 void product(const Product<T>& g) {
   if (g.m <= 0 || g.n <= 0) return;
@@ -340,6 +356,9 @@ void product(const Product<T>& g) {
   const bool dots = g.a.col == 1 && g.b.row == 1 && (g.m == 1 || (g.m <= kDotRows && g.k >= 9 * g.m && g.k >= 64));
   if (dots) return dot_path(g);
   if (g.m == 1 && g.b.col == 1) return row_path(g);
+  if (g.a.col == 1 && g.b.row == 1 && g.b.col != 1 && g.m > kDotRows && g.n >= 2 * g.m && g.beta == T(0) &&
+      work >= kSerial)
+    return turned_path(g);
   if (work < kSerial || g.m <= kFewRows) return few_rows_path(g);
   blocked_path(g);
 }

@@ -50,6 +50,8 @@ struct GemmKernels {
   void (*pack_panels)(int64_t k, int64_t n, const T* b, int64_t row, int64_t col, T* out);
   // One panel of an a whose columns are contiguous: out[p * m + i] = a[i + p * col].
   void (*pack_rows)(int64_t m, int64_t k, const T* a, int64_t col, T* out);
+  // out[c * ld_out + r] = in[r * ld_in + c]
+  void (*transpose)(int64_t rows, int64_t cols, const T* in, int64_t ld_in, T* out, int64_t ld_out);
   // y[j] += sum over p of x[p * x_step] * b[p * b_row + j]: a product with one row, streaming b.
   void (*stream)(int64_t n, int64_t k, const T* x, int64_t x_step, const T* b, int64_t b_row, T* y);
 };

@@ -511,8 +511,8 @@ void stream(int64_t n, int64_t k, const T* x, int64_t x_step, const T* b, int64_
 }
 
 template <class T>
-constexpr GemmKernels<T> kernels{kRows,    kPanelVectors * lanes<T>, block<T>, dot<T>, pack_panels<T>, pack_rows<T>,
-                                 stream<T>};
+constexpr GemmKernels<T> kernels{
+    kRows, kPanelVectors * lanes<T>, block<T>, dot<T>, pack_panels<T>, pack_rows<T>, transpose<T>, stream<T>};
 
 constexpr GemmTable table{kernels<float>, kernels<double>};
 
