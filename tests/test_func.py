@@ -270,3 +270,32 @@ def test_diagonals_windows_and_copies() -> None:
     for wrong in (bulssi.ones(3), bulssi.ones(2, 3, 3)):
         with pytest.raises(RuntimeError, match="dimensions"):
             wrong.fill_diagonal_(1)
+
+
+def test_an_optimizer_of_ones_own() -> None:
+    """Written as packages write theirs, with the helpers of torch.optim.optimizer and lists of tensors."""
+
+    def program(t: Any, x: Any) -> Any:
+        home = importlib.import_module(f"{t.__name__}.optim.optimizer")
+
+        class Sign(home.Optimizer):
+            def __init__(self, params: Any) -> None:
+                super().__init__(params, {"lr": 0.01, "differentiable": False})
+
+            @home._use_grad_for_differentiable
+            def step(self) -> None:
+                for group in self.param_groups:
+                    lists = [group["params"], [p.grad for p in group["params"]], []]
+                    for (params, grads, _), _ in self._group_tensors_by_device_and_dtype(lists).values():
+                        t._foreach_mul_(params, 0.99)
+                        t._foreach_add_(params, t._foreach_sign(grads), alpha=-group["lr"])
+
+        layer = t.nn.Linear(3, 2)
+        optimizer = Sign(layer.parameters())
+        for _ in range(3):
+            optimizer.zero_grad()
+            (layer(x) ** 2).sum().backward()
+            optimizer.step()
+        return layer.weight, layer.bias, home._get_value(t.tensor(2.0)), home._default_to_fused_or_foreach([], False)
+
+    assert close(outcome(program, bulssi), outcome(program, torch))

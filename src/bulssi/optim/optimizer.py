@@ -10,7 +10,15 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import bulssi
-from bulssi.optim import _fused
+from bulssi.optim import _extension, _fused
+from bulssi.optim._extension import _default_to_fused_or_foreach as _default_to_fused_or_foreach
+from bulssi.optim._extension import _disable_dynamo_if_unsupported as _disable_dynamo_if_unsupported
+from bulssi.optim._extension import _dispatch_sqrt as _dispatch_sqrt
+from bulssi.optim._extension import _get_capturable_supported_devices as _get_capturable_supported_devices
+from bulssi.optim._extension import _get_value as _get_value
+from bulssi.optim._extension import _stack_if_compiling as _stack_if_compiling
+from bulssi.optim._extension import _use_grad_for_differentiable as _use_grad_for_differentiable
+from bulssi.optim._extension import _view_as_real as _view_as_real
 from bulssi.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
@@ -126,6 +134,8 @@ class Optimizer:
     >>> w
     tensor([-0.1000, -0.1000], requires_grad=True)
     """
+
+    _group_tensors_by_device_and_dtype = staticmethod(_extension._group_tensors_by_device_and_dtype)
 
     # The hook tables that every instance owns; they are not part of pickles or state dicts.
 
