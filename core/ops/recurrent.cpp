@@ -281,32 +281,32 @@ std::vector<Tensor> fused(const Plan& plan, const Arguments& a) {
   if (!recording({&a[at_x], &a[at_h], &a[at_c], &a[at_w_ih], &a[at_w_hh], &a[at_b_ih], &a[at_b_hh]})) return results;
   const char* name = lstm ? "MkldnnRnnLayerBackward0" : "StackBackward0";
   const bool y_is_result = out_type == type;
-  Ref<Node> node = make_node(
-      name, {&a[at_x], &a[at_h], &a[at_c], &a[at_w_ih], &a[at_w_hh], &a[at_b_ih], &a[at_b_hh]},
-      [plan](BackwardCall& call) {
-        const auto saved = [&](size_t i) { return call.has(int(i)) ? call.saved(int(i)) : Tensor(); };
-        Arguments a(argument_count), grads;
-        std::vector<bool> needed(argument_count);
-        for (size_t i = 0; i < at_w_hr; ++i) {
-          a[i] = saved(i);
-          needed[i] = call.needs(int(i));
-        }
-        for (const Tensor& g : call.grads) grads.push_back(g);
-        bool any = false;
-        for (const Arguments* list : {&a, &grads}) {
-          for (const Tensor& t : *list) any = any || recording(t);
-        }
-        Arguments made;
-        if (any) {
-          made = gradients_of([&](const Arguments& in) { return composite(plan, in); }, a, grads);
-        } else {
-          const Tensor y = saved(at_w_hr + 1), gates = saved(at_w_hr);
-          made = fused_backward(plan, a, {gates ? gates : y, y, saved(at_w_hr + 2)}, grads, needed);
-        }
-        for (size_t i = 0; i < at_w_hr; ++i) {
-          if (needed[i] && made[i]) call.set(int(i), made[i]);
-        }
-      });
+  Ref<Node> node =
+      make_node(name, {&a[at_x], &a[at_h], &a[at_c], &a[at_w_ih], &a[at_w_hh], &a[at_b_ih], &a[at_b_hh]},
+                [plan](BackwardCall& call) {
+                  const auto saved = [&](size_t i) { return call.has(int(i)) ? call.saved(int(i)) : Tensor(); };
+                  Arguments a(argument_count), grads;
+                  std::vector<bool> needed(argument_count);
+                  for (size_t i = 0; i < at_w_hr; ++i) {
+                    a[i] = saved(i);
+                    needed[i] = call.needs(int(i));
+                  }
+                  for (const Tensor& g : call.grads) grads.push_back(g);
+                  bool any = false;
+                  for (const Arguments* list : {&a, &grads}) {
+                    for (const Tensor& t : *list) any = any || recording(t);
+                  }
+                  Arguments made;
+                  if (any) {
+                    made = gradients_of([&](const Arguments& in) { return composite(plan, in); }, a, grads);
+                  } else {
+                    const Tensor y = saved(at_w_hr + 1), gates = saved(at_w_hr);
+                    made = fused_backward(plan, a, {gates ? gates : y, y, saved(at_w_hr + 2)}, grads, needed);
+                  }
+                  for (size_t i = 0; i < at_w_hr; ++i) {
+                    if (needed[i] && made[i]) call.set(int(i), made[i]);
+                  }
+                });
   node->results = static_cast<uint16_t>(results.size());
   for (size_t i = 0; i < at_w_hr; ++i) node->saved.push_back(Saved(a[i], false));
   node->saved.push_back(Saved(one ? Tensor() : kept, false));

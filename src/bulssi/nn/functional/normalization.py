@@ -94,8 +94,9 @@ def batch_norm(
     _check_channels(
         "batch_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
-    if not training and (running_mean is None or running_var is None):
-        raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
+    for name, running in (("running_mean", running_mean), ("running_var", running_var)):
+        if running is None and not training:
+            raise RuntimeError(f"{name} must be defined in evaluation mode")
     check_floating(input, "batch_norm")
     dtype = input.dtype
     if (weight is not None and weight.dtype is not dtype) or (
@@ -103,28 +104,30 @@ def batch_norm(
     ):
         _check_dtypes(input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
     along = (1, -1, *(1,) * (input.dim() - 2))
-    by_rows = _in_rows(input)
-    if by_rows:
+    if _in_rows(input):
         statistics = (None, None) if training else (running_mean, running_var)
         out, mean, var = native._norm_channels(input, weight, bias, *statistics, 0, eps)
-        if not training:
-            return out
-    x = input if by_rows else _wide(input)
-    if training:
-        if not by_rows:
-            out, mean, var = _normalized(x, [0, *range(2, input.dim())], eps)
-        with bulssi.no_grad():
-            if count == 0:  # statistics of nothing
-                running_mean = running_var = None
-            if running_mean is not None:
-                running_mean.mul_(1 - momentum).add_(mean.detach().reshape(-1).to(running_mean.dtype), alpha=momentum)
-            if running_var is not None:
-                unbiased = var.detach().reshape(-1) * (count / (count - 1) if count > 1 else math.nan)
-                running_var.mul_(1 - momentum).add_(unbiased.to(running_var.dtype), alpha=momentum)
+    elif training:
+        out, mean, var = _normalized(_wide(input), [0, *range(2, input.dim())], eps)
+        out = _affine(out, weight, bias, along).to(dtype)
     else:
+        x = _wide(input)
         scale = (running_var.to(x.dtype) + eps).rsqrt()
         out = (x - running_mean.to(x.dtype).reshape(along)) * scale.reshape(along)
-    return out if by_rows else _affine(out, weight, bias, along).to(input.dtype)
+        return _affine(out, weight, bias, along).to(dtype)
+    if training and count:  # there are no statistics of nothing
+        _follow(running_mean, running_var, mean.detach(), var.detach(), count, momentum)
+    return out
+
+
+@bulssi.no_grad()
+def _follow(running_mean: Any, running_var: Any, mean: Tensor, var: Tensor, count: int, momentum: float) -> None:
+    """Moves running statistics towards those of a batch with ``count`` elements of each channel."""
+    if running_mean is not None:
+        running_mean.mul_(1 - momentum).add_(mean.reshape(-1).to(running_mean.dtype), alpha=momentum)
+    if running_var is not None:
+        unbiased = var.reshape(-1) * (count / (count - 1) if count > 1 else math.nan)
+        running_var.mul_(1 - momentum).add_(unbiased.to(running_var.dtype), alpha=momentum)
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
