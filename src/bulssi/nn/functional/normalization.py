@@ -65,6 +65,10 @@ def _in_rows(x: Tensor) -> bool:
     return x.is_floating_point() and x.is_contiguous() and x.numel() >= 16 * x.shape[0] * x.shape[1] > 0
 
 
+def _is_other(given: Tensor | None, dtype: Any) -> bool:
+    return given is not None and given.dtype is not dtype
+
+
 @shown_as(_batch_norm_name, joint=lambda name: name.startswith("Native"))
 def batch_norm(
     input: Tensor,
@@ -99,9 +103,7 @@ def batch_norm(
             raise RuntimeError(f"{name} must be defined in evaluation mode")
     check_floating(input, "batch_norm")
     dtype = input.dtype
-    if (weight is not None and weight.dtype is not dtype) or (
-        running_mean is not None and running_mean.dtype is not dtype
-    ):
+    if _is_other(weight, dtype) or _is_other(running_mean, dtype):
         _check_dtypes(input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
     along = (1, -1, *(1,) * (input.dim() - 2))
     if _in_rows(input):
