@@ -192,6 +192,12 @@ def _(lib: Library) -> Statement:
     return lambda: tuple(x.max(1))
 
 
+@row("x * column, 1M", bytes=2 * FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    x, column = lib.randn(SIDE, SIDE), lib.randn(SIDE, 1)
+    return lambda: x * column
+
+
 @row("sum, 1M", bytes=FLOAT * MILLION)
 def _(lib: Library) -> Statement:
     x = lib.rand(SIDE, SIDE)

@@ -91,6 +91,17 @@ def _(lib: Library) -> Statement:
     return training_step(lib, model, optimizer, lambda: loss(model(x), y))
 
 
+IMAGES = (32, 32, 28, 28)
+
+
+# Forward reads x twice and writes y; backward reads both gradients' inputs twice and writes one.
+@model_row("batch_norm on 32 x 32 x 28 x 28, forward + backward", bytes=8 * FLOAT * math.prod(IMAGES))
+def _(lib: Library) -> Statement:
+    layer = lib.nn.BatchNorm2d(IMAGES[1])
+    x, g = lib.randn(*IMAGES, requires_grad=True), lib.randn(*IMAGES)
+    return lambda: lib.autograd.grad(layer(x), [x, *layer.parameters()], g)
+
+
 @model_row("LSTM, 32 steps, batch 32, hidden 128, Adam", flops=3 * 2 * 32 * 32 * 4 * 128 * (128 + 128))
 def _(lib: Library) -> Statement:
     model = lib.nn.LSTM(128, 128)
