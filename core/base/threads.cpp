@@ -267,19 +267,19 @@ void look_up() {
   count.store(setting.count);
 }
 
+// From the start: a thread may make the pool while another one forks. The workers exist only in the parent, so the
+// child starts afresh at its first job.
+[[maybe_unused]] const int at_fork = pthread_atfork([] { setting_mutex.lock(); }, [] { setting_mutex.unlock(); },
+                                                    [] {
+                                                      setting_mutex.unlock();
+                                                      pool.store(nullptr);
+                                                      inside = false;
+                                                    });
+
 Pool& the_pool() {
   if (Pool* p = pool.load()) return *p;
   std::lock_guard lock(setting_mutex);
   if (Pool* p = pool.load()) return *p;
-  static const int once = pthread_atfork([] { setting_mutex.lock(); }, [] { setting_mutex.unlock(); },
-                                         [] {
-                                           // The workers exist only in the parent: the child starts afresh at its first
-                                           // job.
-                                           setting_mutex.unlock();
-                                           pool.store(nullptr);
-                                           inside = false;
-                                         });
-  static_cast<void>(once);
   Pool* p = new Pool;
   pool.store(p);
   return *p;

@@ -2,6 +2,7 @@
 //
 // The same bits for any number of threads: planes are independent.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include "core/tensor/dtype.h"
@@ -17,7 +18,10 @@ struct PoolShape {
 
   int64_t in_size() const { return in[0] * in[1] * in[2]; }
   int64_t out_size() const { return out[0] * out[1] * out[2]; }
-  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  // Elements of a window, for estimates of work: beyond a limit all are as many.
+  int64_t taps() const {
+    return static_cast<int64_t>(std::min(static_cast<double>(kernel[0]) * kernel[1] * kernel[2], 1048576.0));
+  }
 };
 
 // values[i] is the largest element of window i (nan wins), indices[i] its place in the plane. f32, f64, integers.

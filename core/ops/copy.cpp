@@ -1,5 +1,6 @@
 // Copies, casts, fills and resizing.
 #include <cmath>
+#include <cstring>
 
 #include "core/cpu/cpu.h"
 #include "core/op/registry.h"
@@ -177,8 +178,15 @@ void resize(const Tensor& t, Ints shape) {
   const Layout layout = Layout::of(shape);
   Layout placed = layout;
   placed.offset = t.layout().offset;
-  const int64_t needed = (placed.offset + placed.numel()) * itemsize(t.dtype());
-  if (placed.numel() > 0 && needed > t->storage->bytes) resize_storage(*t->storage, needed);
+  int64_t needed;
+  check(!__builtin_mul_overflow(placed.offset + placed.numel(), int64_t{itemsize(t.dtype())}, &needed),
+        "Storage size calculation overflowed with sizes=", shape);
+  if (const int64_t had = t->storage->bytes; placed.numel() > 0 && needed > had) {
+    resize_storage(*t->storage, needed);
+    if (t.dtype() == DType::boolean && !without_elements(t)) {  // only two bytes are truth values
+      std::memset(t->storage->data + had, 0, static_cast<size_t>(needed - had));
+    }
+  }
   set_layout(t, placed);
 }
 

@@ -37,6 +37,12 @@ Tensor finish_new(Tensor t, std::optional<bool> requires_grad_wanted) {
 
 namespace {
 
+// Any byte is some number, but only two are truth values.
+Tensor unspecified(Tensor t) {
+  if (t.dtype() == DType::boolean) fill_data(t, Scalar(false));
+  return t;
+}
+
 using OptDType = std::optional<DType>;
 using OptDevice = std::optional<Device>;
 using OptBool = std::optional<bool>;
@@ -61,8 +67,9 @@ OPERATION("empty(int[] size, *, " LIKE,
             check_sizes(size);
             check(format.kind != MemoryFormat::preserve, "empty(): preserve_format has nothing to preserve here");
             const DType d = dtype.value_or(default_dtype());
-            return finish_new(
-                format.kind <= MemoryFormat::contiguous ? empty(size, d) : empty_strided(format.of(size), d), grad);
+            return finish_new(unspecified(format.kind <= MemoryFormat::contiguous ? empty(size, d)
+                                                                                  : empty_strided(format.of(size), d)),
+                              grad);
           }),
           "A tensor with unspecified contents.", {.method = false, .out = true, .differentiable = false})
 OPERATION("zeros(int[] size, *, " OPTIONS, constant<0>, "A tensor of zeros.",
@@ -80,7 +87,10 @@ template <int value>
 Tensor constant_like(const Tensor& t, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                      MemoryFormat format) {
   Tensor out = new_like(t, dtype, format);
-  if (value >= 0) fill_data(out, Scalar(value));
+  if (value >= 0)
+    fill_data(out, Scalar(value));
+  else
+    out = unspecified(std::move(out));
   return finish_new(out, grad);
 }
 OPERATION("empty_like(Tensor self, *, " LIKE, constant_like<-1>, "As self, with unspecified contents.",
@@ -102,7 +112,7 @@ template <int value>
 Tensor constant_new(const Tensor& t, Ints size, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
   check_sizes(size);
   Tensor out =
-      value < 0 ? empty(size, dtype.value_or(t.dtype())) : full(size, Scalar(value), dtype.value_or(t.dtype()));
+      value < 0 ? unspecified(empty(size, dtype.value_or(t.dtype()))) : full(size, Scalar(value), dtype.value_or(t.dtype()));
   return finish_new(out, grad);
 }
 OPERATION("new_empty(Tensor self, int[] size, *, " OPTIONS, constant_new<-1>, "A tensor of self's dtype.",
@@ -124,7 +134,7 @@ Tensor strided(Ints size, Ints stride, DType dtype) {
         " and ", stride);
   for (int64_t s : stride)
     check(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", stride);
-  return empty_strided(Layout{Dims(size), Dims(stride), 0}, dtype);
+  return unspecified(empty_strided(Layout{Dims(size), Dims(stride), 0}, dtype));
 }
 OPERATION("empty_strided(int[] size, int[] stride, *, " OPTIONS,
           (+[](Ints size, Ints stride, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
@@ -150,7 +160,7 @@ OPERATION("empty_permuted(int[] size, int[] physical_layout, *, " OPTIONS,
             const Dims steps = contiguous_strides(physical);
             for (size_t i = 0; i < order.size(); ++i) strides[order[i]] = steps[i];
             return finish_new(
-                empty_strided(Layout{Dims(size), strides, 0}, dtype.value_or(default_dtype())), grad);
+                unspecified(empty_strided(Layout{Dims(size), strides, 0}, dtype.value_or(default_dtype()))), grad);
           }),
           "Unspecified contents, the dimensions in memory in the order of physical_layout.",
           {.method = false, .differentiable = false})

@@ -86,7 +86,8 @@ Tensor cat(Tensors ts, int64_t dim) {
             " in the list.");
     }
     lengths.push_back(t.shape()[d]);
-    shape[d] += t.shape()[d];
+    check(!__builtin_add_overflow(shape[d], t.shape()[d], &shape[d]), "cat: the sizes along dimension ", d,
+          " add up to more than can be counted");
   }
   Tensor out = empty(shape, dtype);
   bool plain = out.numel() > 0 && !without_elements(out);
@@ -217,7 +218,10 @@ Tensor repeat(const Tensor& t, Ints repeats) {
     open.push_back(n);
     wide.push_back(repeats[i]);
     wide.push_back(n);
-    shape.push_back(repeats[i] * n);
+    int64_t size;
+    check(!__builtin_mul_overflow(repeats[i], n, &size), "repeat: ", repeats[i], " times ", n,
+          " elements of dimension ", i, " are more than can be counted");
+    shape.push_back(size);
   }
   numel_of(shape);
   Tensor out = empty(shape, t.dtype());
@@ -372,6 +376,7 @@ Tensor triangle(const Tensor& t, int64_t k) {
   const Tensor d = dense(t);
   const int64_t rows = t.shape()[t.dims() - 2], cols = t.shape()[t.dims() - 1];
   const int size = itemsize(t.dtype());
+  k = std::clamp(k, -rows - 1, cols + 1);
   if (out.numel() > 0 && !without_elements(out)) {
     parallel_for(out.numel() / cols, std::max<int64_t>(1, 32768 / cols), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {

@@ -1,6 +1,8 @@
 // Maximum and average pooling over windows of the last one to three dimensions of (batch, channels, *size).
 #include "core/cpu/pool.h"
 
+#include <limits>
+
 #include "core/cpu/cpu.h"
 #include "core/op/registry.h"
 #include "core/ops/basics.h"
@@ -33,6 +35,10 @@ PoolShape shape_of(Ints x, Ints kernel, Ints stride, Ints padding, Ints dilation
     check(kernel[i] > 0 && stride[i] > 0 && dilation[i] > 0 && padding[i] >= 0 && out[i] >= 0, op,
           ": kernel, stride and dilation must be positive and padding not negative, got ", kernel, ", ", stride, ", ",
           dilation, ", ", padding);
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();
+    check(kernel[i] <= most && stride[i] <= most && dilation[i] <= most,
+          "value cannot be converted to type int without overflow\n", op, ": kernel ", kernel, ", stride ", stride,
+          " and dilation ", dilation, " must be below 2^31");
     check(padding[i] <= kernel[i] / 2, "pad should be at most half of effective kernel size, but got pad=", padding[i],
           ", kernel_size=", kernel[i], " and dilation=", dilation[i]);
     // Every window has to start inside the input or its padding in front, or it would be empty.

@@ -1,5 +1,6 @@
 // More views: everything that is written with the views of view.cpp.
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "core/op/registry.h"
@@ -241,7 +242,7 @@ std::vector<Tensor> split_list(const Tensor& t, Ints sizes, int64_t dim) {
   int64_t total = 0;
   for (int64_t s : sizes) {
     check(s >= 0, "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes=", sizes);
-    total += s;
+    if (__builtin_add_overflow(total, s, &total)) total = std::numeric_limits<int64_t>::max();
   }
   check(total == t.shape()[d], "split_with_sizes expects split_sizes to sum exactly to ", t.shape()[d],
         " (input tensor's size at dimension ", d, "), but got split_sizes=", sizes);
@@ -256,7 +257,7 @@ OPERATION("split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> Tensor
 OPERATION("chunk(Tensor self, int chunks, int dim=0) -> Tensor[]", (+[](const Tensor& t, int64_t n, int64_t dim) {
             check(n > 0, "chunk expects `chunks` to be greater than 0, got: ", n);
             const int d = splittable(t, dim, "chunk");
-            const int64_t size = (t.shape()[d] + n - 1) / n;
+            const int64_t size = t.shape()[d] / n + (t.shape()[d] % n != 0);
             if (size == 0) return split_sizes("SplitWithSizesBackward0", t, Dims(size_t(n), 0), d);
             return split_even(t, size, d);
           }),
@@ -350,7 +351,8 @@ Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
   return strided_view("DiagonalBackward0", t, [offset, a, b](const Layout& whole) {
     Layout l{{}, {}, whole.offset};
     const int64_t rows = whole.shape[a], cols = whole.shape[b];
-    const int64_t n = std::max<int64_t>(offset >= 0 ? std::min(rows, cols - offset) : std::min(rows + offset, cols), 0);
+    const int64_t n = std::max<int64_t>(
+        offset >= 0 ? std::min(rows, cols - offset) : std::min(std::max<int64_t>(rows + offset, 0), cols), 0);
     if (n > 0) l.offset += offset >= 0 ? offset * whole.strides[b] : -offset * whole.strides[a];
     for (int i = 0; i < whole.dims(); ++i) {
       if (i == a || i == b) continue;
@@ -391,7 +393,10 @@ Tensor diag_embed(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
   check(t.dims() > 0, "diag_embed: expected at least one dimension");
   const int n = t.dims() + 1, a = wrap_dim(dim1, n), b = wrap_dim(dim2, n);
   check(a != b, "diagonal dimensions cannot be identical ", dim1, ", ", dim2);
-  const int64_t size = t.shape().back() + std::abs(offset);
+  int64_t size;
+  check(offset != std::numeric_limits<int64_t>::min() &&
+            !__builtin_add_overflow(t.shape().back(), std::abs(offset), &size),
+        "diag_embed: with an offset of ", offset, " the matrix would have more rows than can be counted");
   Dims shape(t.shape().begin(), t.shape().end() - 1);
   shape.insert(size_t(std::min(a, b)), size);
   shape.insert(size_t(std::max(a, b)), size);

@@ -33,7 +33,8 @@ inline Dims contiguous_strides(Ints shape) {
   int64_t step = 1;
   for (size_t i = shape.size(); i-- > 0;) {
     strides[i] = step;
-    step *= std::max<int64_t>(shape[i], 1);
+    // Without overflow only in a shape that has elements: [2**62, 4, 0] has strides, which are never used.
+    step = static_cast<int64_t>(static_cast<uint64_t>(step) * static_cast<uint64_t>(std::max<int64_t>(shape[i], 1)));
   }
   return strides;
 }

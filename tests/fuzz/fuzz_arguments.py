@@ -46,7 +46,11 @@ LEFT_OUT = {
 }  # fmt: skip
 
 MEMORY_LIMIT = 3 << 30  # bytes that a worker may map
-CALL_SECONDS = 20.0
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+# What a call may take of the processors; the machine may be busy with other things, or the process stopped, and a call
+# that waits for something uses none, so by the clock there is a limit as well. Sanitized code is several times slower.
+CALL_SECONDS = 60.0 if SANITIZED else 20.0
+CLOCK_SECONDS = 300.0
 
 
 # ---- what to call ----------------------------------------------------------------------------------------------------
@@ -303,7 +307,7 @@ def run_call(library: Any, text: str) -> str:
 def worker(library: Any, targets: list[Target], seed: int, first: int, last: int, pipe: int) -> None:
     """Runs calls and tells the parent about each: its number, then what is wrong with it."""
     # AddressSanitizer reserves terabytes of addresses; there ASAN_OPTIONS=max_allocation_size_mb limits memory.
-    if "libasan" not in os.environ.get("LD_PRELOAD", ""):
+    if not SANITIZED:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(500)
@@ -335,14 +339,14 @@ class Worker:
                 os._exit(70)
         os.close(writing)
         self.pipe, self.number, self.last = reading, first, last
-        self.since = time.monotonic()
+        self.since, self.used = time.monotonic(), 0.0
         self.text, self.done = b"", False
         self.wrong: list[tuple[int, str]] = []
 
     def read(self) -> bool:
         """Take what has arrived; False at the end."""
         data = os.read(self.pipe, 65536)
-        self.since = time.monotonic()
+        self.since, self.used = time.monotonic(), self.processor_seconds()
         *lines, self.text = (self.text + data).split(b"\n")
         for line in lines:
             number, _, wrong = line.decode("utf-8", "replace").partition(" ")
@@ -353,6 +357,20 @@ class Worker:
                 if wrong:
                     self.wrong.append((self.number, wrong))
         return bool(data)
+
+    def processor_seconds(self) -> float:
+        """What all threads of the process have used."""
+        try:
+            with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:  # no such file system: the clock alone decides
+            return time.monotonic()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def late(self) -> bool:
+        """Whether the call that it is at takes too long."""
+        waited = time.monotonic() - self.since
+        return waited > CLOCK_SECONDS or (waited > 1 and self.processor_seconds() - self.used > CALL_SECONDS)
 
     def end(self, kill: bool) -> str:
         """Wait for the process; "" or how it died."""
@@ -382,8 +400,7 @@ def fuzz(library: Any, seed: int, first: int, calls: int, workers: int = 2, bloc
         ready, _, _ = select.select(list(running), [], [], 1.0)
         for pipe, process in list(running.items()):
             alive = process.read() if pipe in ready else True
-            late = time.monotonic() - process.since > CALL_SECONDS
-            if alive and not late:
+            if alive and not process.late():
                 continue
             del running[pipe]
             how = process.end(kill=alive)

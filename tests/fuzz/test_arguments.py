@@ -52,11 +52,13 @@ def _library(**functions):
     [
         (lambda *a, **k: (faulthandler.disable(), ctypes.string_at(0)), CRASH),
         (lambda *a, **k: time.sleep(60), "took longer"),
+        (lambda *a, **k: next(filter(None, iter(int, 1))), "took longer"),
         (lambda *a, **k: (_ for _ in ()).throw(SystemError("broken")), "SystemError: broken"),
     ],
 )
 def test_what_is_wrong_is_noticed(monkeypatch, function, expected):
     monkeypatch.setattr(fuzz_arguments, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(fuzz_arguments, "CLOCK_SECONDS", 3.0)
     monkeypatch.setattr(fuzz_arguments, "call_text", lambda targets, seed, number: "torch.bad()")
     wrong = fuzz_arguments.fuzz(_library(bad=function), seed=0, first=0, calls=2, workers=1)
     assert [number for number, _ in wrong] == [0, 1]
