@@ -196,10 +196,10 @@ void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
   if (node) rebase_history(t, std::move(node));
 }
 
-void rebase_history(const Tensor& t, Ref<Node> node) {
+void rebase_history(const Tensor& t, Ref<Node> node, uint32_t result_index) {
   if (!(t->is_view && t->autograd->base)) {
     Ref<Node> old = t->autograd ? t->autograd->node : Ref<Node>();
-    set_producer(t, std::move(node));
+    set_producer(t, std::move(node), result_index);
     if (old && old->hooks && t->autograd->retains_grad) old->hooks->moved(t, *old);
     return;
   }

@@ -179,6 +179,11 @@ void Saved::mark_view(const Tensor& t) {
   view_node_ = t->autograd->node.get();
 }
 
+bool Saved::lost() const {
+  return producer_ && state_ && (state_->owner ? !state_->node : state_->ended_as_leaf);
+}
+
+// A user's Function may get what was detached since; it has no producer then.
 void Saved::check_version(Node& node) const {
   if (is_result_ || !state_) {
     if (__builtin_expect(data_->version() != version_, 0)) fail_changed(node);
@@ -186,8 +191,7 @@ void Saved::check_version(Node& node) const {
   }
   const TensorImpl* owner = state_->owner;
   const uint32_t version = owner ? owner->version() : data_->version();
-  const bool lost = producer_ && (owner ? !state_->node : state_->ended_as_leaf);
-  if (__builtin_expect(version != version_ || lost, 0)) fail_changed(node);
+  if (__builtin_expect(version != version_ || (lost() && !node.from_function), 0)) fail_changed(node);
 }
 
 // As PyTorch, this looks at the producer of the tensor as it stands now, which may itself be an error for a view.
@@ -196,7 +200,7 @@ void Saved::fail_changed(Node& node) const {
   const Tensor& t = saved ? saved : data_;
   const Ref<Node> now = saved ? producer(saved) : Ref<Node>();
   const std::string where = describe(node.source), saved_at = where.empty() ? "" : " at " + where;
-  if (!is_result_ && producer_ && (saved ? !now : state_->ended_as_leaf)) {
+  if (!is_result_ && lost() && !node.from_function) {
     fail(
         "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not supported, "
         "please use out-of-place `.detach()` instead\n",
@@ -253,7 +257,7 @@ Tensor Saved::get(Node& node) const {
   }
   if (!is_result_) {
     if (Tensor whole = original()) return whole;
-    if (!producer_) return t;
+    if (!producer_ || lost()) return t;
     Tensor whole = alias(t);
     set_producer(whole, producer_.node, producer_.index);
     return whole;

@@ -86,6 +86,7 @@ class Saved {
  private:
   // The tensor that was saved, as long as it lives.
   Tensor original() const;
+  bool lost() const;  // it had a producer, and was detached in place since
   void check_version(Node& node) const;
   [[noreturn]] void fail_changed(Node& node) const;
   // A leaf that requires grad is kept itself. Anything else is kept as its elements and its producer: the tensor may
@@ -360,8 +361,8 @@ void check_inplace(const Tensor& t, const char* op, Overlap overlap = Overlap::r
 void check_overlap(const Tensor& t, const char* op, Overlap overlap);  // the last part of it
 // After writing to t: version, and the history with `node` as its newest entry (null: no new entry).
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op);
-// The last part of it: the history.
-void rebase_history(const Tensor& t, Ref<Node> node);
+// The last part of it: the history. t is that result of the node.
+void rebase_history(const Tensor& t, Ref<Node> node, uint32_t result_index = 0);
 // Operation and place of the last in-place change of the memory of t, for messages; "" if none.
 std::string last_change(const Tensor& t);
 void note_change(const Tensor& t, const char* op, bool recorded);

@@ -163,9 +163,10 @@ Tensor fill_(const Tensor& self, Scalar value) { return alter_inplace<Fill, Scal
 Tensor fill_(const Tensor& self, const Tensor& value) {
   return alter_inplace<FillTensor, const Tensor&>("fill", self, value);
 }
-ALTER("fill(Tensor self, Scalar value) -> Tensor", Fill, "Every element becomes value.", {.method = false})
+// In this order: a 0-d tensor is a number, too, but as a tensor it is copied.
 ALTER("fill(Tensor self, Tensor value) -> Tensor", FillTensor, "Every element becomes value, a 0-d tensor.",
       {.method = false})
+ALTER("fill(Tensor self, Scalar value) -> Tensor", Fill, "Every element becomes value.", {.method = false})
 ALTER("zero(Tensor self) -> Tensor", Zero, "Every element becomes 0.", {.function = false, .method = false})
 
 Tensor zeros_like(const Tensor& t) {

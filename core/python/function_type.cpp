@@ -11,7 +11,7 @@ namespace bulssi::python {
 
 namespace {
 
-enum OutputKind { plain_output, fresh_output, dirty_output, view_output };  // as in bulssi/autograd/function.py
+enum OutputKind { plain_output, made_output, dirty_output };  // as in bulssi/autograd/function.py
 
 class FunctionNode final : public Node {
  public:
@@ -103,15 +103,34 @@ void check_dirty(const Tensor& t) {
 }
 
 void set_output(const Tensor& t, int kind, Node* node, uint32_t index) {
-  if (kind == dirty_output && t->is_view && t->autograd && t->autograd->base) {
-    rebase_history(t, Ref<Node>(node));
+  if (kind == made_output) {
+    set_producer(t, Ref<Node>(node), index);
     return;
   }
-  set_producer(t, Ref<Node>(node), index);
-  if (kind == view_output) {
-    t->autograd->creation = Creation::function;
-    t->autograd->seen_version = t->version();
+  // It is no leaf any more: what it was as one goes.
+  Autograd& a = autograd_of(t);
+  a.grad = Tensor();
+  a.hooks.reset();
+  if (a.accumulate) {
+    const Ref<Node> alive(a.accumulate);
+    static_cast<AccumulateNode*>(alive.get())->leaf = Tensor();
+    a.accumulate = nullptr;
   }
+  rebase_history(t, Ref<Node>(node), index);
+}
+
+// _mark_view(tensor, several): a view that a Function returns, whether recorded or not, may not be changed in
+// place where that is recorded.
+PyObject* mark_view(PyObject*, PyObject* args) {
+  PyObject* tensor;
+  int several;
+  if (!PyArg_ParseTuple(args, "Op", &tensor, &several)) return nullptr;
+  return guard([&]() -> PyObject* {
+    check(is_tensor(tensor), ErrorKind::type, "_mark_view() takes a tensor");
+    const Tensor t = tensor_of(tensor);
+    if (t->is_view && t->autograd) t->autograd->creation = several ? Creation::multi_output : Creation::function;
+    Py_RETURN_NONE;
+  });
 }
 
 // _commit(outputs, kinds, to_save): makes the outputs results of the node, and keeps tensors for backward.
@@ -178,6 +197,7 @@ PyObject* unpack_saved(PyObject* self, PyObject*) {
 PyMethodDef function_methods[] = {
     {"_record", record_inputs, METH_O, nullptr},
     {"_commit", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(commit)), METH_FASTCALL, nullptr},
+    {"_mark_view", mark_view, METH_VARARGS, nullptr},
     {"_saved", unpack_saved, METH_NOARGS, nullptr},
     {}};
 

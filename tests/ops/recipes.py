@@ -428,7 +428,7 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(20), 5)]
 
 
-@recipe("fill.1")
+@recipe("fill")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), draw())]
 

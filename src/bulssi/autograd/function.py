@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BackwardCFunction", "Function", "FunctionCtx", "InplaceFunction", "NestedIOFunction", "once_differentiable"]
 
 # What an output of forward is to the core, see `FunctionNode._commit`.
-_PLAIN, _FRESH, _DIRTY, _VIEW = range(4)
+_PLAIN, _MADE, _DIRTY = range(3)
 
 _ONE_OUTPUT_FOR_VIEWS = (
     "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot return more "
@@ -330,22 +330,33 @@ def _classify(
                 recorded and id(out) not in constant and (out.dtype.is_floating_point or out.dtype.is_complex)
             )
             if not differentiable:
-                if out.requires_grad and (id(out) in given or not out._is_view()):
+                if out.requires_grad and id(out) in given:
                     out = out.detach()
+                elif out.requires_grad and not out._is_view():
+                    out.detach_()
                 elif as_is:
-                    out = out.view_as(out)
+                    out = _as_view(out, saved)
             elif id(out) in dirty and id(out) in given:
                 if out._is_view() and len(outputs) > 1:
                     raise RuntimeError(_ONE_OUTPUT_FOR_VIEWS)
                 kind = _DIRTY
             else:
-                if as_is and id(out) in saved:
-                    raise RuntimeError(_SAVED_AS_IS)
-                out = out.view_as(out) if as_is else out
-                kind = _VIEW if out._is_view() else _FRESH
+                out = _as_view(out, saved) if as_is else out
+                kind = _MADE
         returned.append(out)
         kinds.append(kind)
+    several = sum(kind != _PLAIN for kind in kinds) > 1
+    for out, kind in zip(returned, kinds, strict=True):
+        if kind != _DIRTY and isinstance(out, _core.Tensor) and out._is_view():
+            ctx._mark_view(out, several)
     return tuple(returned), tuple(kinds)
+
+
+def _as_view(given: Tensor, saved: set[int]) -> Tensor:
+    """What is returned for an input that forward returned as it is."""
+    if id(given) in saved:
+        raise RuntimeError(_SAVED_AS_IS)
+    return given.view_as(given)
 
 
 class _NotTwice(Function):
