@@ -249,12 +249,13 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
     if (node.released) fail_released(node);
     const int64_t start = node_clock.started ? node_clock.started() : 0;
     const CallScope scope(device_of(grads), "backward");
-    node.backward(grads, inputs);
-    if (node.joint && grad_state.enabled) {
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        if (inputs[i] && node.edges[i] && !requires_grad(inputs[i])) inputs[i] = constant_in(node, i, inputs[i]);
-      }
-    }
+    bool any = node.from_function;
+    for (const Tensor& g : grads) any |= static_cast<bool>(g);
+    if (any)
+      node.backward(grads, inputs);
+    else
+      node.check_saved();
+    keep_in_graph(node, inputs);
     if (node_clock.ended) [[unlikely]]
       node_clock.ended(node, start);
     if (node.hooks) node.hooks->after(inputs, grads);
@@ -293,9 +294,7 @@ void Run::process(Node& node) {
   Small<Tensor, 2> inputs(node.edges.size());
   bool wanted = !options_.has_inputs || node.is_accumulate();
   for (const Edge& edge : node.edges) wanted |= edge && (own(*edge.node), edge.node->wanted);
-  bool any = false;
-  for (const Tensor& g : grads) any |= static_cast<bool>(g);
-  if (wanted && (any || node.from_function)) call(node, grads, inputs);
+  if (wanted) call(node, grads, inputs);
   grads.clear();
   for (size_t i = 0; i < node.edges.size(); ++i) {
     const Edge& edge = node.edges[i];
@@ -309,7 +308,8 @@ void Run::process(Node& node) {
 Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
   for (const Tensor& input : inputs) {
     captures_.push_back({edge_to(input), {}, false});
-    check(requires_grad(input), "One of the differentiated Tensors does not require grad");
+    check(requires_grad(input), options_.accumulate ? "can't retain_grad on Tensor that has requires_grad=False"
+                                                    : "One of the differentiated Tensors does not require grad");
   }
   for (const Capture& c : captures_) {
     if (!c.edge) continue;  // a view of what requires grad, made without recording: nothing arrives there

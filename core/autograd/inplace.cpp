@@ -50,6 +50,7 @@ class ScatterView final : public Node {
     Small<Tensor, 2> given, made(inner->edges.size());
     given.push_back(clone(as_strided(whole, part)));
     inner->backward(given, made);
+    keep_in_graph(*inner, made);
     for (size_t i = 1; i < made.size(); ++i) {
       if (needs(static_cast<int>(i))) inputs[i] = std::move(made[i]);
     }
@@ -148,7 +149,9 @@ Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
   a.seen_version = t->version();
   a.creation = !grad_state.enabled ? (grad_state.inference ? Creation::inference : Creation::no_grad) : creation;
   // A view of a view keeps what forbids changing the latter.
-  if (chained && a.creation == Creation::normal) a.creation = t->autograd->creation;
+  if (chained && (a.creation == Creation::normal || t->autograd->creation == Creation::inference)) {
+    a.creation = t->autograd->creation;
+  }
   out->is_view = true;
   return out;
 }
@@ -227,6 +230,8 @@ enum class Shared : uint8_t { nothing, some, everything };
 // As PyTorch: only tensors without holes can be judged; of others nothing is said to be shared.
 Shared shared_memory(const Tensor& t, const Layout& layout, const Tensor& read) {
   if (!(t->storage == read->storage) || layout.numel() == 0 || read.numel() == 0) return Shared::nothing;
+  if (t.same(read)) return Shared::everything;
+  if (!layout.dense() || !read.layout().dense()) return Shared::nothing;
   const auto a = layout.extent(), b = read.layout().extent();
   const int64_t sa = itemsize(t.dtype()), sb = itemsize(read.dtype());
   const int64_t a0 = a.first * sa, a1 = (a.second + 1) * sa, b0 = b.first * sb, b1 = (b.second + 1) * sb;
@@ -234,7 +239,7 @@ Shared shared_memory(const Tensor& t, const Layout& layout, const Tensor& read) 
   if (a0 == b0 && a1 == b1 && layout.strides == read.strides() && layout.shape == read.shape()) {
     return Shared::everything;
   }
-  return layout.dense() && read.layout().dense() ? Shared::some : Shared::nothing;
+  return Shared::some;
 }
 [[noreturn]] void fail_shared() {
   fail(

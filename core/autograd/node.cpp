@@ -64,13 +64,16 @@ class ConstantNode final : public Node {
 
 }  // namespace
 
-Tensor constant_in(const Node& node, size_t edge, const Tensor& gradient) {
-  auto made = Ref<Node>::adopt(new ConstantNode(node));
-  init_node(*made);
-  made->edges.push_back(node.edges[edge]);
-  Tensor out = detach(gradient);
-  set_producer(out, std::move(made));
-  return out;
+void keep_in_graph(const Node& node, Small<Tensor, 2>& inputs) {
+  if (!node.joint || !grad_state.enabled) return;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i] || !node.edges[i] || requires_grad(inputs[i])) continue;
+    auto made = Ref<Node>::adopt(new ConstantNode(node));
+    init_node(*made);
+    made->edges.push_back(node.edges[i]);
+    inputs[i] = detach(inputs[i]);
+    set_producer(inputs[i], std::move(made));
+  }
 }
 
 std::string operation_name(const Node& node) {
@@ -172,6 +175,12 @@ Tensor Saved::original() const {
   return Ref<TensorImpl>(owner);
 }
 
+void Saved::move_result(const Tensor& t) {
+  if (!is_result_ || packed_) return;
+  data_ = alias(t);
+  version_ = t->version() + 1;
+}
+
 void Saved::mark_view(const Tensor& t) {
   if (!is_result_ || packed_) return;
   of_view_ = true;
@@ -179,9 +188,7 @@ void Saved::mark_view(const Tensor& t) {
   view_node_ = t->autograd->node.get();
 }
 
-bool Saved::lost() const {
-  return producer_ && state_ && (state_->owner ? !state_->node : state_->ended_as_leaf);
-}
+bool Saved::lost() const { return producer_ && state_ && (state_->owner ? !state_->node : state_->ended_as_leaf); }
 
 // A user's Function may get what was detached since; it has no producer then.
 void Saved::check_version(Node& node) const {

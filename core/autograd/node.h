@@ -79,6 +79,8 @@ class Saved {
   }
   // For a result that is saved before the in-place operation that makes it counts its version.
   void expect_next_version() { ++version_; }
+  // The result was copied into `t`, the next version of which is what is saved.
+  void move_result(const Tensor& t);
   // The result is written into the view `t`, whose producer is the view's, not the operation that changed it.
   void mark_view(const Tensor& t);
   bool defined() const { return static_cast<bool>(data_) || packed_; }
@@ -339,10 +341,20 @@ Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::in
   return record(name, {&input}, std::move(out), std::move(rule), keeps);
 }
 
+// A node for an operation whose derivative is not known: backward is an error. `op` is PyTorch's name, for its text.
+template <class List>
+Ref<Node> not_implemented(std::string op, const List& inputs) {
+  auto node = make_node("NotImplemented", {},
+                        [op = std::move(op)](BackwardCall&) { fail("derivative for ", op, " is not implemented"); });
+  for (const Tensor* t : inputs) node->edges.push_back(t && *t ? edge_to(*t) : Edge{});
+  return node;
+}
+
 // Marks what made `out`: Node::joint.
 Tensor joint(Tensor out);
-// A gradient of `node` as made from the argument at `edge`, on which it depends with slope zero.
-Tensor constant_in(const Node& node, size_t edge, const Tensor& gradient);
+// What Node::joint asks for, done to the gradients that its backward made: those that do not depend on their argument
+// count as made from it with slope zero.
+void keep_in_graph(const Node& node, Small<Tensor, 2>& inputs);
 
 // ---- views and in-place (inplace.cpp)
 // ----------------------------------------------------------------------------------

@@ -33,6 +33,9 @@ enum class Dtypes : uint8_t {
 inline constexpr Dtypes floating = Dtypes::floating, arithmetic = Dtypes::arithmetic, bitwise = Dtypes::bitwise,
                         only_floating = Dtypes::only_floating;
 enum class Result : uint8_t { same, boolean };
+// What f_ is to the graph: recorded as f is, recorded with gradients of zero, recorded but an error in backward, or
+// nothing at all.
+enum class InPlace : uint8_t { recorded, zeros, refused, unrecorded };
 // Where an operation can be called: torch.f(x), x.f(), x.f_(), f(…, out=), special.f, nn.functional.f
 struct Forms {
   bool function = true, method = true, inplace = true, out = true;
@@ -61,6 +64,11 @@ struct Info {
   int numbers = 0;
   bool condition = false;         // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
   bool joint = false;             // Node::joint
+  bool once = false;              // as in PyTorch, its gradient cannot be differentiated
+  InPlace in_place = InPlace::recorded;
+  const char* in_place_as = nullptr;  // the formula whose node f_ records, where it is another one's
+  // Fails in backward for attributes for which it has no derivative.
+  void (*check_backward)(const Scalar* attributes) = nullptr;
   void (*check)(DType common, const Scalar* attributes) = nullptr;  // fails for attributes that make no sense
   void (*check_arguments)(const Operand* arguments) = nullptr;      // fails for dtypes that do not go together
 

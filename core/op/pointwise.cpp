@@ -1,5 +1,7 @@
 #include "core/op/pointwise.h"
 
+#include <cstring>
+
 #include "core/cpu/cpu.h"
 #include "core/op/tensor_math.h"
 #include "core/program/backend.h"
@@ -8,6 +10,14 @@
 namespace bulssi {
 
 FormulaOp formulas[formula_count];
+
+static void check_slope(const Scalar* attributes, const char* name) {
+  check(attributes[0].as_double() >= 0, "In-place ", name,
+        " backward calculation is triggered with a negative slope which is not supported. This is caused by calling "
+        "in-place forward function with a negative slope, please call out-of-place version instead.");
+}
+void check_leaky_relu_of_result(const Scalar* attributes) { check_slope(attributes, "leakyReLu"); }
+void check_elu_of_result(const Scalar* attributes) { check_slope(attributes, "elu"); }
 
 namespace {
 
@@ -136,6 +146,12 @@ void setup_formulas() {
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (setup<I>(), ...);
   }(std::make_integer_sequence<int, formula_count>{});
+  for (FormulaOp& op : formulas) {
+    op.in_place = &op;
+    for (const FormulaOp& other : formulas) {
+      if (op.info->in_place_as && !std::strcmp(op.info->in_place_as, other.info->name)) op.in_place = &other;
+    }
+  }
 }
 
 DType promoted_type(std::span<const Operand> args) {
@@ -266,6 +282,21 @@ Tensor run_partial_kernel(const FormulaOp& op, int k, const Tensor& g, const Ten
   return out;
 }
 
+// The gradient of a formula whose gradient has no derivative.
+static Tensor once(const FormulaOp& op, int k, const Tensor& g, const Tensor* const* values, const Scalar* attributes) {
+  const bool record = recording(g) || recording(*values[k]);
+  Tensor d;
+  {
+    const GradMode off(false);
+    d = run_partial_kernel(op, k, g, values, attributes);
+  }
+  if (record) {
+    const std::initializer_list<const Tensor*> inputs{&g, values[k]};
+    set_producer(d, not_implemented(str("aten::", op.info->name, "_backward"), inputs));
+  }
+  return d;
+}
+
 void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   const Tensor& g = grads[0];
   if (!g) return;
@@ -282,6 +313,7 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
     values[i] = grad_state.enabled ? s.get(*this) : s.elements(*this);
     pointers[i] = &values[i];
   }
+  if (op_.info->check_backward) op_.info->check_backward(attributes_);
   double attributes[max_attributes];
   for (int a = 0; a < op_.attributes; ++a) attributes[a] = attributes_[a].as_double();
   for (int k = 0; k < op_.tensors; ++k) {
@@ -291,6 +323,8 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
     Tensor d;
     if (op_.partial[k].identity)
       d = g;
+    else if (op_.info->once && grad_state.enabled)
+      d = once(op_, k, g, pointers, attributes_);
     else if (grad_state.enabled || op_.partial[k].constant)
       d = op_.partial[k].recorded(g, values, values[op_.tensors], attributes);
     else
@@ -302,6 +336,40 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
     }
     inputs[k] = std::move(d);
   }
+}
+
+// Of an operation that is flat everywhere, in place: gradients of zero.
+class FlatNode final : public Node {
+ public:
+  FlatNode(const FormulaOp& op, std::span<const Operand> args) : name_(op.node_name) {
+    init_node(*this);
+    for (const Operand& a : args) {
+      edges.push_back(a.tensor ? edge_to(*a.tensor) : Edge{});
+      like_.push_back({a.tensor ? a.tensor->shape() : Dims(), a.tensor ? a.tensor->dtype() : DType::f64});
+    }
+    if (args.back().tensor) name_.back() = '1';  // as PyTorch counts the two forms
+  }
+  std::string name() const override { return name_; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
+    for (size_t k = 0; k < edges.size() && grads[0]; ++k) {
+      if (edges[k]) inputs[k] = zeros(like_[k].shape, like_[k].dtype);
+    }
+  }
+
+ private:
+  struct Input {
+    Dims shape;
+    DType dtype;
+  };
+  std::string name_;
+  Small<Input, 2> like_;
+};
+
+Ref<Node> flat_node(const FormulaOp& op, std::span<const Operand> args) {
+  if (op.info->in_place == InPlace::zeros) return Ref<Node>::adopt(new FlatNode(op, args));
+  Small<const Tensor*, 3> inputs;
+  for (const Operand& a : args) inputs.push_back(a.tensor);
+  return not_implemented(str("aten::", op.info->name, "_"), inputs);
 }
 
 // Made before the operation runs; `saved` is filled by save_for_node.
@@ -659,13 +727,19 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
 Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::span<const Operand> args,
                             const Scalar* attributes) {
   const FormulaOp& op = stand_in(asked, args);
-  const bool record = wants_recording(op, args) || (grad_state.enabled && requires_grad(self));
+  const InPlace how = op.info->in_place;
+  bool record = how != InPlace::unrecorded && recording(self);
+  for (const Operand& a : args) record |= how != InPlace::unrecorded && a.tensor && recording(*a.tensor);
   {
     GradMode mode(record);
     check_inplace(self, op.info->name, Overlap::allowed);
   }
   // As PyTorch, what concerns the graph comes before memory, shapes and types.
-  Ref<Node> node = record && is_differentiable(self.dtype()) ? formula_node(op, args, attributes) : Ref<Node>();
+  const FormulaOp& kept_by = *op.in_place;
+  Ref<Node> node;
+  if (record && is_differentiable(self.dtype())) {
+    node = how == InPlace::recorded ? formula_node(kept_by, args, attributes) : flat_node(op, args);
+  }
   check_no_internal_overlap(self);
   const Plan p = plan(op, args, attributes, &self);
   const DeviceScope scope(p.device);
@@ -677,7 +751,12 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
     changed_inplace(self, {}, op.info->name);
     return self;
   }
-  const unsigned needed = to_save(*node, op);
+  if (how != InPlace::recorded) {
+    compute(op, args, attributes, p, self);
+    changed_inplace(self, std::move(node), op.info->name);
+    return self;
+  }
+  const unsigned needed = to_save(*node, kept_by);
   // The old value, where backward reads it.
   Tensor old;
   Small<Operand, 3> kept(args.begin(), args.end());
@@ -687,7 +766,7 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
       kept[k].tensor = &old;
     }
   }
-  save_for_node(*node, op, kept, self, true);
+  save_for_node(*node, kept_by, kept, self, true);
   compute(op, args, attributes, p, self);
   changed_inplace(self, std::move(node), op.info->name);
   return self;

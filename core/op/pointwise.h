@@ -30,6 +30,7 @@ struct FormulaOp {
   uint8_t saves = 0;  // bit k: argument k; bit `tensors`: the result
   const FormulaKernels* kernels = nullptr;
   std::string node_name;
+  const FormulaOp* in_place = nullptr;  // whose node f_ records
   struct Partial {
     bool exists = false;
     bool identity = false;  // the gradient itself

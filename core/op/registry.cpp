@@ -1,5 +1,7 @@
 #include "core/op/registry.h"
 
+#include <algorithm>
+
 #include "core/op/formulas.h"
 #include "core/op/pointwise.h"
 #include "core/ops/basics.h"
@@ -114,6 +116,18 @@ Device device_of_call(const Operation& op, const Value* v) {
   return given >= 0 && !any ? default_device : found;
 }
 
+// PyTorch counts the rules of a name through: those in place come after all the others.
+static void name_as_inplace(const Operation& op, Node& node) {
+  std::string name = node.name();
+  const auto others = std::count_if(registry().begin(), registry().end(),
+                                    [&](const Operation& other) { return other.name == op.name; });
+  if (name.empty() || name.back() < '0' || name.back() > '9') return;
+  name.back() = static_cast<char>(name.back() + others);
+  node.label = std::make_unique<Label>();
+  node.label->name = std::move(name);
+  for (const Edge& edge : node.edges) node.label->inputs.push_back(edge);
+}
+
 Tensor run_inplace(const Operation& op, Value* v) {
   const Tensor self = v[0].tensor;
   bool record = false;
@@ -140,6 +154,7 @@ Tensor run_inplace(const Operation& op, Value* v) {
     self->bump_version();
     note_change(self, op.name.c_str(), static_cast<bool>(node));
     if (!node) return self;
+    name_as_inplace(op, *node);
     const Ref<Node> old = self->autograd->node;
     set_producer(self, node);  // of a view as well: its base has not changed
     if (old && old->hooks && self->autograd->retains_grad) old->hooks->moved(self, *old);
@@ -150,7 +165,11 @@ Tensor run_inplace(const Operation& op, Value* v) {
   check(category(made.dtype()) <= category(self.dtype()), "result type ", legacy_name(made.dtype()),
         " can't be cast to the desired output type ", legacy_name(self.dtype()));
   copy_data(self, made);
-  changed_inplace(self, record ? producer(made) : Ref<Node>(), op.name.c_str());
+  const Ref<Node> node = record ? producer(made) : Ref<Node>();
+  for (size_t i = 0; node && made.dtype() == self.dtype() && i < node->saved.size(); ++i) {
+    node->saved[i].move_result(self);
+  }
+  changed_inplace(self, node, op.name.c_str());
   return self;
 }
 

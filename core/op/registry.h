@@ -244,7 +244,8 @@ struct Wrapped<schema, function> {
 // ALTER("f(Tensor self, …) -> Tensor", F, doc) makes f and f_. F::node of an in-place call gets a snapshot where it
 // asks for one (it must not save `self` itself).
 // Optional: F::row_major where f's result is contiguous whatever self's order of memory, F::inplace_node for another
-// name of the node in place, F::overlap for what elements that share memory mean.
+// name of the node in place, F::overlap for what elements that share memory mean, F::apart where no argument may share
+// memory with self.
 
 inline bool any_recording() { return false; }
 template <class T, class... Rest>
@@ -258,6 +259,11 @@ bool any_recording(const T& first, const Rest&... rest) {
   } else if constexpr (std::is_same_v<T, std::optional<Scalar>>) {
   }
   return any_recording(rest...);
+}
+
+template <class T>
+void check_apart(const Tensor& self, const T& argument) {
+  if constexpr (std::is_same_v<T, Tensor>) check_no_overlap(self, self.shape(), argument);
 }
 
 template <class F, class... A>
@@ -289,6 +295,7 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
   Overlap overlap = Overlap::refused;
   if constexpr (requires { F::overlap; }) overlap = F::overlap;
   check_overlap(self, name, overlap);
+  if constexpr (requires { F::apart; }) (check_apart(self, args), ...);
   F::write(self, args...);
   changed_inplace(self, std::move(node), name);
   return self;

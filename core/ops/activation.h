@@ -45,11 +45,30 @@ struct LeakyRelu {
                              .doc = "self where positive, negative_slope * self elsewhere.",
                              .signature = "(Tensor self, Scalar negative_slope=0.01)",
                              .forms = {.method = false, .out = false, .module = "nn"},
-                             .joint = true};
+                             .joint = true,
+                             .in_place_as = "leaky_relu_of_result"};
   static constexpr auto value(auto x, auto slope) { return select(x > 0.0, x, x * slope); }
   static constexpr auto dx(auto g, auto x, auto, auto slope) { return select(x > 0.0, g, g * slope); }
 };
 OP(LeakyRelu, leaky_relu)
+
+// In place, the old self is gone: these activations derive from the result, which must tell the sign of self.
+void check_leaky_relu_of_result(const Scalar* attributes);
+void check_elu_of_result(const Scalar* attributes);
+inline constexpr Forms hidden{.function = false, .method = false, .inplace = false, .out = false};
+
+struct LeakyReluOfResult {
+  static constexpr Info info{.name = "leaky_relu_of_result",
+                             .dtypes = only_floating,
+                             .signature = "(Tensor self, Scalar negative_slope=0.01)",
+                             .node = "LeakyReluBackward1",
+                             .forms = hidden,
+                             .joint = true,
+                             .check_backward = check_leaky_relu_of_result};
+  static constexpr auto value(auto x, auto slope) { return select(x > 0.0, x, x * slope); }
+  static constexpr auto dx(auto g, auto, auto r, auto slope) { return select(r > 0.0, g, g * slope); }
+};
+OP(LeakyReluOfResult, leaky_relu_of_result)
 
 struct Elu {
   static constexpr Info info{
@@ -57,30 +76,64 @@ struct Elu {
       .dtypes = only_floating,
       .doc = "self where positive, alpha * (exp(input_scale * self) - 1) elsewhere, times scale.",
       .signature = "(Tensor self, Scalar alpha=1.0, Scalar scale=1.0, Scalar input_scale=1.0)",
-      .forms = {.method = false, .out = false, .module = "nn"}};
+      .forms = {.method = false, .out = false, .module = "nn"},
+      .in_place_as = "elu_of_result"};
   static constexpr auto value(auto x, auto alpha, auto scale, auto in) {
     return select(x > 0.0, x * scale, vecmath::expm1(x * in) * alpha * scale);
   }
   static constexpr auto dx(auto g, auto x, auto, auto alpha, auto scale, auto in) {
-    return select(x > 0.0, g * scale, g * exp(x * in) * (alpha * scale * in));
+    // As PyTorch, flat at 0: the second derivative is none there.
+    return select(x < 0.0, g * exp(x * in) * (alpha * scale * in),
+                  select(x > 0.0, g * scale, g * (alpha * scale * in)));
   }
 };
 OP(Elu, elu)
+
+struct EluOfResult {
+  static constexpr Info info{.name = "elu_of_result",
+                             .dtypes = only_floating,
+                             .signature = "(Tensor self, Scalar alpha=1.0, Scalar scale=1.0, Scalar input_scale=1.0)",
+                             .node = "EluBackward1",
+                             .forms = hidden,
+                             .check_backward = check_elu_of_result};
+  static constexpr auto value(auto x, auto alpha, auto scale, auto in) {
+    return select(x > 0.0, x * scale, vecmath::expm1(x * in) * alpha * scale);
+  }
+  static constexpr auto dx(auto g, auto, auto r, auto alpha, auto scale, auto in) {
+    return select(r < 0.0, g * (r + alpha * scale) * in, select(r > 0.0, g * scale, g * (alpha * scale * in)));
+  }
+};
+OP(EluOfResult, elu_of_result)
 
 struct Selu {
   static constexpr Info info{.name = "selu",
                              .dtypes = only_floating,
                              .doc = "Self-normalising exponential linear unit (Klambauer et al. 2017).",
                              .node = "EluBackward0",
-                             .forms = {.method = false, .out = false}};
+                             .forms = {.method = false, .out = false},
+                             .in_place_as = "selu_of_result"};
   static constexpr auto value(auto x) {
     return select(x > 0.0, x * 1.0507009873554805, vecmath::expm1(x) * 1.7580993408473768);
   }
   static constexpr auto dx(auto g, auto x, auto) {
-    return select(x > 0.0, g * 1.0507009873554805, g * exp(x) * 1.7580993408473768);
+    return select(x < 0.0, g * exp(x) * 1.7580993408473768,
+                  select(x > 0.0, g * 1.0507009873554805, g * 1.7580993408473768));
   }
 };
 OP(Selu, selu)
+
+struct SeluOfResult {
+  static constexpr Info info{
+      .name = "selu_of_result", .dtypes = only_floating, .node = "EluBackward1", .forms = hidden};
+  static constexpr auto value(auto x) {
+    return select(x > 0.0, x * 1.0507009873554805, vecmath::expm1(x) * 1.7580993408473768);
+  }
+  static constexpr auto dx(auto g, auto, auto r) {
+    return select(r < 0.0, g * (r + 1.7580993408473768),
+                  select(r > 0.0, g * 1.0507009873554805, g * 1.7580993408473768));
+  }
+};
+OP(SeluOfResult, selu_of_result)
 
 struct Celu {
   static constexpr Info info{.name = "celu",
@@ -88,11 +141,24 @@ struct Celu {
                              .doc = "max(0, self) + min(0, alpha * (exp(self / alpha) - 1)).",
                              .signature = "(Tensor self, Scalar alpha=1.0)",
                              .node = "CeluBackward0",
-                             .forms = {.method = false, .out = false}};
+                             .forms = {.method = false, .out = false},
+                             .in_place_as = "celu_of_result"};
   static constexpr auto value(auto x, auto alpha) { return select(x > 0.0, x, vecmath::expm1(x / alpha) * alpha); }
-  static constexpr auto dx(auto g, auto x, auto, auto alpha) { return select(x > 0.0, g, g * exp(x / alpha)); }
+  static constexpr auto dx(auto g, auto x, auto, auto alpha) { return select(x < 0.0, g * exp(x / alpha), g); }
 };
 OP(Celu, celu)
+
+struct CeluOfResult {
+  static constexpr Info info{.name = "celu_of_result",
+                             .dtypes = only_floating,
+                             .signature = "(Tensor self, Scalar alpha=1.0)",
+                             .node = "CeluBackward1",
+                             .forms = hidden,
+                             .check_backward = check_elu_of_result};
+  static constexpr auto value(auto x, auto alpha) { return select(x > 0.0, x, vecmath::expm1(x / alpha) * alpha); }
+  static constexpr auto dx(auto g, auto, auto r, auto alpha) { return select(r < 0.0, g * (r + alpha) / alpha, g); }
+};
+OP(CeluOfResult, celu_of_result)
 
 struct Gelu {
   static constexpr Info info{.name = "gelu_exact",
@@ -194,7 +260,7 @@ struct Hardsigmoid {
                              .dtypes = only_floating,
                              .doc = "min(max(self + 3, 0), 6) / 6.",
                              .forms = {.method = false, .out = false, .module = "nn"},
-                             .joint = true};
+                             .once = true};
   static constexpr auto value(auto x) { return vecmath::min(vecmath::max(x + 3.0, 0.0 * x), 6.0 + 0.0 * x) / 6.0; }
   static constexpr auto dx(auto g, auto x, auto) {
     return select((x > -3.0) & (x < 3.0), g * 0.16666666666666667, 0.0);

@@ -6,8 +6,12 @@
 namespace bulssi {
 
 struct Eq {
-  static constexpr Info info{
-      .name = "eq", .dtypes = arithmetic, .doc = "self == other.", .result = Result::boolean, .numbers = 1};
+  static constexpr Info info{.name = "eq",
+                             .dtypes = arithmetic,
+                             .doc = "self == other.",
+                             .result = Result::boolean,
+                             .numbers = 1,
+                             .in_place = InPlace::zeros};
   static constexpr auto value(auto x, auto y) { return x == y; }
 };
 OP(Eq, eq)
@@ -18,7 +22,8 @@ struct Ne {
                              .doc = "self != other.",
                              .result = Result::boolean,
                              .aliases = "not_equal",
-                             .numbers = 1};
+                             .numbers = 1,
+                             .in_place = InPlace::zeros};
   static constexpr auto value(auto x, auto y) { return x != y; }
 };
 OP(Ne, ne)
@@ -29,7 +34,8 @@ struct Lt {
                              .doc = "self < other.",
                              .result = Result::boolean,
                              .aliases = "less",
-                             .numbers = 1};
+                             .numbers = 1,
+                             .in_place = InPlace::zeros};
   static constexpr auto value(auto x, auto y) { return x < y; }
 };
 OP(Lt, lt)
@@ -40,7 +46,8 @@ struct Le {
                              .doc = "self <= other.",
                              .result = Result::boolean,
                              .aliases = "less_equal",
-                             .numbers = 1};
+                             .numbers = 1,
+                             .in_place = InPlace::zeros};
   static constexpr auto value(auto x, auto y) { return x <= y; }
 };
 OP(Le, le)
@@ -51,7 +58,8 @@ struct Gt {
                              .doc = "self > other.",
                              .result = Result::boolean,
                              .aliases = "greater",
-                             .numbers = 1};
+                             .numbers = 1,
+                             .in_place = InPlace::zeros};
   static constexpr auto value(auto x, auto y) { return x > y; }
 };
 OP(Gt, gt)
@@ -62,34 +70,48 @@ struct Ge {
                              .doc = "self >= other.",
                              .result = Result::boolean,
                              .aliases = "greater_equal",
-                             .numbers = 1};
+                             .numbers = 1,
+                             .in_place = InPlace::zeros};
   static constexpr auto value(auto x, auto y) { return x >= y; }
 };
 OP(Ge, ge)
 
 struct LogicalAnd {
-  static constexpr Info info{
-      .name = "logical_and", .dtypes = arithmetic, .doc = "Both are not zero.", .result = Result::boolean};
+  static constexpr Info info{.name = "logical_and",
+                             .dtypes = arithmetic,
+                             .doc = "Both are not zero.",
+                             .result = Result::boolean,
+                             .in_place = InPlace::unrecorded};
   static constexpr auto value(auto x, auto y) { return (x != 0.0) & (y != 0.0); }
 };
 OP(LogicalAnd, logical_and)
 
 struct LogicalOr {
-  static constexpr Info info{
-      .name = "logical_or", .dtypes = arithmetic, .doc = "At least one is not zero.", .result = Result::boolean};
+  static constexpr Info info{.name = "logical_or",
+                             .dtypes = arithmetic,
+                             .doc = "At least one is not zero.",
+                             .result = Result::boolean,
+                             .in_place = InPlace::unrecorded};
   static constexpr auto value(auto x, auto y) { return (x != 0.0) | (y != 0.0); }
 };
 OP(LogicalOr, logical_or)
 
 struct LogicalXor {
-  static constexpr Info info{
-      .name = "logical_xor", .dtypes = arithmetic, .doc = "Exactly one is not zero.", .result = Result::boolean};
+  static constexpr Info info{.name = "logical_xor",
+                             .dtypes = arithmetic,
+                             .doc = "Exactly one is not zero.",
+                             .result = Result::boolean,
+                             .in_place = InPlace::unrecorded};
   static constexpr auto value(auto x, auto y) { return ((x != 0.0) & (y == 0.0)) | ((x == 0.0) & (y != 0.0)); }
 };
 OP(LogicalXor, logical_xor)
 
 struct LogicalNot {
-  static constexpr Info info{.name = "logical_not", .dtypes = arithmetic, .doc = "Is zero.", .result = Result::boolean};
+  static constexpr Info info{.name = "logical_not",
+                             .dtypes = arithmetic,
+                             .doc = "Is zero.",
+                             .result = Result::boolean,
+                             .in_place = InPlace::unrecorded};
   static constexpr auto value(auto x) { return x == 0.0; }
 };
 OP(LogicalNot, logical_not)

@@ -384,6 +384,7 @@ BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16
                         check(!(grad_state.enabled && requires_grad(t)), "cannot resize variables that require grad");
                         check_sizes(size);
                         resize(t, size);
+                        t->bump_version();
                         return t;
                       }),
                       "Changes the shape of self in place, keeping elements as far as they fit in memory order.",
@@ -393,6 +394,7 @@ BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16
                             check(!(grad_state.enabled && requires_grad(t)),
                                   "cannot resize variables that require grad");
                             resize(t, like.shape());
+                            t->bump_version();
                             return t;
                           }),
                           "resize_ to the shape of another tensor.", {.differentiable = false})

@@ -101,7 +101,7 @@ Tensor gather(const Tensor& self, int64_t dim, const Tensor& index, bool) {
                 [d, shape = self.shape()](BackwardCall& c) {
                   c.set(0, scatter_add(zeros(shape, c.grad().dtype()), d, c.saved(0), c.grad()));
                 },
-                {keep(index)});
+                {keep(index), keep(self)});  // as PyTorch, which notices that self was changed
 }
 OPERATION("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor", gather,
           "out[i][j] = self[index[i][j]][j] for dim 0, and likewise for others. The result has the index's shape.",
@@ -267,6 +267,7 @@ Tensor scatter_number(Scalar value, DType dtype) {
 }
 
 struct ScatterSource {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     const int d = wrap_dim(dim, self.dims());
@@ -283,6 +284,7 @@ struct ScatterSource {
   }
 };
 struct ScatterValue {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value) {
     const int d = wrap_dim(dim, self.dims());
@@ -302,6 +304,7 @@ Tensor scatter_value(const Tensor& self, int64_t dim, const Tensor& index, Scala
 }
 
 struct ScatterAdd {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     const int d = wrap_dim(dim, self.dims());
@@ -324,6 +327,7 @@ Reduce old_reduce(std::string_view name) {
 }
 // scatter(…, reduce=) of old: no gradient through it.
 struct ScatterOld {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                     std::string_view reduce) {
@@ -335,12 +339,15 @@ struct ScatterOld {
     check_scatter("scatter", self, d, index, &source);
     scatter_data("scatter", self, d, index, source, r);
   }
-  static Ref<Node> node(const Tensor&, int64_t, const Tensor&, const Tensor&, std::string_view) {
-    fail(ErrorKind::not_implemented,
-         "the derivative for 'scatter' with reduce= is not implemented: use scatter_reduce");
+  static Ref<Node> node(const Tensor& self, int64_t, const Tensor&, const Tensor& source, std::string_view) {
+    return not_implemented("aten::scatter", std::initializer_list<const Tensor*>{&self, &source});
+  }
+  static Ref<Node> inplace_node(const Tensor& self, int64_t, const Tensor&, const Tensor& source, std::string_view) {
+    return not_implemented("aten::scatter_", std::initializer_list<const Tensor*>{&self, &source});
   }
 };
 struct ScatterOldValue {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value, std::string_view reduce) {
     const int d = wrap_dim(dim, self.dims());
@@ -348,9 +355,11 @@ struct ScatterOldValue {
     check_scatter("scatter", self, d, index, nullptr);
     scatter_data("scatter", self, d, index, scatter_number(value, self.dtype()), r);
   }
-  static Ref<Node> node(const Tensor&, int64_t, const Tensor&, Scalar, std::string_view) {
-    fail(ErrorKind::not_implemented,
-         "the derivative for 'scatter' with reduce= is not implemented: use scatter_reduce");
+  static Ref<Node> node(const Tensor& self, int64_t, const Tensor&, Scalar, std::string_view) {
+    return not_implemented("aten::scatter", std::initializer_list<const Tensor*>{&self});
+  }
+  static Ref<Node> inplace_node(const Tensor& self, int64_t, const Tensor&, Scalar, std::string_view) {
+    return not_implemented("aten::scatter_", std::initializer_list<const Tensor*>{&self});
   }
 };
 
@@ -487,19 +496,26 @@ void reduce_backward(BackwardCall& c, int dim, Reduce r, bool include_self, cons
   if (c.needs(0) && !include_self) c.set(0, scatter_value(c.inputs[0], dim, index, Scalar(0)));
 }
 
+// As PyTorch, self, source and result are saved whether or not the reduction reads them. `in_place`: self is the
+// result.
 Ref<Node> reduce_node(const char* name, const Tensor& self, int dim, const Tensor& index, const Tensor& source,
-                      Reduce r, bool include_self) {
+                      Reduce r, bool include_self, bool in_place) {
   Ref<Node> node = make_node(name, {&self, &source}, [=, shape = source.shape()](BackwardCall& c) {
     reduce_backward(c, dim, r, include_self, shape);
   });
   const bool reads = r != Reduce::sum && r != Reduce::mean;
-  node->saved.push_back(Saved(reads ? snapshot(self) : Tensor(), false));
+  node->saved.push_back(Saved(!in_place ? self : reads ? snapshot(self) : Tensor(), false));
   node->saved.push_back(Saved(index, false));
-  node->saved.push_back(Saved(reads ? source : Tensor(), false));
+  node->saved.push_back(Saved(source, false));
+  if (in_place) {
+    node->saved.push_back(Saved(self, true));
+    node->saved.back().expect_next_version();
+  }
   return node;
 }
 
 struct ScatterReduce {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce,
                     bool include_self) {
@@ -510,10 +526,18 @@ struct ScatterReduce {
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                         std::string_view reduce, bool include_self) {
+    return made(self, dim, index, source, reduce, include_self, false);
+  }
+  static Ref<Node> inplace_node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                                std::string_view reduce, bool include_self) {
+    return made(self, dim, index, source, reduce, include_self, true);
+  }
+  static Ref<Node> made(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                        std::string_view reduce, bool include_self, bool in_place) {
     const int d = wrap_dim(dim, self.dims());
     const Reduce r = reduce_named(reduce);
     check_scatter("scatter_reduce", self, d, index, &source);
-    return reduce_node("ScatterReduceBackward0", self, d, index, source, r, include_self);
+    return reduce_node("ScatterReduceBackward0", self, d, index, source, r, include_self, in_place);
   }
 };
 Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
@@ -524,6 +548,7 @@ Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, cons
 
 // The index vector shown in the shape of source, so that index_reduce is scatter_reduce.
 struct IndexReduce {
+  static constexpr bool apart = true;
   static Tensor spread(const Tensor& self, int d, const Tensor& index, const Tensor& source, std::string_view reduce) {
     check(reduce == "prod" || reduce == "mean" || reduce == "amax" || reduce == "amin",
           "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got ", reduce, ".");
@@ -550,10 +575,19 @@ struct IndexReduce {
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                         std::string_view reduce, bool include_self) {
+    return made(self, dim, index, source, reduce, include_self, false);
+  }
+  static Ref<Node> inplace_node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                                std::string_view reduce, bool include_self) {
+    return made(self, dim, index, source, reduce, include_self, true);
+  }
+  static Ref<Node> made(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
+                        std::string_view reduce, bool include_self, bool in_place) {
     const int d = wrap_dim(dim, self.dims());
     const Tensor wide = spread(self, d, index, source, reduce);
     check_scatter("index_reduce", self, d, wide, &source);
-    return reduce_node("IndexReduceBackward0", self, d, dense(wide), source, reduce_named(reduce), include_self);
+    return reduce_node("IndexReduceBackward0", self, d, dense(wide), source, reduce_named(reduce), include_self,
+                       in_place);
   }
 };
 

@@ -38,6 +38,11 @@ Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, con
   Tensor out = empty(self.shape(), self.dtype());
   copy_data(out, self);
   copy_data(alias(out, part), source);
+  if (!self.contiguous()) {  // the result has self's order of memory
+    const Tensor rows = out;
+    out = empty_like(self);
+    copy_data(out, rows);
+  }
   return record(node, {&self, &source}, out, [node, part, dtype = source.dtype()](BackwardCall& c) {
     if (c.needs(0)) c.set(0, overwrite(node, c.grad(), zeros(part.shape, c.grad().dtype()), part));
     if (c.needs(1)) c.set(1, cast(extract(c.grad(), part), dtype));

@@ -270,7 +270,14 @@ OPERATION("repeat_interleave(Tensor self, Tensor repeats, int? dim=None, *, int?
           "Every element along dim repeated as often as `repeats` says.", {.kind = OpKind::composite})
 OPERATION("repeat_interleave(Tensor self, int repeats, int? dim=None, *, int? output_size=None) -> Tensor",
           (+[](const Tensor& t, int64_t repeats, std::optional<int64_t> dim, std::optional<int64_t>) {
-            return repeat_interleave(t, full({}, Scalar(repeats), DType::i64), dim);
+            check(repeats >= 0, "repeats can not be negative");
+            const Tensor in = dim ? t : reshape(t, Dims{-1});
+            const int d = wrap_dim(dim.value_or(0), in.dims());
+            const Tensor apart = unsqueeze(in, d + 1);  // each element in a dimension of its own, repeated there
+            Dims wide = apart.shape(), flat = in.shape();
+            wide[d + 1] = repeats;
+            flat[d] *= repeats;
+            return reshape(clone(expand(apart, wide), MemoryFormat{MemoryFormat::contiguous}), flat);
           }),
           "Every element along dim repeated.", {.kind = OpKind::composite})
 OPERATION("repeat_interleave(Tensor repeats, *, int? output_size=None) -> Tensor",

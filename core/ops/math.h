@@ -174,14 +174,14 @@ struct Atanh {
 OP(Atanh, atanh)
 
 struct Deg2rad {
-  static constexpr Info info{.name = "deg2rad", .doc = "Degrees to radians."};
+  static constexpr Info info{.name = "deg2rad", .doc = "Degrees to radians.", .node = "Deg2RadBackward0"};
   static constexpr auto value(auto x) { return x * 0.017453292519943295; }
   static constexpr auto dx(auto g, auto, auto) { return g * 0.017453292519943295; }
 };
 OP(Deg2rad, deg2rad)
 
 struct Rad2deg {
-  static constexpr Info info{.name = "rad2deg", .doc = "Radians to degrees."};
+  static constexpr Info info{.name = "rad2deg", .doc = "Radians to degrees.", .node = "Rad2DegBackward0"};
   static constexpr auto value(auto x) { return x * 57.29577951308232; }
   static constexpr auto dx(auto g, auto, auto) { return g * 57.29577951308232; }
 };

@@ -76,7 +76,7 @@ OPERATION("unflatten(Tensor self, int dim, int[] sizes) -> Tensor", unflatten,
 
 OPERATION("t(Tensor self) -> Tensor", (+[](const Tensor& t) {
             check(t.dims() <= 2, "t() expects a tensor with <= 2 dimensions, but self is ", t.dims(), "D");
-            if (t.dims() < 2) return make_view("AliasBackward0", t, t.layout(), [](const Tensor& g) { return g; });
+            if (t.dims() < 2) return make_view("TBackward0", t, t.layout(), [](const Tensor& g) { return g; });
             return make_view("TBackward0", t, t.layout().transposed(0, 1),
                              [](const Tensor& g) { return transpose(g, 0, 1); });
           }),
@@ -390,7 +390,6 @@ OPERATION("unfold(Tensor self, int dimension, int size, int step) -> Tensor",
           {.kind = OpKind::view, .function = false})
 
 Tensor diag_embed(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
-  check(t.dims() > 0, "diag_embed: expected at least one dimension");
   const int n = t.dims() + 1, a = wrap_dim(dim1, n), b = wrap_dim(dim2, n);
   check(a != b, "diagonal dimensions cannot be identical ", dim1, ", ", dim2);
   int64_t size;

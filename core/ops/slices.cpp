@@ -79,6 +79,7 @@ OPERATION("index_select(Tensor self, int dim, Tensor index) -> Tensor", index_se
 namespace {
 
 struct IndexAdd {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) {
     const int d = wrap_dim(dim, self.dims());
@@ -120,6 +121,7 @@ struct IndexAdd {
 Tensor index_fill(const Tensor& self, int64_t dim, const Tensor& index, Scalar value);
 
 struct IndexCopy {
+  static constexpr bool apart = true;
   static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     const int d = wrap_dim(dim, self.dims());
@@ -170,6 +172,7 @@ void fill_slices(const Tensor& self, int64_t dim, const Tensor& index, const Ten
   put_data(with_dim(self), at_dim(d, at), value, false);
 }
 struct IndexFill {
+  static constexpr bool apart = true;
   static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value) {
     check_fits(value, self.dtype());
@@ -183,6 +186,7 @@ struct IndexFill {
   }
 };
 struct IndexFillTensor {
+  static constexpr bool apart = true;
   static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& value) {
     check(value.dims() == 0, "index_fill_ only supports a 0-dimensional value tensor, but got tensor with ",
@@ -251,10 +255,11 @@ Tensor take(const Tensor& self, const Tensor& index) {
                 [shape = self.shape()](BackwardCall& c) {
                   c.set(0, put(zeros(shape, c.grad().dtype()), c.saved(0), c.grad(), true));
                 },
-                {keep(index)});
+                {keep(index), keep(self)});  // as PyTorch, which notices that self was changed
 }
 
 struct Put {
+  static constexpr bool apart = true;
   static void write(const Tensor& self, const Tensor& index, const Tensor& source, bool accumulate) {
     check(self.dtype() == source.dtype(),
           "put_(): self and source expected to have the same dtype, but got self.dtype = ", legacy_name(self.dtype()),
@@ -265,7 +270,7 @@ struct Put {
           source.numel(), ", index.numel() = ", index.numel());
     check_flat(index, self.numel(), "put_");
     if (index.numel() == 0) return;
-    const Tensor to = dense(self), at = dense(apart(index, self)), from = dense(apart(source, self));
+    const Tensor to = dense(self), at = dense(bulssi::apart(index, self)), from = dense(bulssi::apart(source, self));
     const Tensor flat[] = {alias(at, Layout{Dims{at.numel()}, Dims{1}, at.layout().offset})};
     put_data(alias(to, Layout{Dims{to.numel()}, Dims{1}, to.layout().offset}), flat,
              alias(from, Layout{Dims{from.numel()}, Dims{1}, from.layout().offset}), accumulate);

@@ -422,9 +422,13 @@ Two kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keepdim) {
   };
   // The merged parts of a long row are in no order beyond the k-th either, so this holds for both ways.
   Tensor values = last(s.values), indices = last(s.indices);
-  values = taken_along("KthvalueBackward0", self, values, indices, d);
-  if (keepdim || self.dims() == 0) return {values, indices};
-  return {squeeze(values, d), alias(indices, indices.layout().squeezed(d))};
+  if (keepdim || self.dims() == 0) return {taken_along("KthvalueBackward0", self, values, indices, d), indices};
+  values = record("KthvalueBackward0", {&self}, alias(values, values.layout().squeezed(d)),
+                  [d, shape = self.shape()](BackwardCall& c) {
+                    c.set(0, scatter_add(zeros(shape, c.grad().dtype()), d, c.saved(0), unsqueeze(c.grad(), d)));
+                  },
+                  {keep(indices)});
+  return {values, alias(indices, indices.layout().squeezed(d))};
 }
 
 }  // namespace

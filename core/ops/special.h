@@ -422,11 +422,12 @@ struct Sinc {
   static constexpr Info info{.name = "sinc", .doc = "sin(pi x) / (pi x).", .aliases = "special.sinc"};
   static constexpr auto value(auto x) { return vecmath::sinc(x); }
   // Near 0 the difference loses all digits; there the Taylor series of the derivative of sin(z) / z.
-  static constexpr auto dx(auto g, auto x, auto r) {
+  static constexpr auto dx(auto g, auto x, auto) {
     const auto z = x * 3.14159265358979324, t = z * z;
     const auto series =
         (((((t / 518918400.0 - 1 / 3991680.0) * t + 1 / 45360.0) * t - 1 / 840.0) * t + 1 / 30.0) * t - 1 / 3.0) * z;
-    return g * select(t < 0.1, series * 3.14159265358979324, (cos(z) - r) / select(t < 0.1, 1.0, x));
+    return g * select(t < 0.1, series * 3.14159265358979324,
+                      (cos(z) - sin(z) / select(t < 0.1, 1.0, z)) / select(t < 0.1, 1.0, x));
   }
 };
 OP(Sinc, sinc)

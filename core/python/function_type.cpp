@@ -95,11 +95,15 @@ PyObject* record_inputs(PyObject* self, PyObject* inputs) {
   });
 }
 
-void check_dirty(const Tensor& t) {
-  check(!requires_grad(t) || t->autograd->node,
-        "a leaf Variable that requires grad has been used in an in-place operation.\n"
-        "mark_dirty was called with it: clone() it before the function, or call the function under torch.no_grad().");
-  check_inplace(t, "autograd.Function");
+// _check_dirty(tensor): fails for a leaf, which may not be changed.
+PyObject* check_dirty(PyObject*, PyObject* tensor) {
+  return guard([&]() -> PyObject* {
+    const Tensor t = tensor_of(tensor);
+    check(!requires_grad(t) || (t->autograd && t->autograd->node),
+          "a leaf Variable that requires grad has been used in an in-place operation.\n"
+          "mark_dirty was called with it: clone() it before the function, or call the function under torch.no_grad().");
+    Py_RETURN_NONE;
+  });
 }
 
 void set_output(const Tensor& t, int kind, Node* node, uint32_t index) {
@@ -149,11 +153,10 @@ PyObject* commit(PyObject* self, PyObject* const* args, Py_ssize_t count) {
             " is no tensor");
       kinds.push_back(kind);
       if (kind != dirty_output) continue;
-      impl_of(PyTuple_GET_ITEM(args[0], i))->bump_version();
       note_change(tensor_of(PyTuple_GET_ITEM(args[0], i)), "autograd.Function", true);
     }
     for (Py_ssize_t i = 0; i < outputs; ++i) {
-      if (kinds[i] == dirty_output) check_dirty(tensor_of(PyTuple_GET_ITEM(args[0], i)));
+      if (kinds[i] == dirty_output) check_inplace(tensor_of(PyTuple_GET_ITEM(args[0], i)), "autograd.Function");
     }
     node->results = static_cast<uint16_t>(outputs);
     // What is saved must carry the versions that the outputs will have, so changes of views come first.
@@ -197,6 +200,7 @@ PyObject* unpack_saved(PyObject* self, PyObject*) {
 PyMethodDef function_methods[] = {
     {"_record", record_inputs, METH_O, nullptr},
     {"_commit", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(commit)), METH_FASTCALL, nullptr},
+    {"_check_dirty", check_dirty, METH_O, nullptr},
     {"_mark_view", mark_view, METH_VARARGS, nullptr},
     {"_saved", unpack_saved, METH_NOARGS, nullptr},
     {}};

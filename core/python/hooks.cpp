@@ -51,8 +51,10 @@ Object tuple_of(const Small<Tensor, 2>& tensors) {
 // What a hook returned in place of `old`.
 Tensor replaced(PyObject* function, const Tensor& old, PyObject* made) {
   check(is_tensor(made), ErrorKind::type, "expected Variable, but hook returned '", type_name(made), "'");
+  check(static_cast<bool>(old), "can't replace a None gradient with a non-None value");
   Tensor t = tensor_of(made);
-  check(old && t.dtype() == old.dtype(), "hook '", name_of(function), "' has changed the type of value");
+  check(t.dtype() == old.dtype(), "hook '", name_of(function), "' has changed the type of value (was torch.",
+        legacy_name(old.dtype()), "Tensor got torch.", legacy_name(t.dtype()), "Tensor)");
   check(t.shape() == old.shape(), "hook '", name_of(function), "' has changed the size of value");
   return t;
 }
@@ -101,8 +103,7 @@ class PyHooks final : public Hooks {
 
   void on_tensors(Small<Tensor, 2>& grads) override {
     for (size_t k = 0; k < tensors_.size(); ++k) {  // a hook may add further ones
-      Tensor& grad = grads[tensors_[k].index];
-      if (!grad) continue;
+      Tensor& grad = grads[tensors_[k].index];      // None, if none has come
       for (Object& function : functions_of(tensors_[k].table.get())) {
         Object argument(wrap(grad));
         Object result(must(PyObject_CallOneArg(function.get(), argument.get())));

@@ -48,7 +48,9 @@ PyObject* node_repr(PyObject* self) {
 PyObject* node_name(PyObject* self, PyObject*) {
   return guard([&] {
     std::string name = shown_name(*node_of(self));
-    if (name == "AccumulateGrad" || name == "CopySlices" || name == "CopyBackwards") name = "torch::autograd::" + name;
+    for (const char* internal : {"AccumulateGrad", "CopySlices", "CopyBackwards", "NotImplemented"}) {
+      if (name == internal) return PyUnicode_FromFormat("torch::autograd::%s", internal);
+    }
     return PyUnicode_FromString(name.c_str());
   });
 }

@@ -149,6 +149,8 @@ struct PyNode {
   PyObject_HEAD Node* node;  // null: a FunctionNode whose graph is gone, or that has none
 };
 extern PyTypeObject* node_type;
+// Lets t show the memory of another tensor; it goes on counting its own changes, so who saved t sees none.
+void show_memory(const Tensor& t, const Tensor& from, const Layout& layout);
 extern PyMethodDef function_methods[];  // of FunctionNode (function_type.cpp)
 PyObject* node_object(Node* node);      // new; None for null
 Node* node_of(PyObject* o);             // throws when there is none

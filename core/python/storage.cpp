@@ -82,14 +82,17 @@ PyObject* set_storage(PyObject*, PyObject* args) {
   if (!PyArg_ParseTuple(args, "OOLOO", &self, &p.storage, &p.offset, &p.size, &p.stride)) return nullptr;
   return guard([&]() -> PyObject* {
     const Tensor t = argument(self, "set_"), from = argument(p.storage, "set_");
-    check_inplace(t, "set");
+    const bool record = recording(t) || recording(from);
+    {
+      const GradMode mode(record);
+      check_inplace(t, "set", Overlap::allowed);
+    }
+    Ref<Node> node;
+    if (record) node = not_implemented("set_", std::initializer_list<const Tensor*>{&t, &from});
     Dims size = ints_value(p.size), stride = ints_value(p.stride);
     const Layout layout = placed(std::move(size), std::move(stride), p.offset, t.dtype(), from->storage->bytes);
-    retire(std::exchange(t->storage, from->storage));
-    set_layout(t, layout);
-    t->is_view = false;  // of its former base
-    if (t->autograd) t->autograd->base = Tensor();
-    t->bump_version();
+    show_memory(t, from, layout);
+    changed_inplace(t, std::move(node), "set");
     Py_INCREF(self);
     return self;
   });

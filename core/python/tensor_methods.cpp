@@ -59,7 +59,10 @@ int set_grad(PyObject* self, PyObject* value, void*) {
 int set_requires_grad_property(PyObject* self, PyObject* value, void*) {
   return guard([&]() -> int {
     check(value && PyBool_Check(value), ErrorKind::runtime, "requires_grad must be a bool");
-    set_requires_grad(tensor_of(self), value == Py_True);
+    const Tensor t = tensor_of(self);
+    check(value != Py_True || !t->autograd || !t->autograd->node,
+          "you can only change requires_grad flags of leaf variables.");
+    set_requires_grad(t, value == Py_True);
     return 0;
   });
 }
@@ -74,22 +77,32 @@ PyObject* requires_grad_(PyObject* self, PyObject* args, PyObject* kwargs) {
     return self;
   });
 }
+}  // namespace
+
+void show_memory(const Tensor& t, const Tensor& from, const Layout& layout) {
+  if (!t->own_version) {
+    const uint32_t version = t->version();
+    t->own_version = Ref<Version>::adopt(new (allocate(sizeof(Version))) Version);
+    t->own_version->value = version;
+  }
+  retire(std::exchange(t->storage, from->storage));
+  set_layout(t, layout);
+  if (t->is_view) {
+    t->is_view = false;
+    if (t->autograd) t->autograd->base = Tensor();
+  }
+}
+
+namespace {
+
 int set_data(PyObject* self, PyObject* value, void*) {
   return guard([&]() -> int {
     check(value && is_tensor(value), ErrorKind::type, "Variable data has to be a tensor, but got ",
           value ? type_name(value) : std::string("nothing"));
     const Tensor t = tensor_of(self), from = tensor_of(value);
     if (t.same(from)) return 0;
-    const uint32_t version = t->version();  // who saved t must see no change
-    retire(std::exchange(t->storage, from->storage));
     t->dtype = from->dtype;
-    set_layout(t, from.layout());
-    if (t->is_view) {
-      t->is_view = false;
-      if (t->autograd) t->autograd->base = Tensor();
-    }
-    t->own_version = Ref<Version>::adopt(new (allocate(sizeof(Version))) Version);
-    t->own_version->value = version;
+    show_memory(t, from, from.layout());
     return 0;
   });
 }
@@ -258,11 +271,14 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("mH", (check(t.dims() >= 2, "tensor.mH is only supported on matrices or batches of matrices. Got ",
                             t.dims(), "-D tensor."),
                       wrap_like(self, mT(t)))),
+    BULSSI_GET("real", (check(!is_complex(t.dtype()), ErrorKind::not_implemented, "real: not for complex tensors"),
+                        Object::borrow(self).take())),
     BULSSI_GET("is_leaf", PyBool_FromLong(is_leaf(t))),
     BULSSI_GET("retains_grad", PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
     BULSSI_GET("grad_fn", node_object(producer(t).get())),
     BULSSI_GET("output_nr", PyLong_FromLong(t->autograd ? t->autograd->result_index : 0)),
-    BULSSI_GET("_version", PyLong_FromLong(t->version())),
+    BULSSI_GET("_version", (check(!t->inference, "Inference tensors do not track version counter."),
+                            PyLong_FromLong(t->version()))),
     BULSSI_GET("_base", wrap(t->is_view && t->autograd ? t->autograd->base : Tensor())),
     BULSSI_GET("is_cpu", PyBool_FromLong(t.device().kind == DeviceKind::cpu)),
     BULSSI_GET("is_cuda", PyBool_FromLong(t.device().kind == DeviceKind::cuda)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import warnings
 from pathlib import Path
@@ -13,10 +12,8 @@ import bulssi
 
 torch = pytest.importorskip("torch")
 
-spec = importlib.util.spec_from_file_location("fuzz_inplace", Path(__file__).with_name("fuzz_inplace.py"))
-fuzz_inplace = importlib.util.module_from_spec(spec)
-sys.modules["fuzz_inplace"] = fuzz_inplace
-spec.loader.exec_module(fuzz_inplace)
+sys.path.insert(0, str(Path(__file__).parent))
+import fuzz_inplace  # noqa: E402
 
 
 @pytest.mark.parametrize("block", range(10))

@@ -197,8 +197,6 @@ def backward(
             )
         grad_tensors = grad_variables
     chosen = () if inputs is None else _inputs_as_tuple(inputs, "backward")
-    if any(isinstance(item, _core.Tensor) and not item.requires_grad for item in chosen):
-        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False\nit is one of `inputs`")
     outputs = _as_tuple(tensors)
     gradients = _gradients_for(outputs, grad_tensors)
     retain = bool(create_graph if retain_graph is None else retain_graph)

@@ -259,12 +259,11 @@ class Function(metaclass=FunctionMeta):
             else:
                 result = cls.forward(ctx, *args)
             listed = result if isinstance(result, tuple) else (result,)
+            _core.increment_version(ctx.dirty_tensors)
             outputs, kinds = _classify(ctx, tensors, listed, separate, recorded)
         finally:
             _core.set_grad_mode(former)
         to_save, ctx.to_save = _checked_to_save(ctx.to_save), ()
-        if not recorded:
-            _core.increment_version(ctx.dirty_tensors)  # what is recorded counts in _commit
         ctx.dirty_tensors = ctx.non_differentiable = ()  # do not keep the tensors alive
         if recorded:
             ctx._output_kinds = tuple(
@@ -337,6 +336,7 @@ def _classify(
                 elif as_is:
                     out = _as_view(out, saved)
             elif id(out) in dirty and id(out) in given:
+                ctx._check_dirty(out)
                 if out._is_view() and len(outputs) > 1:
                     raise RuntimeError(_ONE_OUTPUT_FOR_VIEWS)
                 kind = _DIRTY
