@@ -124,6 +124,11 @@ bool requires_grad_slow(const Tensor& t) {
   return t->needs_grad || (t->autograd && t->autograd->base && requires_grad(t->autograd->base));
 }
 
+bool can_follow(const Tensor& t) {
+  if (!t->is_view || !t->autograd || !t->autograd->base) return true;
+  return t->autograd->creation == Creation::normal || t->autograd->seen_version == t->version();
+}
+
 // The producer of a view, made anew from its base if the memory was changed since.
 Ref<Node> producer_of_view(const Tensor& t) {
   Autograd& a = *t->autograd;
@@ -141,6 +146,7 @@ Ref<Node> producer_of_view(const Tensor& t) {
 
 Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
   Tensor out = alias(t, layout);
+  if (t->inference) out->own_version = {};  // only what detach() made of it counts its changes
   if (t->inference && !t->is_view && !(t->autograd)) return out;
   if (!is_differentiable(t.dtype())) return out;
   Autograd& a = autograd_of(out);
@@ -157,7 +163,7 @@ Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
 }
 
 void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
-  check(!t->inference || grad_state.inference,
+  check(!t->inference || grad_state.inference || t->own_version,
         "Inplace update to inference tensor outside InferenceMode is not allowed."
         "You can make a clone to get a normal tensor before doing inplace update."
         "See https://github.com/pytorch/rfcs/pull/17 for more details.");

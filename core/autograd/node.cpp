@@ -140,7 +140,7 @@ Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)
     return;
   }
   version_ = t->version();
-  if (!is_result && requires_grad_) producer_ = edge_to(t);
+  if (!is_result && requires_grad_ && can_follow(t)) producer_ = edge_to(t);
   if (!is_result && !t->wrapped_number && is_differentiable(t.dtype())) state_ = Ref<Autograd>(&autograd_of(t));
   if (producer_ && producer_.node->is_accumulate()) {
     producer_ = {};

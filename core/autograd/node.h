@@ -281,6 +281,8 @@ Autograd& autograd_of(const Tensor& t);
 bool requires_grad_slow(const Tensor& t);
 inline bool requires_grad(const Tensor& t) { return t->is_view ? requires_grad_slow(t) : t->needs_grad; }
 bool is_leaf(const Tensor& t);
+// False for a view of changed memory whose history cannot follow that: to use it is an error.
+bool can_follow(const Tensor& t);
 Ref<Node> producer_of_view(const Tensor& t);
 // The producer, made anew where the base of a view was changed; null for leaves.
 Ref<Node> producer(const Tensor& t);

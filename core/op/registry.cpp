@@ -155,9 +155,8 @@ Tensor run_inplace(const Operation& op, Value* v) {
     note_change(self, op.name.c_str(), static_cast<bool>(node));
     if (!node) return self;
     name_as_inplace(op, *node);
-    const Ref<Node> old = self->autograd->node;
-    set_producer(self, node);  // of a view as well: its base has not changed
-    if (old && old->hooks && self->autograd->retains_grad) old->hooks->moved(self, *old);
+    // Of a view as well: its base has not changed. The gradient that is kept stays that of the former shape.
+    set_producer(self, node);
     return self;
   }
   check(made.shape() == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",

@@ -36,6 +36,18 @@ Tensor finish_new(Tensor t, std::optional<bool> requires_grad_wanted) {
 }
 
 namespace {
+// As PyTorch, only another shape counts as a change.
+void resize_inplace(const Tensor& t, Ints shape) {
+  if (!(t.shape() == Dims(shape))) {
+    const GradMode off(false);
+    check_inplace(t, "resize", Overlap::allowed);
+    t->bump_version();
+  }
+  resize(t, shape);
+}
+}  // namespace
+
+namespace {
 
 // Any byte is some number, but only two are truth values.
 Tensor unspecified(Tensor t) {
@@ -383,8 +395,7 @@ BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16
                       (+[](const Tensor& t, Ints size, MemoryFormat) {
                         check(!(grad_state.enabled && requires_grad(t)), "cannot resize variables that require grad");
                         check_sizes(size);
-                        resize(t, size);
-                        t->bump_version();
+                        resize_inplace(t, size);
                         return t;
                       }),
                       "Changes the shape of self in place, keeping elements as far as they fit in memory order.",
@@ -393,8 +404,7 @@ BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16
                           (+[](const Tensor& t, const Tensor& like, MemoryFormat) {
                             check(!(grad_state.enabled && requires_grad(t)),
                                   "cannot resize variables that require grad");
-                            resize(t, like.shape());
-                            t->bump_version();
+                            resize_inplace(t, like.shape());
                             return t;
                           }),
                           "resize_ to the shape of another tensor.", {.differentiable = false})

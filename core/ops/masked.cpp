@@ -274,7 +274,7 @@ Tensor masked_select(const Tensor& self, const Tensor& mask) {
                 [shape = x.shape()](BackwardCall& c) {
                   c.set(0, masked_scatter(zeros(shape, c.grad().dtype()), c.saved(0), c.grad()));
                 },
-                {keep(mask)});
+                {keep(mask), keep(x)});  // as PyTorch, which notices that self was changed
 }
 OPERATION("masked_select(Tensor self, Tensor mask) -> Tensor", masked_select,
           "The elements of self where mask (bool, broadcast with self) is True, as one dimension.",

@@ -28,7 +28,7 @@ Tensor reverse_cumsum(const Tensor& g, int dim) { return reversed(cumsum(reverse
 // d cumprod: g_i * y_i / x_i summed from the end, where no x is 0.
 Tensor cumprod_backward(const Tensor& g, const Tensor& x, const Tensor& y, int dim) {
   if (x.numel() == 0) return zeros_like(x);
-  if (x.dims() == 0) return g;
+  if (x.dims() == 0 || x.shape()[dim] == 1) return g;
   const Tensor nonzero = reduce_data(cpu::Monoid::all, in_compute(x), Reduced(x, std::nullopt, false));
   if (item_data(nonzero).as_double() != 0) return reverse_cumsum(g * y, dim) / x;
   // With zeros: for every k, (product before k) * sum over i >= k of g_i * (product of k+1..i).
@@ -110,7 +110,7 @@ std::tuple<Tensor, Tensor> running_extreme(const Tensor& t, int64_t dim) {
              [d](BackwardCall& c) {
                if (c.grad()) c.set(0, scatter_add(zeros_like(c.grad()), d, c.saved(0), c.grad()));
              },
-             {keep(indices)});
+             {keep(indices), keep(t)});  // as PyTorch, which notices that self was changed
   return {values, indices};
 }
 

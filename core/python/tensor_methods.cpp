@@ -242,7 +242,8 @@ PyMethodDef tensor_methods[] = {
     BULSSI_METHOD("element_size", PyLong_FromLong(itemsize(t.dtype()))),
     BULSSI_METHOD("data_ptr", PyLong_FromVoidPtr(t.numel() && !without_elements(t) ? t->data() : nullptr)),
     BULSSI_METHOD("storage_offset", PyLong_FromLongLong(t.layout().offset)),
-    BULSSI_METHOD("detach", wrap_like(self, detach(t))),
+    // Of an inference tensor, it counts its own changes.
+    BULSSI_METHOD("detach", wrap_like(self, t->inference ? data_of(t) : detach(t))),
     BULSSI_METHOD("is_floating_point", PyBool_FromLong(is_floating(t.dtype()))),
     BULSSI_METHOD("is_complex", PyBool_FromLong(is_complex(t.dtype()))),
     BULSSI_METHOD("is_signed", PyBool_FromLong(is_signed(t.dtype()))),
@@ -277,7 +278,7 @@ PyGetSetDef tensor_properties[] = {
     BULSSI_GET("retains_grad", PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
     BULSSI_GET("grad_fn", node_object(producer(t).get())),
     BULSSI_GET("output_nr", PyLong_FromLong(t->autograd ? t->autograd->result_index : 0)),
-    BULSSI_GET("_version", (check(!t->inference, "Inference tensors do not track version counter."),
+    BULSSI_GET("_version", (check(!t->inference || t->own_version, "Inference tensors do not track version counter."),
                             PyLong_FromLong(t->version()))),
     BULSSI_GET("_base", wrap(t->is_view && t->autograd ? t->autograd->base : Tensor())),
     BULSSI_GET("is_cpu", PyBool_FromLong(t.device().kind == DeviceKind::cpu)),

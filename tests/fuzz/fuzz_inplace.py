@@ -60,9 +60,10 @@ class Runner:
     def state(self) -> dict[str, Any]:
         """Everything that is compared at the end, by name."""
         seen: dict[str, Any] = {}
+        counted = not any(t.is_inference() for _, t in self.tensors())
         for name, value in list(self.names.items()):
             if isinstance(value, self.names["torch"].Tensor):
-                seen.update({f"{name}.{key}": found for key, found in self.describe(value).items()})
+                seen.update({f"{name}.{key}": found for key, found in self.describe(value, counted).items()})
             elif isinstance(value, (tuple, list)) and name in ("first", "second", "seen"):
                 for i, item in enumerate(value):
                     if hasattr(item, "tolist"):
@@ -84,9 +85,11 @@ class Runner:
         return any(places[grad.untyped_storage()._cdata] > 1 for grad in grads)
 
     @staticmethod
-    def describe(tensor: Any) -> dict[str, Any]:
+    def describe(tensor: Any, counted: bool) -> dict[str, Any]:
         found: dict[str, Any] = {"values": tensor.detach().tolist(), "shape": tuple(tensor.shape)}
-        for key in ("requires_grad", "is_leaf", "_version", "grad_fn", "grad", "output_nr", "retains_grad"):
+        keys = ("requires_grad", "is_leaf", "_version", "grad_fn", "grad", "output_nr", "retains_grad")
+        # Copies of inference tensors start at version 1 in PyTorch.
+        for key in keys if counted else [key for key in keys if key != "_version"]:
             try:
                 value = getattr(tensor, key)
             except RuntimeError as error:

@@ -346,8 +346,8 @@ def _classify(
         returned.append(out)
         kinds.append(kind)
     several = sum(kind != _PLAIN for kind in kinds) > 1
-    for out, kind in zip(returned, kinds, strict=True):
-        if kind != _DIRTY and isinstance(out, _core.Tensor) and out._is_view():
+    for out in returned:
+        if isinstance(out, _core.Tensor) and out._is_view() and not (id(out) in dirty and id(out) in given):
             ctx._mark_view(out, several)
     return tuple(returned), tuple(kinds)
 
