@@ -746,12 +746,7 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
   for (const Operand& a : args) {
     if (a.tensor && !a.tensor->same(self)) check_no_partial_overlap(self, *a.tensor);
   }
-  if (!node) {
-    compute(op, args, attributes, p, self);
-    changed_inplace(self, {}, op.info->name);
-    return self;
-  }
-  if (how != InPlace::recorded) {
+  if (!node || how != InPlace::recorded) {
     compute(op, args, attributes, p, self);
     changed_inplace(self, std::move(node), op.info->name);
     return self;

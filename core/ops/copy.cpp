@@ -163,28 +163,6 @@ Tensor fill_(const Tensor& self, Scalar value) { return alter_inplace<Fill, Scal
 Tensor fill_(const Tensor& self, const Tensor& value) {
   return alter_inplace<FillTensor, const Tensor&>("fill", self, value);
 }
-// The main diagonal; with `wrap`, that of a tall matrix begins again one row below its end.
-OPERATION("fill_diagonal_(Tensor self, Scalar fill_value, bool wrap=False) -> Tensor",
-          (+[](const Tensor& self, Scalar value, bool wrap) {
-            const Layout& whole = self.layout();
-            check(self.dims() > 1, "dimensions must larger than 1");
-            int64_t stride = 0, length = whole.shape[0];
-            for (int d = 0; d < self.dims(); ++d) {
-              check(self.dims() == 2 || whole.shape[d] == whole.shape[0],
-                    "all dimensions of input must be of equal length");
-              stride += whole.strides[d];
-              length = std::min(length, whole.shape[d]);
-            }
-            fill_(as_strided(self, Layout{Dims{length}, Dims{stride}, whole.offset}), value);
-            if (!wrap || self.dims() != 2) return self;
-            for (int64_t row = whole.shape[1] + 1; row < whole.shape[0]; row += whole.shape[1] + 1) {
-              const int64_t left = std::min(whole.shape[1], whole.shape[0] - row);
-              fill_(as_strided(self, Layout{Dims{left}, Dims{stride}, whole.offset + row * whole.strides[0]}), value);
-            }
-            return self;
-          }),
-          "Every element of the main diagonal becomes fill_value; with wrap, that of a tall matrix goes on below.",
-          {.kind = OpKind::composite, .function = false})
 // In this order: a 0-d tensor is a number, too, but as a tensor it is copied.
 ALTER("fill(Tensor self, Tensor value) -> Tensor", FillTensor, "Every element becomes value, a 0-d tensor.",
       {.method = false})

@@ -85,7 +85,8 @@ void show_memory(const Tensor& t, const Tensor& from, const Layout& layout) {
     t->own_version = Ref<Version>::adopt(new (allocate(sizeof(Version))) Version);
     t->own_version->value = version;
   }
-  retire(std::exchange(t->storage, from->storage));
+  Ref<Storage> shown = from->storage;  // a copy: `from` may be t
+  retire(std::exchange(t->storage, std::move(shown)));
   set_layout(t, layout);
   if (t->is_view) {
     t->is_view = false;

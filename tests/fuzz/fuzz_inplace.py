@@ -50,7 +50,10 @@ class Runner:
         return ""
 
     def close(self) -> None:
-        """Forget everything: hooks see these names, and the names' tensors hold the hooks."""
+        """Forget everything: hooks see these names, whose tensors hold the hooks, and gradients lead to their leaves."""
+        for _, t in self.tensors():
+            if not t._is_view() and t.is_leaf and t.requires_grad:
+                t.grad = None
         self.names.clear()
 
     def tensors(self) -> list[tuple[str, Any]]:

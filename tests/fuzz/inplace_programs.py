@@ -428,7 +428,11 @@ class Generator:
         calls += [f"addcmul({name}, {other}, {other}", f"cat([{name}]"] if t.dim() else []
         call = self.rng.choice(calls)
         made = eval(f"torch.{call})", {**self.runner.names, "__builtins__": {}})
-        if made.shape != out.shape or (shared(t, out) and call.startswith(("sum", "stack", "cat"))):
+        if (
+            out.is_inference()
+            or made.shape != out.shape
+            or (shared(t, out) and call.startswith(("sum", "stack", "cat")))
+        ):
             return None
         line = f"torch.{call}, out={into})"
         return f"with torch.no_grad(): {line}" if self.rng.random() < 0.5 else line

@@ -21,7 +21,10 @@ def test_programs_do_the_same_in_both(block):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for seed in range(block * 30, block * 30 + 30):
-            lines, found = fuzz_inplace.try_program(bulssi, torch, seed)
+            try:
+                lines, found = fuzz_inplace.try_program(bulssi, torch, seed)
+            except fuzz_inplace.NotDefined:
+                continue
             assert not found, f"seed {seed}\n" + "\n".join(lines) + "\n" + "\n".join(found)
 
 
