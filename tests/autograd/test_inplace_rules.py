@@ -14,6 +14,7 @@ PROGRAMS = {
     "elu_ keeps its result": "y = x * 1; F.elu(y, inplace=True); y.add_(1); y.sum().backward()",
     "elu keeps its input": "y = x * 1; z = F.elu(y); z.add_(1); z.sum().backward()",
     "leaky_relu_ of a negative slope": "y = x * 1; F.leaky_relu(y, -0.1, inplace=True); y.sum().backward()",
+    "hardsigmoid twice": "g, = t.autograd.grad(F.hardsigmoid(x).sum(), x, create_graph=True); (g * g).sum().backward()",
     "celu_": "y = x * 1; F.celu(y, 0.7, inplace=True); (y * y).sum().backward()",
     "selu_": "y = x * 1; F.selu(y, inplace=True); (y * y).sum().backward()",
     "floor_divide_": "y = x * 1; y.floor_divide_(0.7); y.sum().backward()",

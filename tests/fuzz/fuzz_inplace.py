@@ -50,10 +50,9 @@ class Runner:
         return ""
 
     def close(self) -> None:
-        """Forget everything: hooks see these names, whose tensors hold the hooks, and gradients lead to their leaves."""
+        """Forget everything: hooks see these names, whose tensors hold the hooks; gradients lead to their tensors."""
         for _, t in self.tensors():
-            if not t._is_view() and t.is_leaf and t.requires_grad:
-                t.grad = None
+            t.grad = None
         self.names.clear()
 
     def tensors(self) -> list[tuple[str, Any]]:

@@ -380,7 +380,10 @@ class Generator:
         which = self.rng.choice(FUNCTIONS)
         if t.numel() == 0 or (which == "DirtyAndMore" and overlaps_itself(t)):
             return None
-        second = f", {self.like(t)}" if which == "DirtyAndMore" else ""
+        other = self.like(t)
+        if which == "DirtyAndMore" and shared(t, self.runner.names[other]):
+            return None
+        second = f", {other}" if which == "DirtyAndMore" else ""
         several = which in ("Pair", "TwoViews", "Constant", "DirtyAndMore")
         given = ", ".join([self.fresh() for _ in range(1 + several)])
         return self.in_mode(f"{given} = {which}.apply({name}{second})", 0.06)
