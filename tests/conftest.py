@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from pathlib import Path
 import pytest
 
 from bulssi import _core
+
+
+# A shell starts background jobs with Ctrl-C ignored, and so would be all processes that tests start to interrupt them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def compares_with_pytorch(item: pytest.Function) -> bool:
