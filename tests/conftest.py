@@ -17,7 +17,6 @@ import pytest
 
 from bulssi import _core
 
-
 # A shell starts background jobs with Ctrl-C ignored, and so would be all processes that tests start to interrupt them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
