@@ -102,7 +102,7 @@ Tensor as_strided_backward(const Tensor& g, const Layout& base, const Layout& vi
   in_view.offset -= low;
   Tensor memory = zeros(memory_layout.shape, g.dtype());
   if (v.second >= v.first) scatter_data(memory, in_view, g, true);
-  if (base.overlaps_itself()) {
+  if (!base.dense()) {  // it may overlap itself
     Tensor counts = zeros(memory_layout.shape, g.dtype());
     scatter_data(counts, in_base, full(base.shape, Scalar(1.0), g.dtype()), true);
     GradMode off(false);

@@ -34,6 +34,8 @@ PROGRAMS = {
     "inference tensors have no version": "with t.inference_mode(): y = t.zeros(2)\ny._version",
     "a view in inference mode": "y = x * 1\nwith t.inference_mode(): v = y.view(2, 2)\na, b = v.unbind()\na.mul_(2)",
     "a Function's view without recording": "y = x * 1\nwith t.no_grad(): v = View.apply(y)\nv[:1].mul_(2)",
+    "a Function on inference tensors": "with t.inference_mode(): Double.apply(t.zeros(2))",
+    "as_strided of windows": "(x * 1).unfold(0, 2, 1).as_strided((3, 2), (1, 1), 0).sum().backward()",
     "a kept gradient follows mark_dirty": "y = x * 1; y.retain_grad(); Double.apply(y); y.sum().backward(); x = y",
 }
 

@@ -188,7 +188,7 @@ SHAPED_INPLACE = """
     contiguous().mul_(0.5) clone().mul_(0.5) view_as({x}).mul_(0.5) movedim({d},0).neg_()
     as_strided((1,),(1,),{x}.storage_offset()).mul_(2) swapaxes_(0,{d}) swapdims_({d},-1)
     index_add_({d},torch.tensor([{k}]),{x}.narrow({d},0,1).clone(),alpha=0.5)
-    index_copy_({d},torch.tensor([{k}]),{o}.expand_as({x})) addmv_({x}.detach(),{x}.detach()[0])
+    index_copy_({d},torch.tensor([{k}]),{o}.expand_as({x}).clone()) addmv_({x}.detach(),{x}.detach()[0])
     addr_({x}[0].clone(),{x}[0].clone()) swapaxes(0,{d})[0].add_(1) transpose_(0,{d}) t_() squeeze_({d})
     unsqueeze_({d}) unsqueeze_(-1) squeeze_() as_strided_((1,),(1,),{x}.storage_offset()) resize_(1) resize_(2,1)
     resize_as_({x}[:1]) set_({x}) set_({o}) set_({x}.detach()) resize_({x}.shape)
@@ -415,7 +415,9 @@ class Generator:
             return None
         if "resize_" in line and not t.is_contiguous():
             return None
-        if ".set_(" in line and any(shared(t, x) for _, x in self.runner.tensors() if x is not t):
+        if re.search(r"\.(set|as_strided|resize\w*)_\(", line) and any(
+            shared(t, x) for _, x in self.runner.tensors() if x is not t
+        ):
             return None  # no longer a part of its base, though still a view of it
         return line if changes_layout(line) else self.in_mode(line, 0.05)
 

@@ -259,7 +259,7 @@ class Function(metaclass=FunctionMeta):
             else:
                 result = cls.forward(ctx, *args)
             listed = result if isinstance(result, tuple) else (result,)
-            _core.increment_version(ctx.dirty_tensors)
+            _core.increment_version([tensor for tensor in ctx.dirty_tensors if not tensor.is_inference()])
             outputs, kinds = _classify(ctx, tensors, listed, separate, recorded)
         finally:
             _core.set_grad_mode(former)
