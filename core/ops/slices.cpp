@@ -114,6 +114,7 @@ struct IndexAdd {
                                  }
                                });
     node->saved.push_back(Saved(index, false));
+    node->saved.push_back(Saved(source, false));  // as PyTorch, which notices that it was changed
     return node;
   }
 };
@@ -160,6 +161,7 @@ struct IndexCopy {
       }
     });
     node->saved.push_back(Saved(index, false));
+    node->saved.push_back(Saved(source, false));  // as PyTorch, which notices that it was changed
     return node;
   }
 };
