@@ -363,7 +363,6 @@ Tensor matrix_power(const Tensor& self, int64_t n) {
   const int64_t rows = self.shape()[self.dims() - 2], cols = self.shape()[self.dims() - 1];
   check(rows == cols, "linalg.matrix_power: A must be batches of square matrices, but they are ", rows, " by ", cols,
         " matrices");
-  if (n < 0) return matrix_power(inverse(self), -n);
   if (n == 0) {
     Tensor one = zeros(self.shape(), self.dtype());
     Layout diagonal = one.layout();
@@ -373,8 +372,9 @@ Tensor matrix_power(const Tensor& self, int64_t n) {
     fill_data(alias(one, diagonal), Scalar(1));
     return record("CopyBackwards", self, one, [](const Tensor& g) { return zeros_like(g); });
   }
-  Tensor power, square = self;
-  for (int64_t rest = n;; square = matmul(square, square)) {
+  Tensor power, square = n < 0 ? inverse(self) : self;
+  for (uint64_t rest = n < 0 ? 0 - static_cast<uint64_t>(n) : static_cast<uint64_t>(n);;
+       square = matmul(square, square)) {
     if (rest & 1) power = power ? matmul(power, square) : square;
     if (!(rest >>= 1)) break;
   }

@@ -98,6 +98,7 @@ PyObject* record_inputs(PyObject* self, PyObject* inputs) {
 // _check_dirty(tensor): fails for a leaf, which may not be changed.
 PyObject* check_dirty(PyObject*, PyObject* tensor) {
   return guard([&]() -> PyObject* {
+    check(is_tensor(tensor), ErrorKind::type, "_check_dirty() takes a Tensor, not ", type_name(tensor));
     const Tensor t = tensor_of(tensor);
     check(!requires_grad(t) || (t->autograd && t->autograd->node),
           "a leaf Variable that requires grad has been used in an in-place operation.\n"
