@@ -147,7 +147,6 @@ _MODULES = (
     "checkpoint",
     "device_mesh",
     "fsdp",
-    "nn",
     "optim",
     "rpc",
     "run",
@@ -161,18 +160,7 @@ _ABSENT = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in (
-        "_tensor",
-        "algorithms",
-        "autograd",
-        "checkpoint",
-        "device_mesh",
-        "fsdp",
-        "optim",
-        "rpc",
-        "run",
-        "tensor",
-    ):
+    if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in ("DeviceMesh", "init_device_mesh"):
         return getattr(import_module(f"{__name__}.device_mesh"), name)
