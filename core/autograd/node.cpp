@@ -123,8 +123,7 @@ std::string backward_name(const char* op) {
   return text + "Backward0";
 }
 
-// ---- saved tensors
-// -------------------------------------------------------------------------------------------------------
+// ---- saved tensors --------------------------------------------------------------------------------------------------
 
 Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)
     : result_index_(result_index), is_result_(is_result) {
@@ -276,8 +275,7 @@ Tensor Saved::get(Node& node) const {
   return whole;
 }
 
-// ---- tensor state
-// --------------------------------------------------------------------------------------------------------
+// ---- tensor state ---------------------------------------------------------------------------------------------------
 
 void retain(Autograd* a) { ++a->refs; }
 void release(Autograd* a) {

@@ -52,8 +52,7 @@ struct SourceHooks {
 extern SourceHooks source_hooks;
 std::string describe(const Source& source);
 
-// ---- nodes
-// -----------------------------------------------------------------------------------------------------------
+// ---- nodes ----------------------------------------------------------------------------------------------------------
 
 struct Edge {
   Ref<Node> node;
@@ -248,8 +247,7 @@ class AccumulateNode final : public Node {
   Tensor leaf;
 };
 
-// ---- the autograd state of a tensor
-// ------------------------------------------------------------------------------------
+// ---- the autograd state of a tensor ---------------------------------------------------------------------------------
 
 // How a view came to be, which decides whether it may be changed in place.
 enum class Creation : uint8_t { normal, multi_output, no_grad, inference, function };
@@ -301,8 +299,7 @@ void show_as(const Tensor& result, const char* name, Tensors inputs, bool joint 
 std::string shown_name(const Node& node);
 std::string operation_name(const Node& node);  // what the user called, for messages: "Mul" of MulBackward0
 
-// ---- recording
-// ---------------------------------------------------------------------------------------------------------
+// ---- recording ------------------------------------------------------------------------------------------------------
 
 inline bool recording(const Tensor& t) { return grad_state.enabled && t && requires_grad(t); }
 inline bool recording(std::initializer_list<const Tensor*> inputs) {
@@ -358,8 +355,7 @@ Tensor joint(Tensor out);
 // count as made from it with slope zero.
 void keep_in_graph(const Node& node, Small<Tensor, 2>& inputs);
 
-// ---- views and in-place (inplace.cpp)
-// ----------------------------------------------------------------------------------
+// ---- views and in-place (inplace.cpp) -------------------------------------------------------------------------------
 
 // A differentiable view of t with another layout (and dtype), without its node.
 Tensor view_of(const Tensor& t, const Layout& layout, Creation creation = Creation::normal);
@@ -390,8 +386,7 @@ void check_no_overlap(const Tensor& written, Ints shape, const Tensor& read);
 // their argument in backward save.
 Tensor snapshot(const Tensor& t);
 
-// ---- the engine (engine.cpp)
-// -------------------------------------------------------------------------------------------
+// ---- the engine (engine.cpp) ----------------------------------------------------------------------------------------
 
 struct RunOptions {
   bool retain_graph = false;

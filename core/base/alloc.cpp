@@ -37,8 +37,7 @@ size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
 // Blocks that a thread moves from or to the central lists at a time.
 uint32_t batch_of(int c) { return static_cast<uint32_t>(std::clamp<size_t>(kSpan / 2 / class_bytes(c), 2, 256)); }
 
-// ---- how much memory there is
-// ------------------------------------------------------------------------------------------
+// ---- how much memory there is ---------------------------------------------------------------------------------------
 
 bool read_number(const char* path, int64_t* value) {
   std::FILE* file = std::fopen(path, "re");
@@ -87,8 +86,7 @@ int64_t memory_limit() {
   return limit;
 }
 
-// ---- pages
-// ---------------------------------------------------------------------------------------------------------------
+// ---- pages ----------------------------------------------------------------------------------------------------------
 
 void* map_pages(size_t size, size_t align) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -111,8 +109,7 @@ void* map_pages(size_t size, size_t align) {
 // Mapped size of a large block: at most 6 % (and the 64 KiB) above the request.
 size_t large_size(size_t bytes) { return round_up(bytes, bytes >= 16 * kHuge ? kHuge : size_t{64} << 10); }
 
-// ---- the central part
-// --------------------------------------------------------------------------------------------------
+// ---- the central part -----------------------------------------------------------------------------------------------
 
 struct Cached {
   void* p;
@@ -181,8 +178,7 @@ MemoryStats stats_locked(Central& c) {
   return s;
 }
 
-// ---- small blocks
-// --------------------------------------------------------------------------------------------------------
+// ---- small blocks ---------------------------------------------------------------------------------------------------
 
 void flush_bin(Central& c, ThreadCache& cache, int cls, uint32_t n) {
   ThreadCache::Bin& bin = cache.bins[cls];
@@ -296,8 +292,7 @@ bool refill(Central& c, ThreadCache& cache, int cls) {
   return true;
 }
 
-// ---- medium and large blocks
-// ---------------------------------------------------------------------------------------------
+// ---- medium and large blocks ----------------------------------------------------------------------------------------
 
 void evict(Central& c, std::multimap<size_t, Cached>::iterator it) {
   munmap(it->second.p, it->first);

@@ -64,8 +64,7 @@ void Unlocked::look_for_signals() {
 
 namespace cpu {
 
-// ---- ISA
-// -------------------------------------------------------------------------------------------------------------
+// ---- ISA ------------------------------------------------------------------------------------------------------------
 
 // BULSSI_FOR_ISAS(X) and BULSSI_FOR_PARTS(X, isa) come from the build: one X per ISA, and per part of the formulas.
 #define BULSSI_DECLARE_PART(isa, part) extern "C" const FormulaKernels* bulssi_pointwise_##isa##_##part();
@@ -140,8 +139,7 @@ const FormulaKernels& formula_kernels(int index) { return kernels[index]; }
 const ConvertTable& converters() { return *convert_table; }
 const OptimizerTable& optimizer_kernels() { return *optimizer_table; }
 
-// ---- walking
-// ---------------------------------------------------------------------------------------------------------
+// ---- walking --------------------------------------------------------------------------------------------------------
 
 Walk::Walk(Ints wanted, std::span<const int64_t* const> all, int lead) {
   const int dims = static_cast<int>(wanted.size()), n = static_cast<int>(all.size());
@@ -506,8 +504,7 @@ void run(const Program& program) {
   run_loops({loops.data(), loops.size()}, program.slots, program.shape);
 }
 
-// ---- memory
-// ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 void copy_bytes(void* to, const void* from, int64_t bytes) {
   if (to == from) return;

@@ -55,8 +55,7 @@ class Locked {
 
 namespace cpu {
 
-// ---- ISA
-// -------------------------------------------------------------------------------------------------------------
+// ---- ISA ------------------------------------------------------------------------------------------------------------
 
 struct ConvertTable {
   // n contiguous elements of a dtype to or from a compute type.
@@ -93,14 +92,12 @@ inline constexpr bool is_direct(DType d, Compute c) {
   return d == dtype_of_compute(c) || (c == Compute::u8 && d == DType::boolean);
 }
 
-// ---- programs
-// --------------------------------------------------------------------------------------------------------
+// ---- programs -------------------------------------------------------------------------------------------------------
 
 // Runs the steps block by block over all elements of the shape. An input may be the same memory as an output.
 void run(const Program& program);
 
-// ---- memory
-// ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 void copy_bytes(void* to, const void* from, int64_t bytes);
 void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType from_dtype, Ints from_strides, Ints shape);

@@ -83,8 +83,7 @@ struct Product {
   const T* bias;
 };
 
-// ---- splitting
-// -------------------------------------------------------------------------------------------------------
+// ---- splitting ------------------------------------------------------------------------------------------------------
 
 // c cut into rows x cols tiles of about equal size: m units of `high` rows, and n columns cut at multiples of a unit.
 // Each thread gets a run of tiles, of columns or by rows.
@@ -136,8 +135,7 @@ GemmBlock<T> block_of(const Product<T>& g) {
           g.c, g.ldc, g.alpha, g.beta, g.bias,  0,       0,     {},      false};
 }
 
-// ---- the paths
-// -------------------------------------------------------------------------------------------------------
+// ---- the paths ------------------------------------------------------------------------------------------------------
 
 // c = beta c + bias: what is left without a product.
 template <class T>
@@ -363,8 +361,7 @@ void product(const Product<T>& g) {
   blocked_path(g);
 }
 
-// ---- types
-// -----------------------------------------------------------------------------------------------------------
+// ---- types ----------------------------------------------------------------------------------------------------------
 
 // Integers: rows of c updated by rows of b. Unsigned arithmetic, because overflow wraps.
 template <class T>

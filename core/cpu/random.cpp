@@ -289,24 +289,23 @@ void normal_blocks(Generator& g, double* out, int64_t n, double mean, double std
 
 }  // namespace
 
-void fill_uniform(Generator& g, ElementType type, void* out, int64_t n, double from, double to) {
+void fill_uniform(Generator& g, DType type, void* out, int64_t n, double from, double to) {
   // Rounding may reach the excluded end, which then becomes `from`; not in the unit interval.
   const bool unit = from == 0 && to == 1;
-  if (type == ElementType::f64)
+  if (type == DType::f64)
     return in_chunks<2>(g, n, [&](const uint32_t* words, int64_t count, int64_t first) {
       double* doubles = static_cast<double*>(out) + first;
       kernels()->uniform_f64(words, count, from, to - from, doubles);
       if (!unit) std::replace(doubles, doubles + count, to, from);
     });
   const float low = static_cast<float>(from), high = static_cast<float>(to), span = high - low;
-  if (type == ElementType::f32)
+  if (type == DType::f32)
     return in_chunks<1>(g, n, [&](const uint32_t* words, int64_t count, int64_t first) {
       float* floats = static_cast<float*>(out) + first;
       kernels()->uniform_f32(words, count, low, span, floats);
       if (!unit) std::replace(floats, floats + count, high, low);
     });
-  with_floating(type, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch_floating(type, [&]<class T>() {
     if constexpr (sizeof(T) == 2) {
       T* halves = static_cast<T*>(out);
       T end = convert<T>(to), begin = convert<T>(from);
@@ -315,16 +314,15 @@ void fill_uniform(Generator& g, ElementType type, void* out, int64_t n, double f
         kernels()->uniform_f32(words, count, low, span, block);
         for (int64_t i = 0; i < count; ++i) {
           T value = convert<T>(block[i]);
-          halves[first + i] = as_float(value) == as_float(end) ? begin : value;
+          halves[first + i] = float(value) == float(end) ? begin : value;
         }
       });
     }
   });
 }
 
-void fill_normal(Generator& g, ElementType type, void* out, int64_t n, double mean, double std, bool contiguous) {
-  with_floating(type, [&](auto tag) {
-    using T = decltype(tag);
+void fill_normal(Generator& g, DType type, void* out, int64_t n, double mean, double std, bool contiguous) {
+  dispatch_floating(type, [&]<class T>() {
     if (n >= 16 && contiguous) {
       if constexpr (std::is_same_v<T, double>)
         normal_blocks(g, static_cast<double*>(out), n, mean, std);
@@ -336,14 +334,13 @@ void fill_normal(Generator& g, ElementType type, void* out, int64_t n, double me
   });
 }
 
-void fill_random(Generator& g, ElementType type, void* out, int64_t n) {
-  with_type(type, [&](auto tag) {
-    using T = decltype(tag);
+void fill_random(Generator& g, DType type, void* out, int64_t n) {
+  dispatch(type, "random", [&]<class T>() {
     if constexpr (std::is_same_v<T, int64_t>) {
       one_by_one<T>(out, n, [&] { return static_cast<int64_t>(g.random64() & INT64_MAX); });
     } else if constexpr (std::is_same_v<T, double>) {
       one_by_one<T>(out, n, [&] { return static_cast<int64_t>(g.random64() % ((uint64_t{1} << 53) + 1)); });
-    } else if constexpr (is_floating<T>) {
+    } else if constexpr (is_floating(dtype_of<T>)) {
       one_by_one<T>(out, n, [&] { return static_cast<int64_t>(g.random() % ((1u << digits<T>)+1)); });
     } else {
       constexpr uint32_t mask = std::is_same_v<T, bool> ? 1 : static_cast<uint32_t>(std::numeric_limits<T>::max());
@@ -352,10 +349,9 @@ void fill_random(Generator& g, ElementType type, void* out, int64_t n) {
   });
 }
 
-void fill_integers(Generator& g, ElementType type, void* out, int64_t n, const IntegerRange& range) {
+void fill_integers(Generator& g, DType type, void* out, int64_t n, const IntegerRange& range) {
   const uint64_t base = static_cast<uint64_t>(range.base);  // sums wrap, as they must for ranges beyond 2^63
-  with_type(type, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch(type, "random", [&]<class T>() {
     if (range.full) {
       one_by_one<T>(out, n, [&] { return static_cast<int64_t>(g.random64()); });
     } else if (range.range >= uint64_t{1} << 28) {
@@ -370,9 +366,8 @@ void fill_integers(Generator& g, ElementType type, void* out, int64_t n, const I
   });
 }
 
-void fill_permutation(Generator& g, ElementType type, void* out, int64_t n) {
-  with_type(type, [&](auto tag) {
-    using T = decltype(tag);
+void fill_permutation(Generator& g, DType type, void* out, int64_t n) {
+  dispatch(type, "random", [&]<class T>() {
     T* to = static_cast<T*>(out);
     if (n < INT64_C(214748364)) {  // 2^32 / 20
       // Fisher and Yates.
@@ -389,11 +384,10 @@ void fill_permutation(Generator& g, ElementType type, void* out, int64_t n) {
   });
 }
 
-void fill_bernoulli(Generator& g, ElementType type, void* out, int64_t n, double p) {
+void fill_bernoulli(Generator& g, DType type, void* out, int64_t n, double p) {
   // u < p for u = k / 2^53 is k < p * 2^53, a comparison of integers.
   const uint64_t threshold = static_cast<uint64_t>(std::ceil(p * 0x1p53));
-  with_type(type, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch(type, "random", [&]<class T>() {
     const T value[2] = {convert<T>(int64_t{0}), convert<T>(int64_t{1})};
     uint8_t bits[chunk];
     in_chunks<2>(g, n, [&](const uint32_t* words, int64_t count, int64_t first) {
@@ -404,25 +398,23 @@ void fill_bernoulli(Generator& g, ElementType type, void* out, int64_t n, double
   });
 }
 
-Refusal fill_bernoulli_each(Generator& g, ElementType type, void* out, int64_t n, ElementType p_type, const void* p) {
+Refusal fill_bernoulli_each(Generator& g, DType type, void* out, int64_t n, DType p_type, const void* p) {
   Refusal refusal;
-  with_floating(p_type, [&](auto p_tag) {
-    using P = decltype(p_tag);
+  dispatch_floating(p_type, [&]<class P>() {
     const P* probabilities = static_cast<const P*>(p);
     using Wide = std::conditional_t<std::is_same_v<P, double>, double, float>;
     for (int64_t i = 0; i < n; ++i) {
-      double value = as_double(probabilities[i]);
+      double value = static_cast<double>(probabilities[i]);
       if (value >= 0 && value <= 1) continue;
       refusal = {Refusal::runtime_error,
                  "Expected p_in >= 0 && p_in <= 1 to be true, but got false.\nbernoulli: element " + std::to_string(i) +
                      " of the probabilities is " + number(value) + "; every one must be in [0, 1]."};
       return;
     }
-    with_type(type, [&](auto tag) {
-      using T = decltype(tag);
+    dispatch(type, "random", [&]<class T>() {
       T* to = static_cast<T*>(out);
       for (int64_t i = 0; i < n; ++i) {
-        Wide chance = static_cast<Wide>(as_double(probabilities[i]));
+        Wide chance = static_cast<Wide>(static_cast<double>(probabilities[i]));
         bool success = std::is_same_v<Wide, double> ? g.uniform_double() < chance : g.uniform_float() < chance;
         to[i] = convert<T>(static_cast<int64_t>(success));
       }
@@ -431,29 +423,27 @@ Refusal fill_bernoulli_each(Generator& g, ElementType type, void* out, int64_t n
   return refusal;
 }
 
-void fill_exponential(Generator& g, ElementType type, void* out, int64_t n, double lambda) {
-  with_floating(type, [&](auto tag) {
-    one_by_one<decltype(tag)>(out, n, [&] { return -1.0 / lambda * std::log1p(-g.uniform_double()); });
+void fill_exponential(Generator& g, DType type, void* out, int64_t n, double lambda) {
+  dispatch_floating(
+      type, [&]<class T>() { one_by_one<T>(out, n, [&] { return -1.0 / lambda * std::log1p(-g.uniform_double()); }); });
+}
+
+void fill_cauchy(Generator& g, DType type, void* out, int64_t n, double median, double sigma) {
+  dispatch_floating(type, [&]<class T>() {
+    one_by_one<T>(out, n, [&] { return std::fma(sigma, std::tan(M_PI * (g.uniform_double() - 0.5)), median); });
   });
 }
 
-void fill_cauchy(Generator& g, ElementType type, void* out, int64_t n, double median, double sigma) {
-  with_floating(type, [&](auto tag) {
-    one_by_one<decltype(tag)>(out, n,
-                              [&] { return std::fma(sigma, std::tan(M_PI * (g.uniform_double() - 0.5)), median); });
+void fill_log_normal(Generator& g, DType type, void* out, int64_t n, double mean, double std) {
+  dispatch_floating(type, [&]<class T>() {
+    one_by_one<T>(out, n, [&] { return std::exp(std::fma(g.normal_double(), std, mean)); });
   });
 }
 
-void fill_log_normal(Generator& g, ElementType type, void* out, int64_t n, double mean, double std) {
-  with_floating(type, [&](auto tag) {
-    one_by_one<decltype(tag)>(out, n, [&] { return std::exp(std::fma(g.normal_double(), std, mean)); });
-  });
-}
-
-void fill_geometric(Generator& g, ElementType type, void* out, int64_t n, double p) {
+void fill_geometric(Generator& g, DType type, void* out, int64_t n, double p) {
   const double log_failure = std::log1p(-p);
-  with_type(type, [&](auto tag) {
-    one_by_one<decltype(tag)>(out, n, [&] { return std::ceil(std::log(g.uniform_double()) / log_failure); });
+  dispatch(type, "random", [&]<class T>() {
+    one_by_one<T>(out, n, [&] { return std::ceil(std::log(g.uniform_double()) / log_failure); });
   });
 }
 

@@ -2,7 +2,7 @@
 
 // Random numbers with PyTorch's CPU stream, bit for bit (observed with PyTorch 2.13 on AVX2 and AVX-512 machines).
 //
-// Nothing here knows tensors: every function fills a contiguous buffer of `n` elements of one ElementType and moves the
+// Nothing here knows tensors: every function fills a contiguous buffer of `n` elements of one dtype and moves the
 // Generator exactly as far as PyTorch does. The same bits come out on every machine and for every instruction set;
 // only `log`, `sin`, `pow` and the like of double arguments are the C library's, as they are in PyTorch.
 // Build random*.cpp once, for the plain processor (the kernels carry their own AVX2 copies), with -O3; not with clang's
@@ -20,11 +20,12 @@
 //   randn, randn_like                                 fill_normal(0, 1)
 //   x.normal_(mean, std), normal(mean, std, size)     check_normal, fill_normal
 //   normal(Tensor mean, float std)                    fill_normal(0, std), then add_(mean)
-//   normal(float | Tensor mean, Tensor std)           fill_normal(0, 1), then mul_(std), then add_(mean) (two
-//   roundings) x.random_()                                       fill_random x.random_(to), x.random_(from, to)
-//   check_range, fill_integers (from = 0 where it is missing) randint(low, high), randint_like                  the
-//   same as x.random_(low, high) of the result's dtype x.random_(from, None)                             check_range
-//   without `to`, fill_integers randperm(n)                                       check_permutation, fill_permutation
+//   normal(float | Tensor mean, Tensor std)           fill_normal(0, 1), then mul_(std), add_(mean): two roundings
+//   x.random_()                                       fill_random
+//   x.random_(to), x.random_(from, to)                check_range, fill_integers (from = 0 where it is missing)
+//   x.random_(from, None)                             check_range without `to`, fill_integers
+//   randint(low, high), randint_like                  x.random_(low, high) of the result's dtype
+//   randperm(n)                                       check_permutation, fill_permutation
 //   x.bernoulli_(p), bernoulli(x, p)                  check_bernoulli, fill_bernoulli
 //   x.bernoulli_(Tensor p), bernoulli(p)              fill_bernoulli_each
 //   x.exponential_(lambda)                            check_exponential, fill_exponential
@@ -58,6 +59,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+
+#include "core/tensor/dtype.h"
 
 namespace bulssi {
 
@@ -119,8 +122,6 @@ class Generator {
 
 namespace rng {
 
-enum class ElementType : uint8_t { f32, f64, f16, bf16, i8, i16, i32, i64, u8, boolean };
-
 // Why a call is refused: `text` begins with PyTorch's message. Nothing has been drawn or written then.
 struct Refusal {
   enum Kind : uint8_t { none, runtime_error, not_implemented } kind = none;
@@ -137,32 +138,31 @@ struct IntegerRange {
 };
 
 // Checks of arguments, with PyTorch's messages; `type` is the output's.
-[[nodiscard]] Refusal check_uniform(ElementType type, double from, double to);
-[[nodiscard]] Refusal check_normal(ElementType type, double std);
+[[nodiscard]] Refusal check_uniform(DType type, double from, double to);
+[[nodiscard]] Refusal check_normal(DType type, double std);
 // Without `to`: up to the greatest value of the dtype (2^24 for float and so on).
-[[nodiscard]] Refusal check_range(ElementType type, int64_t from, std::optional<int64_t> to, IntegerRange& out);
-[[nodiscard]] Refusal check_permutation(ElementType type, int64_t n);
+[[nodiscard]] Refusal check_range(DType type, int64_t from, std::optional<int64_t> to, IntegerRange& out);
+[[nodiscard]] Refusal check_permutation(DType type, int64_t n);
 [[nodiscard]] Refusal check_bernoulli(double p);
-[[nodiscard]] Refusal check_exponential(ElementType type, double lambda);
-[[nodiscard]] Refusal check_cauchy(ElementType type, double sigma);
-[[nodiscard]] Refusal check_log_normal(ElementType type, double std);
-[[nodiscard]] Refusal check_geometric(ElementType type, double p);
+[[nodiscard]] Refusal check_exponential(DType type, double lambda);
+[[nodiscard]] Refusal check_cauchy(DType type, double sigma);
+[[nodiscard]] Refusal check_log_normal(DType type, double std);
+[[nodiscard]] Refusal check_geometric(DType type, double p);
 
 // The fills expect checked arguments and `n >= 0`.
-void fill_uniform(Generator& g, ElementType type, void* out, int64_t n, double from, double to);
-void fill_normal(Generator& g, ElementType type, void* out, int64_t n, double mean, double std, bool contiguous = true);
-void fill_random(Generator& g, ElementType type, void* out, int64_t n);
-void fill_integers(Generator& g, ElementType type, void* out, int64_t n, const IntegerRange& range);
-void fill_permutation(Generator& g, ElementType type, void* out, int64_t n);
-void fill_bernoulli(Generator& g, ElementType type, void* out, int64_t n, double p);
-void fill_exponential(Generator& g, ElementType type, void* out, int64_t n, double lambda);
-void fill_cauchy(Generator& g, ElementType type, void* out, int64_t n, double median, double sigma);
-void fill_log_normal(Generator& g, ElementType type, void* out, int64_t n, double mean, double std);
-void fill_geometric(Generator& g, ElementType type, void* out, int64_t n, double p);
+void fill_uniform(Generator& g, DType type, void* out, int64_t n, double from, double to);
+void fill_normal(Generator& g, DType type, void* out, int64_t n, double mean, double std, bool contiguous = true);
+void fill_random(Generator& g, DType type, void* out, int64_t n);
+void fill_integers(Generator& g, DType type, void* out, int64_t n, const IntegerRange& range);
+void fill_permutation(Generator& g, DType type, void* out, int64_t n);
+void fill_bernoulli(Generator& g, DType type, void* out, int64_t n, double p);
+void fill_exponential(Generator& g, DType type, void* out, int64_t n, double lambda);
+void fill_cauchy(Generator& g, DType type, void* out, int64_t n, double median, double sigma);
+void fill_log_normal(Generator& g, DType type, void* out, int64_t n, double mean, double std);
+void fill_geometric(Generator& g, DType type, void* out, int64_t n, double p);
 
 // out[i] is 1 with probability p[i]. `p_type` is floating. Refused, with nothing drawn, if a p[i] is not in [0, 1].
-[[nodiscard]] Refusal fill_bernoulli_each(Generator& g, ElementType type, void* out, int64_t n, ElementType p_type,
-                                          const void* p);
+[[nodiscard]] Refusal fill_bernoulli_each(Generator& g, DType type, void* out, int64_t n, DType p_type, const void* p);
 
 // The order in which PyTorch visits an output's dimensions: order[0] varies fastest. Strides are in elements; negative
 // ones, which PyTorch does not have, count by magnitude.

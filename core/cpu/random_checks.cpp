@@ -10,48 +10,16 @@
 namespace bulssi::rng {
 namespace {
 
-struct TypeNames {
-  const char* stored;  // as PyTorch's messages about bounds call the type
-  const char* name;    // as its messages about unsupported types do
-};
-TypeNames names(ElementType type) {
-  switch (type) {
-    case ElementType::f32: return {"float", "Float"};
-    case ElementType::f64: return {"double", "Double"};
-    case ElementType::f16: return {"c10::Half", "Half"};
-    case ElementType::bf16: return {"c10::BFloat16", "BFloat16"};
-    case ElementType::i8: return {"signed char", "Char"};
-    case ElementType::i16: return {"short int", "Short"};
-    case ElementType::i32: return {"int", "Int"};
-    case ElementType::i64: return {"long int", "Long"};
-    case ElementType::u8: return {"unsigned char", "Byte"};
-    case ElementType::boolean: return {"bool", "Bool"};
-  }
-  return {"?", "?"};
-}
-
-bool floating(ElementType type) { return type <= ElementType::bf16; }
-
 Refusal error(std::string text) { return {Refusal::runtime_error, std::move(text)}; }
-Refusal unsupported(const char* kernel, ElementType type) {
-  return {Refusal::not_implemented, std::string("\"") + kernel + "\" not implemented for '" + names(type).name + "'"};
-}
-
-// The greatest finite value of a floating type.
-double greatest(ElementType type) {
-  switch (type) {
-    case ElementType::f64: return std::numeric_limits<double>::max();
-    case ElementType::f16: return 65504;
-    case ElementType::bf16: return 0x1.fep127;
-    default: return std::numeric_limits<float>::max();
-  }
+Refusal unsupported(const char* kernel, DType type) {
+  return {Refusal::not_implemented, std::string("\"") + kernel + "\" not implemented for '" + legacy_name(type) + "'"};
 }
 
 // PyTorch makes the bounds of a floating random_ ones that the dtype can hold, moving them inwards. The arithmetic
 // wraps at the ends of int64 as the machine's does.
 template <class T>
 int64_t stored(int64_t x) {
-  return convert<int64_t>(as_double(convert<T>(x)));
+  return convert<int64_t>(static_cast<double>(convert<T>(x)));
 }
 int64_t plus(int64_t a, uint64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + b); }
 // The distance of neighbours of x in a dtype of `precision` bits.
@@ -71,19 +39,18 @@ int64_t lowered_to(int64_t to) {
 }
 
 // Whether x is within the dtype; adds to `warning` where it is, but beyond the integers that it holds exactly.
-bool in_bounds(ElementType type, const char* what, int64_t x, std::string& warning) {
+bool in_bounds(DType type, const char* what, int64_t x, std::string& warning) {
   bool inside = true;
-  with_type(type, [&](auto tag) {
-    using T = decltype(tag);
-    if constexpr (is_floating<T>) {
+  dispatch(type, "random", [&]<class T>() {
+    if constexpr (is_floating(dtype_of<T>)) {
       double value = static_cast<double>(x);
-      inside = std::abs(value) <= greatest(type);
+      inside = std::abs(value) <= largest(type);
       int64_t exact = int64_t{1} << digits<T>;
       if (!inside || (x >= -exact && x <= exact)) return;
       std::string power = std::to_string(digits<T>);
       if (!warning.empty()) warning += '\n';
       warning += std::string(what) + " is out of bounds [-(2^" + power + "), 2^" + power +
-                 "]. Due to precision limitations " + names(type).stored +
+                 "]. Due to precision limitations " + c_name(type) +
                  " can support discrete uniform distribution only within this range.";
     } else {
       inside = x >= static_cast<int64_t>(std::numeric_limits<T>::min()) &&
@@ -93,44 +60,41 @@ bool in_bounds(ElementType type, const char* what, int64_t x, std::string& warni
   return inside;
 }
 
-Refusal out_of_bounds(ElementType type, const char* what, int64_t x) {
-  return error(std::string(what) + " is out of bounds for " + names(type).stored + "\nrandom_: " + what + " is " +
+Refusal out_of_bounds(DType type, const char* what, int64_t x) {
+  return error(std::string(what) + " is out of bounds for " + c_name(type) + "\nrandom_: " + what + " is " +
                std::to_string(x) + "; choose bounds that the dtype can hold, or another dtype.");
 }
 
 }  // namespace
 
-const char* type_name(ElementType type) { return names(type).name; }
-
-Refusal check_uniform(ElementType type, double from, double to) {
-  if (!floating(type)) return unsupported("check_uniform_bounds", type);
-  const double most = greatest(type);
+Refusal check_uniform(DType type, double from, double to) {
+  if (!is_floating(type)) return unsupported("check_uniform_bounds", type);
+  const double most = largest(type);
   for (auto [what, x] : {std::pair{"from", from}, std::pair{"to", to}})
     if (!(x >= -most && x <= most))
-      return error(std::string(what) + " is out of bounds for " + names(type).stored + "\nuniform_: " + what + " is " +
+      return error(std::string(what) + " is out of bounds for " + c_name(type) + "\nuniform_: " + what + " is " +
                    number(x) + ", the dtype's range is +-" + number(most) + ".");
   if (!(from <= to))
     return error("uniform_ expects to return a [from, to) range, but found from=" + number(from) +
                  " > to=" + number(to));
   if (to - from > most)
-    return error(std::string("uniform_ expects to-from <= std::numeric_limits<") + names(type).name +
+    return error(std::string("uniform_ expects to-from <= std::numeric_limits<") + legacy_name(type) +
                  ">::max(), but found to=" + number(to) + " and from=" + number(from) +
                  " which result in to-from to exceed the limit");
   return {};
 }
 
-Refusal check_normal(ElementType type, double std) {
+Refusal check_normal(DType type, double std) {
   if (!(std >= 0)) return error("normal expects std >= 0.0, but found std " + number(std));
-  if (!floating(type)) return unsupported("normal_kernel_cpu", type);
+  if (!is_floating(type)) return unsupported("normal_kernel_cpu", type);
   return {};
 }
 
-Refusal check_range(ElementType type, int64_t from, std::optional<int64_t> to, IntegerRange& out) {
+Refusal check_range(DType type, int64_t from, std::optional<int64_t> to, IntegerRange& out) {
   out = {};
   if (!to && from == std::numeric_limits<int64_t>::min()) {
-    if (type == ElementType::f16 || type == ElementType::boolean)
-      return unsupported("random_full_64_bits_range_kernel_cpu", type);
-    if (!floating(type) && type != ElementType::i64)
+    if (type == DType::f16 || type == DType::boolean) return unsupported("random_full_64_bits_range_kernel_cpu", type);
+    if (!is_floating(type) && type != DType::i64)
       return error("random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16");
     out.full = true;
     return {};
@@ -139,9 +103,8 @@ Refusal check_range(ElementType type, int64_t from, std::optional<int64_t> to, I
     return error("random_ expects 'from' to be less than 'to', but got from=" + std::to_string(from) +
                  " >= to=" + std::to_string(*to));
   int64_t last = 0;
-  with_type(type, [&](auto tag) {
-    using T = decltype(tag);
-    if constexpr (is_floating<T>) {
+  dispatch(type, "random", [&]<class T>() {
+    if constexpr (is_floating(dtype_of<T>)) {
       from = raised_from<T>(from);
       last = to ? lowered_to<T>(*to) - 1 : int64_t{1} << digits<T>;
     } else {
@@ -151,7 +114,7 @@ Refusal check_range(ElementType type, int64_t from, std::optional<int64_t> to, I
   if (to && from > last)
     return error("random_ expects 'from' casted to dtype to be less than 'to' casted to dtype, but got from=" +
                  std::to_string(from) + " >= to=" + std::to_string(plus(last, 1)));
-  if (!to && floating(type) && from >= last)
+  if (!to && is_floating(type) && from >= last)
     return error(
         "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted to dtype, but got from=" +
         std::to_string(from) + " > to_inc=" + std::to_string(last));
@@ -163,16 +126,15 @@ Refusal check_range(ElementType type, int64_t from, std::optional<int64_t> to, I
   return {};
 }
 
-Refusal check_permutation(ElementType type, int64_t n) {
+Refusal check_permutation(DType type, int64_t n) {
   if (n < 0) return error("n must be non-negative, got" + std::to_string(n));
-  if (type == ElementType::boolean) return unsupported("randperm", type);
+  if (type == DType::boolean) return unsupported("randperm", type);
   Refusal refusal;
-  with_type(type, [&](auto tag) {
-    using T = decltype(tag);
-    if constexpr (is_floating<T>) {
+  dispatch(type, "random", [&]<class T>() {
+    if constexpr (is_floating(dtype_of<T>)) {
       int64_t most = (int64_t{1} << digits<T>)+1;
-      if (n > most && !std::is_same_v<T, BF16>)  // PyTorch lets bfloat16 pass, and repeats values
-        refusal = error("n cannot be greater than " + std::to_string(most) + " for " + names(type).name + " type.");
+      if (n > most && !std::is_same_v<T, BFloat16>)  // PyTorch lets bfloat16 pass, and repeats values
+        refusal = error("n cannot be greater than " + std::to_string(most) + " for " + legacy_name(type) + " type.");
     } else if (n > 0 && n - 1 > static_cast<int64_t>(std::numeric_limits<T>::max())) {
       const std::string sized = (std::is_signed_v<T> ? "int" : "uint") + std::to_string(8 * sizeof(T)) + "_t";
       refusal = error("value cannot be converted to type " + (sizeof(T) < 4 ? sized : std::string("int")) +
@@ -187,33 +149,33 @@ Refusal check_bernoulli(double p) {
   return error("bernoulli_ expects p to be in [0, 1], but got p=" + number(p));
 }
 
-Refusal check_exponential(ElementType type, double lambda) {
+Refusal check_exponential(DType type, double lambda) {
   if (!(lambda > 0)) return error("exponential_ expects lambda > 0.0, but found lambda=" + number(lambda));
-  if (!floating(type))
+  if (!is_floating(type))
     return error(std::string("Exponential distribution is a continuous probability distribution. dtype must be a "
                              "floating point but you specified ") +
-                 names(type).name);
+                 legacy_name(type));
   return {};
 }
 
-Refusal check_cauchy(ElementType type, double sigma) {
+Refusal check_cauchy(DType type, double sigma) {
   if (!(sigma > 0)) return error("cauchy_ expects sigma > 0.0, but found sigma=" + number(sigma));
-  if (!floating(type))
+  if (!is_floating(type))
     return error(std::string("Cauchy distribution is a continuous probability distribution. dtype must be a floating "
                              "point but you specified ") +
-                 names(type).stored);
+                 c_name(type));
   return {};
 }
 
-Refusal check_log_normal(ElementType type, double std) {
+Refusal check_log_normal(DType type, double std) {
   if (!(std > 0)) return error("log_normal_ expects std > 0.0, but found std=" + number(std));
-  if (!floating(type)) return unsupported("log_normal_cpu", type);
+  if (!is_floating(type)) return unsupported("log_normal_cpu", type);
   return {};
 }
 
-Refusal check_geometric(ElementType type, double p) {
+Refusal check_geometric(DType type, double p) {
   if (!(p > 0 && p < 1)) return error("geometric_ expects p to be in (0, 1), but got p=" + number(p));
-  if (type == ElementType::boolean) return unsupported("geometric_cpu", type);
+  if (type == DType::boolean) return unsupported("geometric_cpu", type);
   return {};
 }
 

@@ -22,7 +22,7 @@ namespace {
 template <class T>
 auto wide(T x) {
   if constexpr (sizeof(T) == 2)
-    return as_float(x);
+    return float(x);
   else
     return x;
 }
@@ -199,7 +199,7 @@ Refusal check_weights(const Weights<T>& p, bool inverting) {
   for (int64_t r = 0; r < p.rows; ++r) {
     bool some = false;
     for (int64_t c = 0; c < p.columns; ++c) {
-      const double value = as_double(p.at(r, c));
+      const double value = static_cast<double>(p.at(r, c));
       some |= value > 0;
       if (value >= 0 && std::isfinite(value)) continue;
       std::string text = "probability tensor contains either `inf`, `nan` or element < 0";
@@ -238,7 +238,7 @@ void with_replacement(Generator& g, const Weights<T>& p, int64_t n_sample, int64
 
 // The n greatest of weight / exponential, as in a race whose rates are the weights (Gumbel's trick, exponentiated).
 template <class T>
-void without_replacement(Generator& g, ElementType type, const Weights<T>& p, int64_t n_sample, int64_t* out) {
+void without_replacement(Generator& g, DType type, const Weights<T>& p, int64_t n_sample, int64_t* out) {
   const int64_t sizes[2] = {p.rows, p.columns}, strides[2] = {p.row_stride, p.column_stride};
   int order[2];
   visiting_order(2, sizes, strides, order);
@@ -272,51 +272,44 @@ void without_replacement(Generator& g, ElementType type, const Weights<T>& p, in
   }
 }
 
-// Calls f with a value of type float or double.
+// Calls f.operator()<T>() for float or double.
 template <class F>
-void with_real(ElementType type, F f) {
-  if (type == ElementType::f64)
-    f(double{});
-  else
-    f(float{});
+void with_real(DType type, F&& f) {
+  type == DType::f64 ? f.template operator()<double>() : f.template operator()<float>();
 }
 
 }  // namespace
 
-Refusal fill_poisson(Generator& g, ElementType type, void* out, int64_t n, const void* rate) {
+Refusal fill_poisson(Generator& g, DType type, void* out, int64_t n, const void* rate) {
   Refusal refusal;
-  with_floating(type, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch_floating(type, [&]<class T>() {
     const T* rates = static_cast<const T*>(rate);
     for (int64_t i = 0; i < n; ++i)
-      if (double value = as_double(rates[i]); !(value >= 0)) {
+      if (double value = static_cast<double>(rates[i]); !(value >= 0)) {
         refusal = {Refusal::runtime_error, "invalid Poisson rate, expected rate to be non-negative\npoisson: element " +
                                                std::to_string(i) + " of the rates is " + number(value) + "."};
         return;
       }
-    for (int64_t i = 0; i < n; ++i) static_cast<T*>(out)[i] = convert<T>(poisson(g, as_double(rates[i])));
+    for (int64_t i = 0; i < n; ++i) static_cast<T*>(out)[i] = convert<T>(poisson(g, static_cast<double>(rates[i])));
   });
   return refusal;
 }
 
-void fill_binomial(Generator& g, ElementType type, void* out, int64_t n, const void* count, const void* prob) {
-  with_real(type, [&](auto tag) {
-    using T = decltype(tag);
+void fill_binomial(Generator& g, DType type, void* out, int64_t n, const void* count, const void* prob) {
+  with_real(type, [&]<class T>() {
     for (int64_t i = 0; i < n; ++i)
       static_cast<T*>(out)[i] = binomial(g, static_cast<const T*>(count)[i], static_cast<const T*>(prob)[i]);
   });
 }
 
-void fill_gamma(Generator& g, ElementType type, void* out, int64_t n, const void* alpha) {
-  with_real(type, [&](auto tag) {
-    using T = decltype(tag);
+void fill_gamma(Generator& g, DType type, void* out, int64_t n, const void* alpha) {
+  with_real(type, [&]<class T>() {
     for (int64_t i = 0; i < n; ++i) static_cast<T*>(out)[i] = positive_gamma(g, static_cast<const T*>(alpha)[i]);
   });
 }
 
-void fill_dirichlet(Generator& g, ElementType type, void* out, int64_t rows, int64_t columns, const void* alpha) {
-  with_real(type, [&](auto tag) {
-    using T = decltype(tag);
+void fill_dirichlet(Generator& g, DType type, void* out, int64_t rows, int64_t columns, const void* alpha) {
+  with_real(type, [&]<class T>() {
     const int64_t n = rows * columns;
     std::vector<double> drawn(n);
     for (int64_t i = 0; i < n; ++i) drawn[i] = positive_gamma<double>(g, static_cast<const T*>(alpha)[i]);
@@ -329,12 +322,11 @@ void fill_dirichlet(Generator& g, ElementType type, void* out, int64_t rows, int
   });
 }
 
-Refusal sample_multinomial(Generator& g, ElementType type, const void* p, int64_t rows, int64_t columns,
-                           int64_t row_stride, int64_t column_stride, int64_t n_sample, bool replacement,
-                           int64_t* out) {
-  if (type > ElementType::bf16)
+Refusal sample_multinomial(Generator& g, DType type, const void* p, int64_t rows, int64_t columns, int64_t row_stride,
+                           int64_t column_stride, int64_t n_sample, bool replacement, int64_t* out) {
+  if (!is_floating(type))
     return {Refusal::runtime_error,
-            std::string("multinomial only supports floating-point dtypes for input, got: ") + type_name(type)};
+            std::string("multinomial only supports floating-point dtypes for input, got: ") + legacy_name(type)};
   if (n_sample <= 0) return {Refusal::runtime_error, "cannot sample n_sample <= 0 samples"};
   if (!replacement && n_sample > columns)
     return {Refusal::runtime_error,
@@ -343,8 +335,7 @@ Refusal sample_multinomial(Generator& g, ElementType type, const void* p, int64_
   if (columns > int64_t{1} << 24) return {Refusal::runtime_error, "number of categories cannot exceed 2^24"};
   if (rows == 0) return {};
   Refusal refusal;
-  with_floating(type, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch_floating(type, [&]<class T>() {
     const Weights<T> weights{static_cast<const T*>(p), rows, columns, row_stride, column_stride};
     const bool inverting = replacement && n_sample > 1;  // one sample needs no replacement
     refusal = check_weights(weights, inverting);
@@ -357,10 +348,9 @@ Refusal sample_multinomial(Generator& g, ElementType type, const void* p, int64_
   return refusal;
 }
 
-void fill_rrelu(Generator& g, ElementType type, void* out, void* noise, const void* x, int64_t n, double lower,
+void fill_rrelu(Generator& g, DType type, void* out, void* noise, const void* x, int64_t n, double lower,
                 double upper) {
-  with_floating(type, [&](auto tag) {
-    using T = decltype(tag);
+  dispatch_floating(type, [&]<class T>() {
     using W = decltype(wide(T{}));
     const double low = static_cast<W>(lower), span = static_cast<W>(upper) - low;
     for (int64_t i = 0; i < n; ++i) {

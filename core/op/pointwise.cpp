@@ -21,8 +21,7 @@ void check_elu_of_result(const Scalar* attributes) { check_slope(attributes, "el
 
 namespace {
 
-// ---- what a struct says, at run time
-// ---------------------------------------------------------------------------------
+// ---- what a struct says, at run time --------------------------------------------------------------------------------
 
 template <class D, int K, class G, int... I, int... A>
 auto run_partial(std::integer_sequence<int, I...>, std::integer_sequence<int, A...>, const G& g, const auto* args,
@@ -126,8 +125,7 @@ void setup() {
   }
 }
 
-// ---- promotion
-// -------------------------------------------------------------------------------------------------------
+// ---- promotion ------------------------------------------------------------------------------------------------------
 
 constexpr int none = -1;
 int join(int higher, int lower) {
@@ -184,8 +182,7 @@ struct Number {
   }
 };
 
-// ---- the backward node
-// -----------------------------------------------------------------------------------------------
+// ---- the backward node ----------------------------------------------------------------------------------------------
 
 class FormulaNode final : public Node {
  public:
@@ -425,8 +422,7 @@ void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> arg
   }
 }
 
-// ---- the forward run
-// -------------------------------------------------------------------------------------------------
+// ---- the forward run ------------------------------------------------------------------------------------------------
 
 struct Plan {
   DType common;  // the type in which arguments meet

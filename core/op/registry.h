@@ -84,8 +84,7 @@ struct Operation {
 std::vector<Operation>& registry();
 void register_formulas();
 
-// ---- functions as operations
-// ------------------------------------------------------------------------------------------
+// ---- functions as operations ----------------------------------------------------------------------------------------
 
 template <size_t N>
 struct Text {
@@ -234,8 +233,7 @@ struct Wrapped<schema, function> {
   static const ::bulssi::Registered BULSSI_CAT(registered_, __COUNTER__)( \
       schema, ::bulssi::Wrapped<schema, function>::call, nullptr, doc __VA_OPT__(, ::bulssi::Traits) __VA_ARGS__);
 
-// ---- operations that change some elements of self
-// ---------------------------------------------------------------------
+// ---- operations that change some elements of self -------------------------------------------------------------------
 //
 // struct F {
 //   static void write(const Tensor& self, …);        // the data, in place; no autograd

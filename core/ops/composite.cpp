@@ -11,16 +11,7 @@
 
 namespace bulssi {
 
-// The largest number of a floating type.
-static double largest(DType dtype) {
-  return dtype == DType::f64    ? std::numeric_limits<double>::max()
-         : dtype == DType::f16  ? 65504.0
-         : dtype == DType::bf16 ? 3.3895313892515355e38
-                                : double(std::numeric_limits<float>::max());
-}
-
-// ---- what formulas cannot say about their attributes
-// ------------------------------------------------------------------------
+// ---- what formulas cannot say about their attributes ----------------------------------------------------------------
 
 void check_hardtanh(DType dtype, const Scalar* bounds) {
   check(dtype != DType::u8 || (bounds[0].as_double() >= 0 && bounds[1].as_double() >= 0),
@@ -32,8 +23,7 @@ void check_softshrink(DType dtype, const Scalar* lambd) {
         "] for input dtype ", legacy_name(dtype), ", but found ", *lambd);
 }
 
-// ---- … and about the dtypes of their arguments
-// ------------------------------------------------------------------------
+// ---- … and about the dtypes of their arguments ----------------------------------------------------------------------
 
 void check_lerp(const Operand* a) {
   check(a[0].dtype() == a[1].dtype(), "expected dtype ", c_name(a[0].dtype()), " for `end` but got dtype ",
@@ -67,8 +57,7 @@ namespace {
 // Integers and bools as the default floating type.
 Tensor in_floating(const Tensor& t) { return is_floating(t.dtype()) ? t : cast(t, default_dtype()); }
 
-// ---- powers
-// --------------------------------------------------------------------------------------------------------------
+// ---- powers ---------------------------------------------------------------------------------------------------------
 
 Tensor pow_number(const Tensor& self, Scalar p) {
   const bool whole = !is_floating(self.dtype()) && p.integral();
@@ -117,8 +106,7 @@ OPERATION("float_power(Scalar self, Tensor exponent) -> Tensor",
           "The power in double precision.",
           {.kind = OpKind::composite, .method = false, .out = true, .out_dtype = Traits::Out::exact})
 
-// ---- division with rounding
-// ------------------------------------------------------------------------------------------------
+// ---- division with rounding -----------------------------------------------------------------------------------------
 
 Tensor div_mode(const Operand& a, const Operand& b, std::optional<std::string_view> mode) {
   const Operand list[] = {a, b};
@@ -138,8 +126,7 @@ OPERATION("div(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor",
           "Quotient, rounded by 'trunc' (towards zero) or 'floor'.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "divide"})
 
-// ---- bounds and rounding
-// -----------------------------------------------------------------------------------------------------
+// ---- bounds and rounding --------------------------------------------------------------------------------------------
 
 Tensor clamp_numbers(const Tensor& self, std::optional<Scalar> low, std::optional<Scalar> high) {
   check(low || high, "torch.clamp: At least one of 'min' or 'max' must not be None");
@@ -276,8 +263,7 @@ OPERATION("positive(Tensor self) -> Tensor", (+[](const Tensor& t) {
           }),
           "self itself.", {.kind = OpKind::composite})
 
-// ---- special
-// -----------------------------------------------------------------------------------------------------------------
+// ---- special --------------------------------------------------------------------------------------------------------
 
 Tensor polygamma(int64_t n, const Tensor& t) {
   check(n >= 0, "polygamma(n, x) does not support negative n.");
@@ -317,8 +303,7 @@ OPERATION("logit(Tensor self, float? eps=None) -> Tensor", (+[](const Tensor& t,
           "log(x / (1 - x)), with self moved into [eps, 1 - eps] first.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "special.logit"})
 
-// ---- activations
-// ---------------------------------------------------------------------------------------------------------------
+// ---- activations ----------------------------------------------------------------------------------------------------
 
 OPERATION("gelu(Tensor self, *, str approximate='none') -> Tensor", (+[](const Tensor& t, std::string_view how) {
             check(how == "none" || how == "tanh", "approximate argument must be either none or tanh.");
@@ -353,8 +338,7 @@ OPERATION("softsign(Tensor self) -> Tensor", (+[](const Tensor& t) { return t / 
 OPERATION("tanhshrink(Tensor self) -> Tensor", (+[](const Tensor& t) { return t - tanh(t); }), "self - tanh(self).",
           {.kind = OpKind::composite, .method = false, .module = "nn"})
 
-// ---- comparisons
-// ---------------------------------------------------------------------------------------------------------------
+// ---- comparisons ----------------------------------------------------------------------------------------------------
 
 bool all_true(const Tensor& t) {
   const Tensor d = dense(t);

@@ -183,8 +183,7 @@ OPERATION("new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS
           }),
           "Unspecified contents with the given strides and self's dtype.", {.function = false, .differentiable = false})
 
-// ---- ranges
-// ------------------------------------------------------------------------------------------------------------
+// ---- ranges ---------------------------------------------------------------------------------------------------------
 
 // Element i from both ends towards the middle, as PyTorch rounds.
 template <class F>
@@ -333,8 +332,7 @@ OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
           }),
           "A 0-d tensor.", {.method = false, .differentiable = false})
 
-// ---- dtype and device
-// ----------------------------------------------------------------------------------------------------
+// ---- dtype and device -----------------------------------------------------------------------------------------------
 
 Tensor to(const Tensor& t, OptDevice device, OptDType dtype, bool copy, MemoryFormat format) {
   const DType d = dtype.value_or(t.dtype());

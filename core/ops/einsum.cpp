@@ -254,8 +254,7 @@ OPERATION("einsum(str equation, Tensor[] tensors) -> Tensor", einsum,
           "Sum of products of the operands' elements over all subscripts that the result does not name.",
           {.kind = OpKind::composite, .method = false, .module = "_VF", .autocast = Autocast::products})
 
-// ---- tensordot
-// ---------------------------------------------------------------------------------------------------------
+// ---- tensordot ------------------------------------------------------------------------------------------------------
 
 Tensor tensordot(const Tensor& self, const Tensor& other, Ints dims_self, Ints dims_other) {
   check(dims_self.size() == dims_other.size(), "both dimension lists should have same length");
@@ -298,8 +297,7 @@ OPERATION("contract(Tensor self, Tensor other, int[] dims_self, int[] dims_other
           "Sum of products over pairs of dimensions of two tensors.",
           {.kind = OpKind::composite, .method = false, .out = true, .module = "_VF"})
 
-// ---- chains
-// ------------------------------------------------------------------------------------------------------------
+// ---- chains ---------------------------------------------------------------------------------------------------------
 
 // The order with the fewest multiplications (Cormen et al., Introduction to Algorithms, 15.2).
 struct Chain {
@@ -388,8 +386,7 @@ OPERATION("matrix_power(Tensor self, int n) -> Tensor", matrix_power,
            .out_dtype = Traits::Out::exact,
            .autocast = Autocast::lower})
 
-// ---- products of shapes
-// --------------------------------------------------------------------------------------------------
+// ---- products of shapes ---------------------------------------------------------------------------------------------
 
 Tensor inner(const Tensor& self, const Tensor& other) {
   if (self.dims() == 0 || other.dims() == 0) return self * other;

@@ -143,8 +143,7 @@ OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"
           "gather with self and indices broadcast against each other (dim None: both flattened).",
           {.out = true, .apart = true})
 
-// ---- scatter
-// -----------------------------------------------------------------------------------------------------------
+// ---- scatter --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -382,8 +381,7 @@ ALTER("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor", S
       "self with src added at the indices, in order: out[index[i][j]][j] += src[i][j] (dim 0).",
       {.out = true, .apart = true})
 
-// ---- scatter_reduce
-// ------------------------------------------------------------------------------------------------------
+// ---- scatter_reduce -------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -514,31 +512,46 @@ Ref<Node> reduce_node(const char* name, const Tensor& self, int dim, const Tenso
   return node;
 }
 
-struct ScatterReduce {
+// Both reductions. F says what it is called, and gives the index in the shape that scatter_reduce takes.
+template <class F>
+struct ReduceInto {
   static constexpr bool apart = true;
-  static constexpr bool row_major = true;
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce,
                     bool include_self) {
-    const int d = wrap_dim(dim, self.dims());
-    const Reduce r = reduce_named(reduce);
-    check_scatter("scatter_reduce", self, d, index, &source);
-    scatter_reduce_data("scatter_reduce", self, d, index, source, r, include_self);
+    const Plan plan(self, dim, index, source, reduce);
+    scatter_reduce_data(F::name, self, plan.dim, plan.index, source, plan.reduce, include_self);
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                         std::string_view reduce, bool include_self) {
-    return made(self, dim, index, source, reduce, include_self, false);
+    return node_of(Plan(self, dim, index, source, reduce), self, source, include_self, false);
   }
   static Ref<Node> inplace_node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                                 std::string_view reduce, bool include_self) {
-    return made(self, dim, index, source, reduce, include_self, true);
+    return node_of(Plan(self, dim, index, source, reduce), self, source, include_self, true);
   }
-  static Ref<Node> made(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
-                        std::string_view reduce, bool include_self, bool in_place) {
-    const int d = wrap_dim(dim, self.dims());
-    const Reduce r = reduce_named(reduce);
-    check_scatter("scatter_reduce", self, d, index, &source);
-    return reduce_node("ScatterReduceBackward0", self, d, index, source, r, include_self, in_place);
+
+ private:
+  struct Plan {  // the arguments, checked
+    int dim;
+    Tensor index;
+    Reduce reduce;
+    Plan(const Tensor& self, int64_t dim_, const Tensor& index_, const Tensor& source, std::string_view reduce_)
+        : dim(wrap_dim(dim_, self.dims())),
+          index(F::spread(self, dim, index_, source, reduce_)),
+          reduce(reduce_named(reduce_)) {
+      check_scatter(F::name, self, dim, index, &source);
+    }
+  };
+  static Ref<Node> node_of(const Plan& plan, const Tensor& self, const Tensor& source, bool include_self,
+                           bool in_place) {
+    return reduce_node(F::node_name, self, plan.dim, plan.index, source, plan.reduce, include_self, in_place);
   }
+};
+
+struct ScatterReduce : ReduceInto<ScatterReduce> {
+  static constexpr bool row_major = true;
+  static constexpr const char *name = "scatter_reduce", *node_name = "ScatterReduceBackward0";
+  static Tensor spread(const Tensor&, int, const Tensor& index, const Tensor&, std::string_view) { return index; }
 };
 Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                       std::string_view reduce, bool include_self) {
@@ -546,9 +559,9 @@ Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, cons
                                                                                              reduce, include_self);
 }
 
-// The index vector shown in the shape of source, so that index_reduce is scatter_reduce.
-struct IndexReduce {
-  static constexpr bool apart = true;
+// The index vector in the shape of source, so that index_reduce is scatter_reduce.
+struct IndexReduce : ReduceInto<IndexReduce> {
+  static constexpr const char *name = "index_reduce", *node_name = "IndexReduceBackward0";
   static Tensor spread(const Tensor& self, int d, const Tensor& index, const Tensor& source, std::string_view reduce) {
     check(reduce == "prod" || reduce == "mean" || reduce == "amax" || reduce == "amin",
           "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got ", reduce, ".");
@@ -564,30 +577,7 @@ struct IndexReduce {
     if (source.dims() == 0) return alias(at, Layout{Dims{}, Dims{}, 0});
     Layout wide{source.shape(), Dims(source.shape().size(), 0), at.layout().offset};
     wide.strides[d] = 1;
-    return alias(at, wide);
-  }
-  static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce,
-                    bool include_self) {
-    const int d = wrap_dim(dim, self.dims());
-    const Tensor wide = spread(self, d, index, source, reduce);
-    check_scatter("index_reduce", self, d, wide, &source);
-    scatter_reduce_data("index_reduce", self, d, wide, source, reduce_named(reduce), include_self);
-  }
-  static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
-                        std::string_view reduce, bool include_self) {
-    return made(self, dim, index, source, reduce, include_self, false);
-  }
-  static Ref<Node> inplace_node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
-                                std::string_view reduce, bool include_self) {
-    return made(self, dim, index, source, reduce, include_self, true);
-  }
-  static Ref<Node> made(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
-                        std::string_view reduce, bool include_self, bool in_place) {
-    const int d = wrap_dim(dim, self.dims());
-    const Tensor wide = spread(self, d, index, source, reduce);
-    check_scatter("index_reduce", self, d, wide, &source);
-    return reduce_node("IndexReduceBackward0", self, d, dense(wide), source, reduce_named(reduce), include_self,
-                       in_place);
+    return dense(alias(at, wide));
   }
 };
 

@@ -13,8 +13,7 @@
 
 namespace bulssi {
 
-// ---- parts
-// -----------------------------------------------------------------------------------------------------------
+// ---- parts ----------------------------------------------------------------------------------------------------------
 
 Tensor extract(const Tensor& t, const Layout& part) {
   const Tensor d = dense(t);
@@ -89,8 +88,7 @@ Tensor BasicIndex::view() const {
 }
 Tensor BasicIndex::unrecorded() const { return alias(self_, layout_); }
 
-// ---- places: where the elements of self[indices] lie
-// -----------------------------------------------------------------
+// ---- places: where the elements of self[indices] lie ----------------------------------------------------------------
 
 void fail_bounds(ErrorKind kind, int64_t index, int64_t dim, int64_t size) {
   if (size == 0 && kind != ErrorKind::index) fail(kind, "index is out of bounds for dimension with size 0");
@@ -495,22 +493,9 @@ void put_data(const Tensor& self, Tensors indices, const Tensor& values, bool ac
 ALTER("index_put(Tensor self, Tensor[] indices, Tensor values, bool accumulate=False) -> Tensor", IndexPut,
       "self with values written (or added, with accumulate) at self[indices]. Equal indices: the last value stays.", {})
 
-// ---- numbers
-// ---------------------------------------------------------------------------------------------------------
+// ---- numbers --------------------------------------------------------------------------------------------------------
 
 void check_fits(Scalar value, DType dtype) {
-  static constexpr const char* names[] = {"uint8_t",
-                                          "int8_t",
-                                          "int16_t",
-                                          "int",
-                                          "int64_t",
-                                          "at::Half",
-                                          "at::BFloat16",
-                                          "float",
-                                          "double",
-                                          "c10::complex<float>",
-                                          "c10::complex<double>",
-                                          "bool"};
   bool fit = true;
   if (is_complex(dtype)) return;
   if (value.kind == Scalar::Kind::complex && value.imag != 0) {
@@ -519,11 +504,7 @@ void check_fits(Scalar value, DType dtype) {
     return;
   } else if (is_floating(dtype)) {
     const double d = value.as_double();
-    const double most = dtype == DType::f16    ? 65504
-                        : dtype == DType::bf16 ? 3.3895313892515355e38
-                        : dtype == DType::f32  ? double(std::numeric_limits<float>::max())
-                                               : std::numeric_limits<double>::max();
-    fit = !std::isfinite(d) || std::abs(d) <= most;
+    fit = !std::isfinite(d) || std::abs(d) <= largest(dtype);
   } else {
     const int bits = 8 * itemsize(dtype) - (is_signed(dtype) ? 1 : 0);
     const double top = std::ldexp(1.0, bits), d = value.as_double();
@@ -531,7 +512,7 @@ void check_fits(Scalar value, DType dtype) {
     // Unsigned types take negative numbers down to -max, which wrap.
     fit = is_signed(dtype) ? d >= -top && d < top : d > -top && d < top;
   }
-  check(fit, "value cannot be converted to type ", names[int(dtype)], " without overflow");
+  check(fit, "value cannot be converted to type ", source_name(dtype), " without overflow");
 }
 
 }  // namespace bulssi

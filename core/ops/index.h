@@ -7,8 +7,7 @@
 
 namespace bulssi {
 
-// ---- parts of a tensor as layouts over its row-major form
-// ------------------------------------------------------------
+// ---- parts of a tensor as layouts over its row-major form -----------------------------------------------------------
 
 // What `part` (a layout over Layout::of(t.shape())) shows of t, as a copy; embed is its gradient, and the reverse.
 Tensor extract(const Tensor& t, const Layout& part);
@@ -38,8 +37,7 @@ class BasicIndex {
   bool track_, changed_ = false;
 };
 
-// ---- advanced indexing (index.cpp)
-// -----------------------------------------------------------------------------------
+// ---- advanced indexing (index.cpp) ----------------------------------------------------------------------------------
 
 // Undefined entries of `indices` take whole dimensions. Masks count for as many dimensions as they have.
 Tensor index(const Tensor& self, Tensors indices);
@@ -56,8 +54,7 @@ void check_fits(Scalar value, DType dtype);
 [[noreturn]] void fail_bounds(ErrorKind kind, int64_t index, int64_t dim, int64_t size);
 void check_index_dtype(const Tensor& index, const char* op, ErrorKind kind = ErrorKind::runtime);
 
-// ---- masks (masked.cpp)
-// --------------------------------------------------------------------------------------------------
+// ---- masks (masked.cpp) ---------------------------------------------------------------------------------------------
 
 // The set elements of a dense mask, block by block: starts[b] of them lie before block b.
 struct MaskCount {
@@ -75,8 +72,7 @@ Tensor masked_select(const Tensor& self, const Tensor& mask);
 Tensor masked_scatter(const Tensor& self, const Tensor& mask, const Tensor& source);
 void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& value);  // value: one element, self's dtype
 
-// ---- along a dimension (gather.cpp)
-// ---------------------------------------------------------------------------------------
+// ---- along a dimension (gather.cpp) ---------------------------------------------------------------------------------
 
 // self as a tensor of at least one dimension, on the same memory (unrecorded).
 inline Tensor with_dim(const Tensor& t) { return t.dims() ? t : alias(t, Layout{Dims{1}, Dims{1}, t.layout().offset}); }

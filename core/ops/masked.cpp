@@ -143,8 +143,7 @@ OPERATION("argwhere(Tensor self) -> Tensor", nonzero, "The indices of the elemen
 OPERATION("where(Tensor condition) -> Tensor[]", nonzero_parts, "One argument: condition.nonzero(as_tuple=True).",
           {.differentiable = false})
 
-// ---- fill
-// ------------------------------------------------------------------------------------------------------------
+// ---- fill -----------------------------------------------------------------------------------------------------------
 
 void masked_fill_data(const Tensor& self, const Tensor& mask, const Tensor& value) {
   if (self.numel() == 0 || without_elements(self)) return;
@@ -242,8 +241,7 @@ OPERATION("masked_fill(Tensor self, Tensor mask, Tensor value) -> Tensor",
           }),
           "self with value, a 0-d tensor, where mask is True.")
 
-// ---- select
-// ----------------------------------------------------------------------------------------------------------
+// ---- select ---------------------------------------------------------------------------------------------------------
 
 Tensor masked_select(const Tensor& self, const Tensor& mask) {
   check(mask.dtype() == DType::boolean, "masked_select: expected BoolTensor for mask");
@@ -280,8 +278,7 @@ OPERATION("masked_select(Tensor self, Tensor mask) -> Tensor", masked_select,
           "The elements of self where mask (bool, broadcast with self) is True, as one dimension.",
           {.out = true, .apart = true})
 
-// ---- scatter
-// -----------------------------------------------------------------------------------------------------------
+// ---- scatter --------------------------------------------------------------------------------------------------------
 
 namespace {
 

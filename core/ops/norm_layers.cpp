@@ -263,8 +263,7 @@ OPERATION(
     "weight plus bias by channel (Wu and He 2018, arXiv:1803.08494).",
     {.method = false})
 
-// ---- cross-entropy
-// -----------------------------------------------------------------------------------------------------
+// ---- cross-entropy --------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -378,8 +377,7 @@ OPERATION("_cross_entropy(Tensor self, Tensor target, int reduction=1, int ignor
           "reduction: 0 each, 1 mean over targets that are not ignore_index, 2 sum.",
           {.method = false, .autocast = Autocast::float32})
 
-// ---- negative log-likelihood
-// -----------------------------------------------------------------------------------------------------
+// ---- negative log-likelihood ----------------------------------------------------------------------------------------
 
 static Tensor nll(const Tensor& x_, const Tensor& target_, int64_t reduction, int64_t ignored) {
   check(x_.dims() == 2 && target_.dims() == 1 && x_.shape()[0] == target_.shape()[0],

@@ -22,21 +22,9 @@ Generator& default_generator() {
   return g;
 }
 
-rng::ElementType element_type(DType dtype, const char* op) {
-  using enum rng::ElementType;
-  switch (dtype) {
-    case DType::u8: return u8;
-    case DType::i8: return i8;
-    case DType::i16: return i16;
-    case DType::i32: return i32;
-    case DType::i64: return i64;
-    case DType::f16: return f16;
-    case DType::bf16: return bf16;
-    case DType::f32: return f32;
-    case DType::f64: return f64;
-    case DType::boolean: return boolean;
-    default: fail(ErrorKind::not_implemented, op, ": random ", dtype, " tensors are not supported");
-  }
+DType drawable(DType dtype, const char* op) {
+  check(!is_complex(dtype), ErrorKind::not_implemented, op, ": random ", dtype, " tensors are not supported");
+  return dtype;
 }
 
 void raise(const rng::Refusal& refusal) {
@@ -46,13 +34,11 @@ void raise(const rng::Refusal& refusal) {
 
 namespace {
 
-using rng::ElementType;
 using OptDType = std::optional<DType>;
 using OptDevice = std::optional<Device>;
 using OptBool = std::optional<bool>;
 
-// ---- order of memory
-// ---------------------------------------------------------------------------------------------------
+// ---- order of memory ------------------------------------------------------------------------------------------------
 
 // t with its dimensions in the order in which PyTorch visits them, the fastest one last.
 Layout in_visiting_order(const Layout& l, Small<int, 6>* fastest_first) {
@@ -81,8 +67,7 @@ void draw(const Tensor& t, F fill) {
   copy_data(alias(t, visited), numbers);
 }
 
-// ---- x.f_(…)
-// -----------------------------------------------------------------------------------------------------------
+// ---- x.f_(…) --------------------------------------------------------------------------------------------------------
 
 // Overwrites self in place; gradients stop there.
 template <class F>
@@ -101,7 +86,7 @@ Tensor overwrite(const Tensor& self, const char* op, const char* node_name, F fi
 #define INPLACE {.function = false}
 
 Tensor uniform_(const Tensor& self, double from, double to, Generator* g) {
-  const ElementType type = element_type(self.dtype(), "uniform_");
+  const DType type = drawable(self.dtype(), "uniform_");
   raise(rng::check_uniform(type, from, to));
   return overwrite(self, "uniform", "UniformBackward0",
                    [&](void* p, int64_t n, bool) { rng::fill_uniform(or_default(g), type, p, n, from, to); });
@@ -110,7 +95,7 @@ OPERATION("uniform_(Tensor self, float from=0, float to=1, *, Generator? generat
           "Fills self with numbers uniform in [from, to).", INPLACE)
 
 Tensor normal_(const Tensor& self, double mean, double std, Generator* g) {
-  const ElementType type = element_type(self.dtype(), "normal_");
+  const DType type = drawable(self.dtype(), "normal_");
   raise(rng::check_normal(type, std));
   return overwrite(self, "normal", "NormalBackward0", [&](void* p, int64_t n, bool contiguous) {
     rng::fill_normal(or_default(g), type, p, n, mean, std, contiguous);
@@ -119,14 +104,14 @@ Tensor normal_(const Tensor& self, double mean, double std, Generator* g) {
 OPERATION("normal_(Tensor self, float mean=0, float std=1, *, Generator? generator=None) -> Tensor", normal_,
           "Fills self with normal numbers.", INPLACE)
 
-rng::IntegerRange checked_range(ElementType type, int64_t from, std::optional<int64_t> to) {
+rng::IntegerRange checked_range(DType type, int64_t from, std::optional<int64_t> to) {
   rng::IntegerRange range;
   raise(rng::check_range(type, from, to, range));
   if (!range.warning.empty()) warn("UserWarning", range.warning);
   return range;
 }
 Tensor random_between_(const Tensor& self, int64_t from, std::optional<int64_t> to, Generator* g, const char* node) {
-  const ElementType type = element_type(self.dtype(), "random_");
+  const DType type = drawable(self.dtype(), "random_");
   const rng::IntegerRange range = checked_range(type, from, to);
   return overwrite(self, "random", node,
                    [&](void* p, int64_t n, bool) { rng::fill_integers(or_default(g), type, p, n, range); });
@@ -142,7 +127,7 @@ OPERATION("random_(Tensor self, int to, *, Generator? generator=None) -> Tensor"
           }),
           "Fills self with integers 0, …, to - 1.", INPLACE)
 OPERATION("random_(Tensor self, *, Generator? generator=None) -> Tensor", (+[](const Tensor& self, Generator* g) {
-            const ElementType type = element_type(self.dtype(), "random_");
+            const DType type = drawable(self.dtype(), "random_");
             return overwrite(self, "random", "RandomBackward2",
                              [&](void* p, int64_t n, bool) { rng::fill_random(or_default(g), type, p, n); });
           }),
@@ -151,7 +136,7 @@ OPERATION("random_(Tensor self, *, Generator? generator=None) -> Tensor", (+[](c
 // One parameter, or two, after a check.
 #define BULSSI_ONE(name, node, defaults, doc)                                                            \
   Tensor name##_(const Tensor& self, double a, Generator* g) {                                           \
-    const ElementType type = element_type(self.dtype(), #name "_");                                      \
+    const DType type = drawable(self.dtype(), #name "_");                                                \
     raise(rng::check_##name(type, a));                                                                   \
     return overwrite(self, #name, node,                                                                  \
                      [&](void* p, int64_t n, bool) { rng::fill_##name(or_default(g), type, p, n, a); }); \
@@ -159,7 +144,7 @@ OPERATION("random_(Tensor self, *, Generator? generator=None) -> Tensor", (+[](c
   OPERATION(#name "_(Tensor self, " defaults ", *, Generator? generator=None) -> Tensor", name##_, doc, INPLACE)
 #define BULSSI_TWO(name, node, defaults, doc)                                                               \
   Tensor name##_(const Tensor& self, double a, double b, Generator* g) {                                    \
-    const ElementType type = element_type(self.dtype(), #name "_");                                         \
+    const DType type = drawable(self.dtype(), #name "_");                                                   \
     raise(rng::check_##name(type, b));                                                                      \
     return overwrite(self, #name, node,                                                                     \
                      [&](void* p, int64_t n, bool) { rng::fill_##name(or_default(g), type, p, n, a, b); }); \
@@ -172,13 +157,12 @@ BULSSI_TWO(cauchy, "CauchyBackward0", "float median=0, float sigma=1", "Fills se
 BULSSI_TWO(log_normal, "LogNormalBackward0", "float mean=1, float std=2",
            "Fills self with exponentials of normal numbers.")
 
-// ---- Bernoulli
-// -----------------------------------------------------------------------------------------------------------
+// ---- Bernoulli ------------------------------------------------------------------------------------------------------
 
 void draw_bernoulli(const Tensor& t, double p, Generator* g) {
   raise(rng::check_bernoulli(p));
   draw(t, [&](void* out, int64_t n, bool) {
-    rng::fill_bernoulli(or_default(g), element_type(t.dtype(), "bernoulli"), out, n, p);
+    rng::fill_bernoulli(or_default(g), drawable(t.dtype(), "bernoulli"), out, n, p);
   });
 }
 // Element by element, self and p (already of self's shape) visited in the order of self.
@@ -194,8 +178,8 @@ void draw_bernoulli_each(const Tensor& self, const Tensor& p, Generator* g) {
   const Tensor probabilities = dense(alias(p, p.layout().permuted(slowest_first)));
   const Tensor target = alias(self, visited);
   const Tensor numbers = target.contiguous() ? target : empty(visited.shape, self.dtype());
-  raise(rng::fill_bernoulli_each(or_default(g), element_type(self.dtype(), "bernoulli"), numbers->data(), self.numel(),
-                                 element_type(p.dtype(), "bernoulli"), probabilities->data()));
+  raise(rng::fill_bernoulli_each(or_default(g), drawable(self.dtype(), "bernoulli"), numbers->data(), self.numel(),
+                                 drawable(p.dtype(), "bernoulli"), probabilities->data()));
   if (!numbers.same(target)) copy_data(target, numbers);
 }
 
@@ -224,7 +208,7 @@ OPERATION("bernoulli_(Tensor self, Tensor p, *, Generator? generator=None) -> Te
 OPERATION("bernoulli_(Tensor self, float p=0.5, *, Generator? generator=None) -> Tensor",
           (+[](const Tensor& self, double p, Generator* g) {
             raise(rng::check_bernoulli(p));
-            const ElementType type = element_type(self.dtype(), "bernoulli_");
+            const DType type = drawable(self.dtype(), "bernoulli_");
             return overwrite(self, "bernoulli", "BernoulliBackward2",
                              [&](void* out, int64_t n, bool) { rng::fill_bernoulli(or_default(g), type, out, n, p); });
           }),
@@ -270,17 +254,16 @@ OPERATION("bernoulli(Tensor self, float p, *, Generator? generator=None) -> Tens
           }),
           "1 with probability p, else 0; as self in shape and dtype.")
 
-// ---- new tensors
-// -----------------------------------------------------------------------------------------------------------
+// ---- new tensors ----------------------------------------------------------------------------------------------------
 
 Tensor uniform_into(const Tensor& t, Generator* g) {
-  const ElementType type = element_type(t.dtype(), "rand");
+  const DType type = drawable(t.dtype(), "rand");
   raise(rng::check_uniform(type, 0, 1));
   draw(t, [&](void* p, int64_t n, bool) { rng::fill_uniform(or_default(g), type, p, n, 0, 1); });
   return t;
 }
 Tensor normal_into(const Tensor& t, Generator* g, double mean = 0, double std = 1) {
-  const ElementType type = element_type(t.dtype(), "randn");
+  const DType type = drawable(t.dtype(), "randn");
   raise(rng::check_normal(type, std));
   draw(t, [&](void* p, int64_t n, bool contiguous) {
     rng::fill_normal(or_default(g), type, p, n, mean, std, contiguous);
@@ -288,7 +271,7 @@ Tensor normal_into(const Tensor& t, Generator* g, double mean = 0, double std = 
   return t;
 }
 Tensor integers_into(const Tensor& t, int64_t low, int64_t high, Generator* g) {
-  const ElementType type = element_type(t.dtype(), "randint");
+  const DType type = drawable(t.dtype(), "randint");
   const rng::IntegerRange range = checked_range(type, low, high);
   draw(t, [&](void* p, int64_t n, bool) { rng::fill_integers(or_default(g), type, p, n, range); });
   return t;
@@ -327,7 +310,7 @@ OPERATION("randperm(int n, *, " RANDOM,
             check(n >= 0, "Trying to create tensor with negative dimension ", n, ": [", n, "]");
             const DType d = out ? out.dtype() : dtype.value_or(DType::i64);
             check_can_require_grad(d, grad);
-            const ElementType type = element_type(d, "randperm");
+            const DType type = drawable(d, "randperm");
             raise(rng::check_permutation(type, n));
             const Tensor t = target(out, Dims{n}, dtype, DType::i64, "randperm");
             const Tensor numbers = t.contiguous() ? t : empty(Dims{n}, d);
@@ -359,8 +342,7 @@ OPERATION("randint_like(Tensor self, int high, *, " RANDOM_LIKE,
 OPERATION("randint_like(Tensor self, int low, int high, *, " RANDOM_LIKE, randint_like,
           "As self, with integers low, …, high - 1.", NEW)
 
-// ---- normal(mean, std)
-// -----------------------------------------------------------------------------------------------------
+// ---- normal(mean, std) ----------------------------------------------------------------------------------------------
 
 void check_each_std(const Tensor& std) {
   bool negative = false;
@@ -422,8 +404,7 @@ OPERATION("normal(float mean, float std, int[] size, *, " RANDOM,
           }),
           "Normal numbers of the given mean and standard deviation.", NEW)
 
-// ---- distributions with tensor parameters
-// ------------------------------------------------------------------------------------
+// ---- distributions with tensor parameters ---------------------------------------------------------------------------
 
 OPERATION("multinomial(Tensor self, int num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor",
           (+[](const Tensor& p, int64_t n, bool replacement, Generator* g) {
@@ -439,7 +420,7 @@ OPERATION("multinomial(Tensor self, int num_samples, bool replacement=False, *, 
                   "\nmultinomial: num_samples = ",
                   n, ", categories = ", columns);
             const Tensor out = rows ? empty(Dims{p.size(0), n}, DType::i64) : empty(Dims{n}, DType::i64);
-            raise(rng::sample_multinomial(or_default(g), element_type(p.dtype(), "multinomial"), p->data(),
+            raise(rng::sample_multinomial(or_default(g), drawable(p.dtype(), "multinomial"), p->data(),
                                           rows ? p.size(0) : 1, columns, rows ? p.strides()[0] : columns,
                                           p.strides()[p.dims() - 1], n, replacement, out.data<int64_t>()));
             return out;
@@ -450,7 +431,7 @@ OPERATION("poisson(Tensor self, Generator? generator=None) -> Tensor", (+[](cons
             check(is_floating(rate.dtype()), ErrorKind::not_implemented, "\"poisson_cpu\" not implemented for '",
                   legacy_name(rate.dtype()), "'");
             const Tensor out = empty(rate.shape(), rate.dtype());
-            raise(rng::fill_poisson(or_default(g), element_type(rate.dtype(), "poisson"), out->data(), out.numel(),
+            raise(rng::fill_poisson(or_default(g), drawable(rate.dtype(), "poisson"), out->data(), out.numel(),
                                     dense(rate)->data()));
             return recorded_zero("PoissonBackward0", rate, out);
           }),
@@ -471,7 +452,7 @@ OPERATION("binomial(Tensor count, Tensor prob, Generator? generator=None) -> Ten
             check_distribution_dtype(count, "binomial_cpu");
             const Dims shape = broadcast_shapes(count.shape(), prob.shape());
             const Tensor out = empty(shape, count.dtype());
-            rng::fill_binomial(or_default(g), element_type(count.dtype(), "binomial"), out->data(), out.numel(),
+            rng::fill_binomial(or_default(g), drawable(count.dtype(), "binomial"), out->data(), out.numel(),
                                dense(alias(count, count.layout().broadcast(shape)))->data(),
                                dense(alias(prob, prob.layout().broadcast(shape)))->data());
             return out;
@@ -527,7 +508,7 @@ OPERATION("_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor",
 OPERATION("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", (+[](const Tensor& alpha, Generator* g) {
             check_distribution_dtype(alpha, "gamma_cpu");
             const Tensor out = empty(alpha.shape(), alpha.dtype());
-            rng::fill_gamma(or_default(g), element_type(alpha.dtype(), "gamma"), out->data(), out.numel(),
+            rng::fill_gamma(or_default(g), drawable(alpha.dtype(), "gamma"), out->data(), out.numel(),
                             dense(alpha)->data());
             return record(
                 "StandardGammaBackward0", {&alpha}, out,
@@ -545,15 +526,14 @@ OPERATION("_sample_dirichlet(Tensor self, Generator? generator=None) -> Tensor",
             const Tensor out = empty(alpha.shape(), alpha.dtype());
             const int64_t columns = alpha.dims() ? alpha.size(-1) : 1;
             if (out.numel()) {
-              rng::fill_dirichlet(or_default(g), element_type(alpha.dtype(), "dirichlet"), out->data(),
+              rng::fill_dirichlet(or_default(g), drawable(alpha.dtype(), "dirichlet"), out->data(),
                                   out.numel() / columns, columns, dense(alpha)->data());
             }
             return out;
           }),
           "Dirichlet vectors along the last dimension.", {.method = false, .differentiable = false})
 
-// ---- dropout
-// -------------------------------------------------------------------------------------------------------------------
+// ---- dropout --------------------------------------------------------------------------------------------------------
 
 // -(the value that SELU tends to at minus infinity)
 constexpr double selu_saturation = 1.7580993408473766;
@@ -639,8 +619,7 @@ OPERATION("native_dropout(Tensor self, float p, bool? train) -> (Tensor, Tensor)
           }),
           "dropout together with the mask of what was kept.", {.method = false})
 
-// ---- rrelu
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- rrelu ----------------------------------------------------------------------------------------------------------
 
 Tensor rrelu(const Tensor& x, Scalar lower, Scalar upper, bool training, Generator* g) {
   const double low = lower.as_double(), high = upper.as_double();
@@ -650,7 +629,7 @@ Tensor rrelu(const Tensor& x, Scalar lower, Scalar upper, bool training, Generat
   const Tensor noise = empty(x.shape(), x.dtype());
   Tensor out = empty(x.shape(), x.dtype());
   if (training) {
-    rng::fill_rrelu(or_default(g), element_type(x.dtype(), "rrelu"), out->data(), noise->data(), dense(x)->data(),
+    rng::fill_rrelu(or_default(g), drawable(x.dtype(), "rrelu"), out->data(), noise->data(), dense(x)->data(),
                     x.numel(), low, high);
   } else {
     const double slope = (low + high) / 2;

@@ -12,8 +12,8 @@ inline Generator& or_default(Generator* g) { return g ? *g : default_generator()
 // Elements set to 0 with probability p, the others divided by 1 - p; recorded.
 Tensor dropout(const Tensor& x, double p);
 
-// How the random fills see a dtype. Complex numbers have none.
-rng::ElementType element_type(DType dtype, const char* op);
+// The dtype, which must be one of which numbers can be drawn: no complex one.
+DType drawable(DType dtype, const char* op);
 // Raises what a check or a fill refused.
 void raise(const rng::Refusal& refusal);
 

@@ -26,8 +26,7 @@ bool equal(T a, T b) {
     return static_cast<double>(a) == static_cast<double>(b);
 }
 
-// ---- unique
-// --------------------------------------------------------------------------------------------------------------
+// ---- unique ---------------------------------------------------------------------------------------------------------
 
 // Where runs of equal neighbours begin, and which run each element belongs to.
 struct Runs {
@@ -144,8 +143,7 @@ OPERATION(
     "unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> Tensor",
     unique_consecutive, "The elements without those equal to their predecessor.", {.differentiable = false})
 
-// ---- searchsorted
-// --------------------------------------------------------------------------------------------------------
+// ---- searchsorted ---------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -267,8 +265,7 @@ OPERATION("bucketize(Scalar self, Tensor boundaries, *, bool out_int32=False, bo
           }),
           "The bucket of one number.", {.method = false, .differentiable = false})
 
-// ---- isin
-// ----------------------------------------------------------------------------------------------------------------
+// ---- isin -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -312,8 +309,7 @@ OPERATION("isin(Scalar element, Tensor test_elements, *, bool assume_unique=Fals
           }),
           "Whether a number equals one of test_elements.", {.method = false, .out = true, .differentiable = false})
 
-// ---- counting
-// --------------------------------------------------------------------------------------------------------------
+// ---- counting -------------------------------------------------------------------------------------------------------
 
 namespace {
 

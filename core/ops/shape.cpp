@@ -158,8 +158,7 @@ OPERATION("view(Tensor self, ScalarType dtype) -> Tensor", (+[](const Tensor& t,
           }),
           "The same bytes shown as another dtype.", {.kind = OpKind::view, .function = false, .differentiable = false})
 
-// ---- several views at once
-// ---------------------------------------------------------------------------------------------
+// ---- several views at once ------------------------------------------------------------------------------------------
 
 // The gradient of pieces, of which some may have none.
 Tensor pieces_backward(const Small<Tensor, 2>& grads, const Dims& shape, int dim, const Dims& starts,
@@ -333,8 +332,7 @@ OPERATION("unbind(Tensor self, int dim=0) -> Tensor[]", (+[](const Tensor& t, in
           }),
           "All slices along dim.", {.kind = OpKind::view})
 
-// ---- diagonals and windows
-// ---------------------------------------------------------------------------------------------
+// ---- diagonals and windows ------------------------------------------------------------------------------------------
 
 template <class F>
 Tensor strided_view(const char* name, const Tensor& t, F layout_of) {

@@ -73,8 +73,7 @@ Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
 OPERATION("index_select(Tensor self, int dim, Tensor index) -> Tensor", index_select,
           "The slices of self along dim that the vector index names, in its order.", {.out = true, .apart = true})
 
-// ---- add, copy, fill
-// ---------------------------------------------------------------------------------------------------
+// ---- add, copy, fill ------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -225,8 +224,7 @@ ALTER("index_fill(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", 
 ALTER("index_fill(Tensor self, int dim, Tensor index, Tensor value) -> Tensor", IndexFillTensor,
       "self with value, a 0-d tensor, in the slices along dim that index names.", {})
 
-// ---- take and put
-// ------------------------------------------------------------------------------------------------------
+// ---- take and put ---------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -300,8 +298,7 @@ OPERATION("take(Tensor self, Tensor index) -> Tensor", take,
 ALTER("put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor", Put,
       "self with the elements of source at the flat positions in index (added, with accumulate).", {})
 
-// ---- writing into views
-// --------------------------------------------------------------------------------------------------
+// ---- writing into views ---------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -15,8 +15,7 @@ namespace bulssi {
 
 namespace {
 
-// ---- one row
-// -----------------------------------------------------------------------------------------------------------
+// ---- one row --------------------------------------------------------------------------------------------------------
 
 // Key and position of an element. Keys of up to 32 bits share a word with the position, and then whole words compare.
 struct Pair64 {
@@ -124,8 +123,7 @@ void with_pairs(int64_t n, F&& f) {
     f.template operator()<PairOf<T>>();
 }
 
-// ---- rows along a dimension
-// --------------------------------------------------------------------------------------------
+// ---- rows along a dimension -----------------------------------------------------------------------------------------
 
 // self with dim last and dense, as [rows, n].
 struct RowsOf {
@@ -250,8 +248,7 @@ OPERATION("argsort(Tensor self, *, bool stable, int dim=-1, bool descending=Fals
 OPERATION("msort(Tensor self) -> Tensor", (+[](const Tensor& self) { return std::get<0>(sort(self, 0, false)); }),
           "self sorted along its first dimension.", {.out = true})
 
-// ---- topk and kthvalue
-// ---------------------------------------------------------------------------------------------------
+// ---- topk and kthvalue ----------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -22,8 +22,7 @@ constexpr Backend cpu_backend{
     copy_on_cpu,
 };
 
-// ---- meta: shapes, strides and dtypes without elements
-// ---------------------------------------------------------------
+// ---- meta: shapes, strides and dtypes without elements --------------------------------------------------------------
 
 constexpr Backend meta_backend{
     [](int64_t bytes, Device device) {

@@ -55,8 +55,7 @@ DType dtype_of(DlType type) {
        " bits, ", int(type.lanes), " lanes)");
 }
 
-// ---- out
-// -----------------------------------------------------------------------------------------------------------------
+// ---- out ------------------------------------------------------------------------------------------------------------
 
 // What an exported capsule owns: the tensor, and room for its shape and strides.
 template <class M>
@@ -120,8 +119,7 @@ PyObject* to_dlpack(PyObject*, PyObject* args) {
   });
 }
 
-// ---- in
-// ------------------------------------------------------------------------------------------------------------------
+// ---- in -------------------------------------------------------------------------------------------------------------
 
 template <class M>
 Tensor import_capsule(PyObject* capsule, const char* name, const char* used_name) {

@@ -184,8 +184,7 @@ void PyHooks::moved(const Tensor& t, Node&) {
   }
 }
 
-// ---- Tensor's methods
-// --------------------------------------------------------------------------------------------------
+// ---- Tensor's methods -----------------------------------------------------------------------------------------------
 
 PyObject* register_hook(PyObject* self, PyObject* function) {
   return guard([&]() -> PyObject* {
@@ -220,8 +219,7 @@ PyObject* retain_grad(PyObject* self, PyObject*) {
   });
 }
 
-// ---- Node's methods
-// ----------------------------------------------------------------------------------------------------
+// ---- Node's methods -------------------------------------------------------------------------------------------------
 
 PyObject* node_register_hook(PyObject* self, PyObject* function) {
   return guard([&] { return add_to_table(hooks_in(node_of(self)->hooks).table_after(), function); });
@@ -233,8 +231,7 @@ PyObject* node_metadata(PyObject* self, void*) {
   return guard([&]() -> PyObject* { return Object::borrow(hooks_in(node_of(self)->hooks).metadata()).take(); });
 }
 
-// ---- saving tensors
-// ----------------------------------------------------------------------------------------------------
+// ---- saving tensors -------------------------------------------------------------------------------------------------
 
 struct Pair {
   Object pack, unpack;
@@ -334,8 +331,7 @@ PyObject* increment_version(PyObject*, PyObject* tensors) {
   });
 }
 
-// ---- anomaly mode
-// ------------------------------------------------------------------------------------------------------
+// ---- anomaly mode ---------------------------------------------------------------------------------------------------
 
 // Sets an attribute-like entry of a node's metadata, as PyTorch names it.
 void note_stack(Node& node) {

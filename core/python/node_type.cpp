@@ -108,8 +108,7 @@ PyType_Slot function_slots[] = {{Py_tp_repr, reinterpret_cast<void*>(function_re
 PyType_Spec function_spec = {"bulssi._core.FunctionNode", sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
                              function_slots};
 
-// ---- the user's source line
-// --------------------------------------------------------------------------------------------
+// ---- the user's source line -----------------------------------------------------------------------------------------
 
 // Code objects of the library itself are passed over. The answer for a code object is remembered by its address.
 std::string* library_folder = nullptr;
@@ -170,8 +169,7 @@ std::string describe_source(const Source& s) {
   return text;
 }
 
-// ---- functions
-// -----------------------------------------------------------------------------------------------------------
+// ---- functions ------------------------------------------------------------------------------------------------------
 
 PyObject* set_grad_mode(PyObject*, PyObject* value) {
   const int on = PyObject_IsTrue(value);

@@ -17,8 +17,7 @@
 
 namespace bulssi::python {
 
-// ---- objects
-// -----------------------------------------------------------------------------------------------------------
+// ---- objects --------------------------------------------------------------------------------------------------------
 
 struct PyTensor {
   PyObject_HEAD TensorImpl* impl;
@@ -86,8 +85,7 @@ auto guard(F&& f) -> decltype(f()) {
   }
 }
 
-// ---- small types
-// ---------------------------------------------------------------------------------------------------------
+// ---- small types ----------------------------------------------------------------------------------------------------
 
 extern PyTypeObject *dtype_type, *device_type, *size_type;
 PyObject* dtype_object(DType d);  // borrowed
@@ -105,8 +103,7 @@ PyObject* scalar_object(Scalar s);   // new
 PyObject* ints_object(Ints values);  // a tuple
 void add_small_types(PyObject* module);
 
-// ---- arguments
-// ------------------------------------------------------------------------------------------------------------
+// ---- arguments ------------------------------------------------------------------------------------------------------
 
 bool is_number(PyObject* o);  // bool, int, float (exact or subclass), and NumPy scalars
 Scalar number_value(PyObject* o);
@@ -124,15 +121,13 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
 
 PyObject* outcome_object(const Operation& op, Outcome&& o);
 
-// ---- operations as Python callables (op_type.cpp)
-// ---------------------------------------------------------------------------
+// ---- operations as Python callables (op_type.cpp) -------------------------------------------------------------------
 
 void add_operations(PyObject* module, PyTypeObject* tensor);
 // Calls the operation of that name (all overloads) with ready arguments.
 PyObject* call_operation(const char* name, PyObject* const* args, Py_ssize_t count, PyObject* names);
 
-// ---- subclasses (torch_function.cpp)
-// ----------------------------------------------------------------------------------------
+// ---- subclasses (torch_function.cpp) --------------------------------------------------------------------------------
 
 bool has_torch_function(PyObject* o);
 bool overloaded(PyObject* const* args, Py_ssize_t n);  // does one of them, or in a list, have one?
@@ -142,8 +137,7 @@ PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_
 PyObject* wrap_like(PyObject* self, Tensor t);  // of the class of self, where that is the rule for it
 void add_torch_function(PyObject* module);
 
-// ---- nodes (node_type.cpp)
-// ----------------------------------------------------------------------------------------------------
+// ---- nodes (node_type.cpp) ------------------------------------------------------------------------------------------
 
 struct PyNode {
   PyObject_HEAD Node* node;  // null: a FunctionNode whose graph is gone, or that has none
@@ -158,8 +152,7 @@ bool is_node(PyObject* o);
 void add_node_types(PyObject* module);
 void install_source_hooks();
 
-// ---- hooks, and how tensors are saved (hooks.cpp)
-// ----------------------------------------------------------------------------
+// ---- hooks, and how tensors are saved (hooks.cpp) -------------------------------------------------------------------
 
 void add_hook_functions(PyObject* module);
 int traverse_hooks(const TensorImpl* t, visitproc visit, void* arg);
@@ -167,14 +160,12 @@ void clear_hooks(const TensorImpl* t);
 int traverse_owned_node(const Node* node, visitproc visit, void* arg);  // Note [Cycles]
 void clear_owned_node(Node* node);
 
-// ---- generators (generator.cpp)
-// ---------------------------------------------------------------------------------------------------
+// ---- generators (generator.cpp) -------------------------------------------------------------------------------------
 
 Generator* generator_value(PyObject* o);  // of a Generator object; null for anything else
 void add_generator_type(PyObject* module);
 
-// ---- tensors from Python data (data.cpp)
-// ----------------------------------------------------------------------------------------
+// ---- tensors from Python data (data.cpp) ----------------------------------------------------------------------------
 
 // torch.tensor(data, dtype): nested sequences, numbers, tensors, arrays.
 Tensor tensor_from(PyObject* data, std::optional<DType> dtype, bool copy);
@@ -188,13 +179,11 @@ void add_storage_functions(PyObject* module);  // storage.cpp
 Tensor tensor_on_buffer(PyObject* object);     // undefined when the object offers no buffer of a known dtype
 void add_data_functions(PyObject* module);
 
-// ---- optimizers (optimizers.cpp)
-// ---------------------------------------------------------------------------------------------
+// ---- optimizers (optimizers.cpp) ------------------------------------------------------------------------------------
 
 void add_optimizers(PyObject* module);
 
-// ---- indexing (index.cpp)
-// -----------------------------------------------------------------------------------------------------------
+// ---- indexing (index.cpp) -------------------------------------------------------------------------------------------
 
 PyObject* get_item(PyObject* self, PyObject* index);
 int set_item(PyObject* self, PyObject* index, PyObject* value);

@@ -43,8 +43,7 @@ void set_python_error() {
   }
 }
 
-// ---- dtype
-// ---------------------------------------------------------------------------------------------------------------
+// ---- dtype ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -109,8 +108,7 @@ PyObject* make_dtype(PyObject*, PyObject* name) {
   return PyErr_Format(PyExc_ValueError, "no dtype is called %s", text);
 }
 
-// ---- device
-// --------------------------------------------------------------------------------------------------------------
+// ---- device ---------------------------------------------------------------------------------------------------------
 
 struct PyDevice {
   PyObject_HEAD Device value;
@@ -231,8 +229,7 @@ PyType_Slot device_slots[] = {{Py_tp_new, reinterpret_cast<void*>(device_new)},
                               {0, nullptr}};
 PyType_Spec device_spec = {"torch.device", sizeof(PyDevice), 0, Py_TPFLAGS_DEFAULT, device_slots};
 
-// ---- Size
-// ----------------------------------------------------------------------------------------------------------------
+// ---- Size -----------------------------------------------------------------------------------------------------------
 
 PyObject* as_size(PyObject* tuple) {  // steals
   if (!tuple || Py_TYPE(tuple) == size_type || !PyTuple_Check(tuple)) return tuple;
@@ -310,8 +307,7 @@ PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
                             {0, nullptr}};
 PyType_Spec size_spec = {"torch.Size", 0, 0, Py_TPFLAGS_DEFAULT, size_slots};
 
-// ---- layout and memory_format: constants with a name
-// ----------------------------------------------------------------------
+// ---- layout and memory_format: constants with a name ----------------------------------------------------------------
 
 struct PyConstant {
   PyObject_HEAD const char* name;

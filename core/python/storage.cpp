@@ -107,8 +107,7 @@ PyObject* is_set_to(PyObject*, PyObject* args) {
   });
 }
 
-// ---- memory that forked processes share
-// ----------------------------------------------------------------------------------
+// ---- memory that forked processes share -----------------------------------------------------------------------------
 
 // The descriptor of the memory, by which it can be handed to any process, is the storage's context; -1 if the system
 // has no more of them, and then only processes that are forked share it.

@@ -67,8 +67,7 @@ int clear(PyObject* self) {
   return 0;
 }
 
-// ---- number slots
-// ------------------------------------------------------------------------------------------------------
+// ---- number slots ---------------------------------------------------------------------------------------------------
 
 inline bool plain(PyObject* o) { return Py_TYPE(o) == tensor_type || Py_TYPE(o) == parameter_type; }
 inline bool operand(PyObject* o) { return plain(o) || PyFloat_CheckExact(o) || PyLong_CheckExact(o); }

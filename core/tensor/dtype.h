@@ -8,11 +8,32 @@
 
 #include "core/base/error.h"
 
-// clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
 
-enum class DType : uint8_t { u8, i8, i16, i32, i64, f16, bf16, f32, f64, c64, c128, boolean };
-inline constexpr int dtype_count = 12;
+// All dtypes, in PyTorch's order, with their C++ types and their names: its own, that of PyTorch's typed tensors
+// (FloatTensor), that of the C++ type as compilers print it, and as PyTorch's sources write it. Messages use all four.
+// clang-format off
+#define BULSSI_DTYPES(X)                                                                               \
+  X(u8, uint8_t, "uint8", "Byte", "unsigned char", "uint8_t")                                          \
+  X(i8, int8_t, "int8", "Char", "signed char", "int8_t")                                               \
+  X(i16, int16_t, "int16", "Short", "short int", "int16_t")                                            \
+  X(i32, int32_t, "int32", "Int", "int", "int")                                                        \
+  X(i64, int64_t, "int64", "Long", "long int", "int64_t")                                              \
+  X(f16, Half, "float16", "Half", "c10::Half", "at::Half")                                             \
+  X(bf16, BFloat16, "bfloat16", "BFloat16", "c10::BFloat16", "at::BFloat16")                           \
+  X(f32, float, "float32", "Float", "float", "float")                                                  \
+  X(f64, double, "float64", "Double", "double", "double")                                              \
+  X(c64, Complex64, "complex64", "ComplexFloat", "c10::complex<float>", "c10::complex<float>")         \
+  X(c128, Complex128, "complex128", "ComplexDouble", "c10::complex<double>", "c10::complex<double>")   \
+  X(boolean, bool, "bool", "Bool", "bool", "bool")
+// clang-format on
+
+#define BULSSI_TAG(tag, ...) tag,
+enum class DType : uint8_t { BULSSI_DTYPES(BULSSI_TAG) };
+#undef BULSSI_TAG
+#define BULSSI_ONE_MORE(...) +1
+inline constexpr int dtype_count = BULSSI_DTYPES(BULSSI_ONE_MORE);
+#undef BULSSI_ONE_MORE
 
 struct BFloat16 {
   uint16_t bits = 0;
@@ -66,58 +87,34 @@ struct Complex128 {
 
 template <DType>
 struct CType;
-#define BULSSI_DTYPES(X)                                                                                         \
-  X(u8, uint8_t, "uint8", "Byte")                                                                                \
-  X(i8, int8_t, "int8", "Char") X(i16, int16_t, "int16", "Short") X(i32, int32_t, "int32", "Int")                \
-      X(i64, int64_t, "int64", "Long") X(f16, Half, "float16", "Half") X(bf16, BFloat16, "bfloat16", "BFloat16") \
-          X(f32, float, "float32", "Float") X(f64, double, "float64", "Double")                                  \
-              X(c64, Complex64, "complex64", "ComplexFloat") X(c128, Complex128, "complex128", "ComplexDouble")  \
-                  X(boolean, bool, "bool", "Bool")
-#define BULSSI_CTYPE(tag, type, name, legacy) \
-  template <>                                 \
-  struct CType<DType::tag> {                  \
-    using type_ = type;                       \
-  };                                          \
+#define BULSSI_CTYPE(tag, type, ...) \
+  template <>                        \
+  struct CType<DType::tag> {         \
+    using type_ = type;              \
+  };                                 \
   constexpr DType dtype_tag(const type*) { return DType::tag; }
 BULSSI_DTYPES(BULSSI_CTYPE)
 #undef BULSSI_CTYPE
 template <class T>
 inline constexpr DType dtype_of = dtype_tag(static_cast<const T*>(nullptr));
 
-inline constexpr int itemsize(DType dtype) {
-  constexpr int sizes[dtype_count] = {1, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16, 1};
-  return sizes[static_cast<int>(dtype)];
-}
-inline constexpr const char* dtype_name(DType dtype) {
-#define BULSSI_NAME(tag, type, name, legacy) name,
-  constexpr const char* names[dtype_count] = {BULSSI_DTYPES(BULSSI_NAME)};
-#undef BULSSI_NAME
-  return names[static_cast<int>(dtype)];
-}
-// The names of PyTorch's typed tensors (FloatTensor), which its error messages use.
+struct DTypeInfo {
+  int itemsize;
+  const char *name, *legacy, *c, *source;
+};
+#define BULSSI_DTYPE_INFO(tag, type, ...) {int(sizeof(type)), __VA_ARGS__},
+inline constexpr DTypeInfo dtype_infos[] = {BULSSI_DTYPES(BULSSI_DTYPE_INFO)};
+#undef BULSSI_DTYPE_INFO
+inline constexpr const DTypeInfo& info_of(DType dtype) { return dtype_infos[static_cast<int>(dtype)]; }
+
+inline constexpr int itemsize(DType dtype) { return info_of(dtype).itemsize; }
+inline constexpr const char* dtype_name(DType dtype) { return info_of(dtype).name; }
 inline constexpr const char* legacy_name(DType dtype) {
-#define BULSSI_NAME(tag, type, name, legacy) legacy,
-  constexpr const char* names[dtype_count] = {BULSSI_DTYPES(BULSSI_NAME)};
-#undef BULSSI_NAME
-  const auto i = static_cast<unsigned>(dtype);
-  return i < dtype_count ? names[i] : "none";  // the test spares GCC 12 a false warning
+  // The test spares GCC 12 a false warning.
+  return static_cast<unsigned>(dtype) < dtype_count ? info_of(dtype).legacy : "none";
 }
-// The C++ types of elements, by which PyTorch names dtypes in other messages.
-inline constexpr const char* c_name(DType dtype) {
-  constexpr const char* names[dtype_count] = {"unsigned char",
-                                              "signed char",
-                                              "short int",
-                                              "int",
-                                              "long int",
-                                              "c10::Half",
-                                              "c10::BFloat16",
-                                              "float",
-                                              "double",
-                                              "c10::complex<float>",
-                                              "c10::complex<double>",
-                                              "bool"};
-  return names[static_cast<int>(dtype)];
-}
+inline constexpr const char* c_name(DType dtype) { return info_of(dtype).c; }
+inline constexpr const char* source_name(DType dtype) { return info_of(dtype).source; }
 inline void append(std::string& text, DType dtype) { text += dtype_name(dtype); }
 
 inline constexpr bool is_complex(DType d) { return d == DType::c64 || d == DType::c128; }
@@ -128,6 +125,14 @@ inline constexpr bool is_half(DType d) { return d == DType::f16 || d == DType::b
 inline constexpr bool is_integral(DType d) { return d <= DType::i64; }  // without bool
 inline constexpr bool is_differentiable(DType d) { return is_floating(d) || is_complex(d); }
 inline constexpr bool is_signed(DType d) { return d != DType::u8 && d != DType::boolean; }
+
+// The largest number of a floating type.
+inline constexpr double largest(DType d) {
+  return d == DType::f64    ? std::numeric_limits<double>::max()
+         : d == DType::f16  ? 65504.0
+         : d == DType::bf16 ? 0x1.fep127
+                            : double(std::numeric_limits<float>::max());
+}
 
 // 0 bool, 1 integer, 2 floating, 3 complex: promotion never leaves the highest category present.
 inline constexpr int category(DType d) { return d == DType::boolean ? 0 : is_integral(d) ? 1 : is_floating(d) ? 2 : 3; }

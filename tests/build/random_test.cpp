@@ -1,11 +1,12 @@
 // C entry points of core/cpu/random.h and random_distributions.h for test_random_stream.py.
 
-#include "cpu/random.h"
-#include "cpu/random_distributions.h"
+#include "core/cpu/random.h"
+#include "core/cpu/random_distributions.h"
 
 #include <cstdio>
 #include <cstring>
 
+using bulssi::DType;
 using bulssi::Generator;
 using namespace bulssi::rng;
 
@@ -20,6 +21,14 @@ int report(const Refusal& refusal, char* message) {
 }  // namespace
 
 extern "C" {
+
+int dtype_named(const char* name) {
+  for (int i = 0; i < bulssi::dtype_count; ++i) {
+    if (!std::strcmp(bulssi::dtype_name(DType(i)), name)) return i;
+  }
+  return -1;
+}
+int itemsize_of(int dtype) { return bulssi::itemsize(DType(dtype)); }
 
 Generator* generator_new(uint64_t seed) { return new Generator(seed); }
 Generator* generator_clone(const Generator* g) { return new Generator(*g); }
@@ -40,86 +49,86 @@ int generator_set_state(Generator* g, const uint8_t* bytes, size_t size, char* m
 int select_level(int level) { return select_kernels(level); }
 
 int uniform(Generator* g, int type, void* out, int64_t n, double from, double to, char* message) {
-  Refusal refusal = check_uniform(ElementType(type), from, to);
-  if (!refusal) fill_uniform(*g, ElementType(type), out, n, from, to);
+  Refusal refusal = check_uniform(DType(type), from, to);
+  if (!refusal) fill_uniform(*g, DType(type), out, n, from, to);
   return report(refusal, message);
 }
 int normal(Generator* g, int type, void* out, int64_t n, double mean, double std, int contiguous, char* message) {
-  Refusal refusal = check_normal(ElementType(type), std);
-  if (!refusal) fill_normal(*g, ElementType(type), out, n, mean, std, contiguous != 0);
+  Refusal refusal = check_normal(DType(type), std);
+  if (!refusal) fill_normal(*g, DType(type), out, n, mean, std, contiguous != 0);
   return report(refusal, message);
 }
 int random_any(Generator* g, int type, void* out, int64_t n, char* message) {
-  fill_random(*g, ElementType(type), out, n);
+  fill_random(*g, DType(type), out, n);
   return report({}, message);
 }
 // `has_to` = 0 leaves the end open. A warning is reported as kind 10.
 int integers(Generator* g, int type, void* out, int64_t n, int64_t from, int64_t to, int has_to, char* message) {
   IntegerRange range;
-  Refusal refusal = check_range(ElementType(type), from, has_to ? std::optional<int64_t>(to) : std::nullopt, range);
+  Refusal refusal = check_range(DType(type), from, has_to ? std::optional<int64_t>(to) : std::nullopt, range);
   if (refusal) return report(refusal, message);
-  fill_integers(*g, ElementType(type), out, n, range);
+  fill_integers(*g, DType(type), out, n, range);
   std::snprintf(message, 1000, "%s", range.warning.c_str());
   return range.warning.empty() ? 0 : 10;
 }
 int permutation(Generator* g, int type, void* out, int64_t n, char* message) {
-  Refusal refusal = check_permutation(ElementType(type), n);
-  if (!refusal) fill_permutation(*g, ElementType(type), out, n);
+  Refusal refusal = check_permutation(DType(type), n);
+  if (!refusal) fill_permutation(*g, DType(type), out, n);
   return report(refusal, message);
 }
 int bernoulli(Generator* g, int type, void* out, int64_t n, double p, char* message) {
   Refusal refusal = check_bernoulli(p);
-  if (!refusal) fill_bernoulli(*g, ElementType(type), out, n, p);
+  if (!refusal) fill_bernoulli(*g, DType(type), out, n, p);
   return report(refusal, message);
 }
 int bernoulli_each(Generator* g, int type, void* out, int64_t n, int p_type, const void* p, char* message) {
-  return report(fill_bernoulli_each(*g, ElementType(type), out, n, ElementType(p_type), p), message);
+  return report(fill_bernoulli_each(*g, DType(type), out, n, DType(p_type), p), message);
 }
 int exponential(Generator* g, int type, void* out, int64_t n, double lambda, char* message) {
-  Refusal refusal = check_exponential(ElementType(type), lambda);
-  if (!refusal) fill_exponential(*g, ElementType(type), out, n, lambda);
+  Refusal refusal = check_exponential(DType(type), lambda);
+  if (!refusal) fill_exponential(*g, DType(type), out, n, lambda);
   return report(refusal, message);
 }
 int cauchy(Generator* g, int type, void* out, int64_t n, double median, double sigma, char* message) {
-  Refusal refusal = check_cauchy(ElementType(type), sigma);
-  if (!refusal) fill_cauchy(*g, ElementType(type), out, n, median, sigma);
+  Refusal refusal = check_cauchy(DType(type), sigma);
+  if (!refusal) fill_cauchy(*g, DType(type), out, n, median, sigma);
   return report(refusal, message);
 }
 int log_normal(Generator* g, int type, void* out, int64_t n, double mean, double std, char* message) {
-  Refusal refusal = check_log_normal(ElementType(type), std);
-  if (!refusal) fill_log_normal(*g, ElementType(type), out, n, mean, std);
+  Refusal refusal = check_log_normal(DType(type), std);
+  if (!refusal) fill_log_normal(*g, DType(type), out, n, mean, std);
   return report(refusal, message);
 }
 int geometric(Generator* g, int type, void* out, int64_t n, double p, char* message) {
-  Refusal refusal = check_geometric(ElementType(type), p);
-  if (!refusal) fill_geometric(*g, ElementType(type), out, n, p);
+  Refusal refusal = check_geometric(DType(type), p);
+  if (!refusal) fill_geometric(*g, DType(type), out, n, p);
   return report(refusal, message);
 }
 int poisson(Generator* g, int type, void* out, int64_t n, const void* rate, char* message) {
-  return report(fill_poisson(*g, ElementType(type), out, n, rate), message);
+  return report(fill_poisson(*g, DType(type), out, n, rate), message);
 }
 int binomial(Generator* g, int type, void* out, int64_t n, const void* count, const void* prob, char* message) {
-  fill_binomial(*g, ElementType(type), out, n, count, prob);
+  fill_binomial(*g, DType(type), out, n, count, prob);
   return report({}, message);
 }
 int gamma_(Generator* g, int type, void* out, int64_t n, const void* alpha, char* message) {
-  fill_gamma(*g, ElementType(type), out, n, alpha);
+  fill_gamma(*g, DType(type), out, n, alpha);
   return report({}, message);
 }
 int dirichlet(Generator* g, int type, void* out, int64_t n, int64_t columns, const void* alpha, char* message) {
-  fill_dirichlet(*g, ElementType(type), out, columns ? n / columns : 0, columns, alpha);
+  fill_dirichlet(*g, DType(type), out, columns ? n / columns : 0, columns, alpha);
   return report({}, message);
 }
 // `shape` is rows, columns and their strides.
 int multinomial(Generator* g, int type, int64_t* out, const void* p, const int64_t* shape, int64_t n_sample,
                 int replacement, char* message) {
-  return report(sample_multinomial(*g, ElementType(type), p, shape[0], shape[1], shape[2], shape[3], n_sample,
-                                   replacement != 0, out),
-                message);
+  return report(
+      sample_multinomial(*g, DType(type), p, shape[0], shape[1], shape[2], shape[3], n_sample, replacement != 0, out),
+      message);
 }
 int rrelu(Generator* g, int type, void* out, int64_t n, void* noise, const void* x, double lower, double upper,
           char* message) {
-  fill_rrelu(*g, ElementType(type), out, noise, x, n, lower, upper);
+  fill_rrelu(*g, DType(type), out, noise, x, n, lower, upper);
   return report({}, message);
 }
 void order_of(int dims, const int64_t* sizes, const int64_t* strides, int* order) {

@@ -6,14 +6,13 @@ import ctypes
 import itertools
 import os
 import random as python_random
-import shutil
 import struct
-import subprocess
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+
+from tests.build.compile_core import ROOT, compile_object, link
 
 try:
     import torch
@@ -22,9 +21,7 @@ except ImportError:
 
 needs_torch = pytest.mark.skipif(torch is None, reason="needs PyTorch as the oracle")
 
-ROOT = Path(__file__).resolve().parents[2]
 TYPES = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"]
-BYTES = dict(zip(TYPES, [4, 8, 2, 2, 1, 2, 4, 8, 1, 1], strict=True))
 FLOATING = TYPES[:4]
 SIZES = [0, 1, 2, 15, 16, 17, 31, 32, 33, 100, 511, 1000, 100003]
 SEEDS = [0, 42, 2**64 - 1]
@@ -34,14 +31,11 @@ i64, f64 = ctypes.c_int64, ctypes.c_double
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if not compiler:
-        pytest.skip("no C++ compiler")
-    built = tmp_path_factory.mktemp("random") / "librandom_test.so"
-    sources = [*sorted((ROOT / "core/cpu").glob("random*.cpp")), ROOT / "tests/build/random_test.cpp"]
-    flags = ["-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'core'}"]
-    subprocess.run([compiler, *flags, "-o", str(built), *map(str, sources)], check=True)
-    lib = ctypes.CDLL(str(built))
+    folder = tmp_path_factory.mktemp("random")
+    objects = [compile_object("core/base/threads.cpp", folder / "threads.o")]
+    for source in [*sorted((ROOT / "core/cpu").glob("random*.cpp")), ROOT / "tests/build/random_test.cpp"]:
+        objects.append(compile_object(str(source.relative_to(ROOT)), folder / f"{source.stem}.o", ["-O3"]))
+    lib = ctypes.CDLL(str(link(objects, folder / "librandom_test.so", shared=True)))
     lib.generator_new.restype = lib.generator_clone.restype = ctypes.c_void_p
     for function in (lib.generator_seed, lib.generator_set_random_seed, lib.generator_random64):
         function.restype = ctypes.c_uint64
@@ -68,14 +62,19 @@ class Stream:
     def __del__(self) -> None:
         self.lib.generator_delete(self.handle)
 
+    def code(self, dtype: str) -> int:
+        return self.lib.dtype_named(dtype.encode())
+
     def call(self, function: str, dtype: str, n: int, *args: object) -> bytes:
-        out = ctypes.create_string_buffer(max(n, 1) * BYTES[dtype])
+        code = self.code(dtype)
+        size = self.lib.itemsize_of(code)
+        out = ctypes.create_string_buffer(max(n, 1) * size)
         message = ctypes.create_string_buffer(1000)
-        kind = getattr(self.lib, function)(self.handle, TYPES.index(dtype), out, i64(n), *args, message)
+        kind = getattr(self.lib, function)(self.handle, code, out, i64(n), *args, message)
         self.warning = message.value.decode() if kind == 10 else ""
         if kind in (1, 2):
             raise Refused(kind, message.value.decode())
-        return out.raw[: n * BYTES[dtype]]
+        return out.raw[: n * size]
 
     def normal(self, dtype: str, n: int, mean: float = 0.0, std: float = 1.0, contiguous: bool = True) -> bytes:
         return self.call("normal", dtype, n, f64(mean), f64(std), int(contiguous))
@@ -88,7 +87,7 @@ class Stream:
 
     def bernoulli_each(self, dtype: str, p: torch.Tensor) -> bytes:
         p = p.contiguous()
-        p_type = TYPES.index(str(p.dtype).removeprefix("torch."))
+        p_type = self.code(str(p.dtype).removeprefix("torch."))
         return self.call("bernoulli_each", dtype, p.numel(), p_type, pointer(p))
 
     def multinomial(self, p: torch.Tensor, n: int, replacement: bool) -> bytes:
@@ -96,7 +95,7 @@ class Stream:
         row_stride, column_stride = (columns, *p.stride())[-2:]
         out, message = (i64 * (max(rows * n, 0) + 1))(), ctypes.create_string_buffer(1000)
         shape = (i64 * 4)(rows, columns, row_stride, column_stride)
-        dtype = TYPES.index(str(p.dtype).removeprefix("torch."))
+        dtype = self.code(str(p.dtype).removeprefix("torch."))
         kind = self.lib.multinomial(self.handle, dtype, out, pointer(p), shape, i64(n), int(replacement), message)
         if kind:
             raise Refused(kind, message.value.decode())

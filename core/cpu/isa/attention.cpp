@@ -4,10 +4,6 @@
 #include "core/cpu/kernel_table.h"
 #include "core/cpu/reduce_monoids.h"
 
-#ifndef BULSSI_ISA
-#define BULSSI_ISA generic
-#endif
-
 namespace bulssi::BULSSI_ISA {
 namespace {
 

@@ -3,10 +3,6 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
-
-#ifndef BULSSI_ISA
-#define BULSSI_ISA generic
-#endif
 #include "core/cpu/kernel_table.h"
 
 namespace bulssi::BULSSI_ISA {

@@ -2,10 +2,6 @@
 #include "core/cpu/gather.h"
 #include "core/cpu/kernel_table.h"
 
-#ifndef BULSSI_ISA
-#define BULSSI_ISA generic
-#endif
-
 namespace bulssi::BULSSI_ISA {
 namespace {
 

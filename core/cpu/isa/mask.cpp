@@ -5,10 +5,6 @@
 #include <immintrin.h>
 #endif
 
-#ifndef BULSSI_ISA
-#define BULSSI_ISA generic
-#endif
-
 namespace bulssi::BULSSI_ISA {
 namespace {
 

@@ -3,10 +3,6 @@
 #include "core/cpu/kernel_table.h"
 #include "core/cpu/optimizers.h"
 
-#ifndef BULSSI_ISA
-#define BULSSI_ISA generic
-#endif
-
 namespace bulssi::BULSSI_ISA {
 namespace {
 

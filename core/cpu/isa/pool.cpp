@@ -4,10 +4,6 @@
 
 #include "core/cpu/reduce_vec.h"
 
-#ifndef BULSSI_ISA
-#define BULSSI_ISA generic
-#endif
-
 namespace bulssi::BULSSI_ISA {
 namespace {
 

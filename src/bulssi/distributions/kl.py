@@ -129,8 +129,7 @@ def _x_log_x(x: Tensor) -> Tensor:
     return bulssi.special.xlogy(x, x)
 
 
-# ---- infinite, because p allows values that q does not
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- infinite, because p allows values that q does not ---------------------------------------------------------------
 
 
 def _infinite(parameter: str, p: Any, q: Any) -> Tensor:
@@ -152,8 +151,7 @@ for _p, _parameter, _others in (
         register_kl(_p, _q)(functools.partial(_infinite, _parameter))
 
 
-# ---- the same distribution
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- the same distribution -------------------------------------------------------------------------------------------
 
 
 @register_kl(Bernoulli, Bernoulli)
@@ -323,8 +321,7 @@ def _kl_uniform_uniform(p: Any, q: Any) -> Tensor:
     return bulssi.where((q.low > p.low) | (q.high < p.high), math.inf, kl)
 
 
-# ---- multivariate normal: half of tr(Q^-1 P) + (m_p - m_q)^T Q^-1 (m_p - m_q) + log det Q - log det P - n
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- multivariate normal: half of tr(Q^-1 P) + (m_p - m_q)^T Q^-1 (m_p - m_q) + log det Q - log det P - n ------------
 
 
 def _check_events(p: Any, q: Any) -> None:
@@ -372,8 +369,7 @@ for _p in (MultivariateNormal, LowRankMultivariateNormal):
         register_kl(_p, _q)(_kl_multivariate)
 
 
-# ---- different distributions: -entropy(p) - E_p[log q]
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- different distributions: -entropy(p) - E_p[log q] ---------------------------------------------------------------
 
 
 @register_kl(Bernoulli, Poisson)
