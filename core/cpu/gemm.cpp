@@ -7,8 +7,9 @@
 //   turned    both contiguous along k, n >= 2 m           (b' a')', because packing the smaller operand costs less
 //   direct    under a million multiply-adds, or m <= 48   register tiles straight on the operands; only a b that is
 //                                                         contiguous along k is packed
-//   blocked   everything else                             blocks of k, tiles of c over the threads; operands are
-//                                                         packed where that pays (see kPackRows)
+//   tiles     b contiguous along n, no need to pack a     tiles of c over the threads, each with blocks of k of its
+//                                                         own; b is packed on the way where that pays
+//   blocked   everything else                             blocks of k, operands packed, tiles of c over the threads
 //
 // Why not BLAS: beside MKL on one AVX-512 core (f32), the direct path is 25 to 2 times as fast at 8 to 64, the blocked
 // one 1.1 times at 256 and 1.0 times above, which is where single-threaded OpenBLAS is too; one set of kernels also
@@ -43,6 +44,7 @@ constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which on
 constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread should take at a time, at least
 constexpr int64_t kDepthBytes = 2048;            // of a block of k: a panel of a fits the first-level cache
 constexpr int64_t kTileRows = 112;
+constexpr int64_t kTallTileRows = 560;   // where a tile packs its part of b itself
 constexpr int64_t kTileColBytes = 1024;  // a tile's part of b fits the second-level cache
 constexpr int64_t kFewRows = 48;         // up to here b is not read often enough to be worth packing
 constexpr int64_t kDotRows = 12;         // beyond, packing b is paid back: a sum along k costs twice a tile's step
@@ -51,6 +53,8 @@ constexpr int64_t kDotRows = 12;         // beyond, packing b is paid back: a su
 // one behind the other is never packed: a panel of it is read once, and then from the first-level cache.
 constexpr int64_t kPackRows = 512, kPackColumns = 256, kPackDepth = 320;
 constexpr int64_t kPackTurnedColumns = 448, kPackTurnedDepth = 96;
+// The first panel of rows packs b for the others at the price of its stores; it takes some of them to be repaid.
+constexpr int64_t kCopyRows = 112, kCopyDepth = 128;
 constexpr int64_t kThreadTiles = 8;                      // per thread, so that one which is held up can be helped
 constexpr int64_t kBlockRows = 4096, kBlockCols = 4096;  // bounds what is packed at a time
 
@@ -91,7 +95,8 @@ struct Grid {
   int64_t m, n, unit, rows, cols;
   bool by_rows;
 
-  Grid(bool by_rows, int64_t m, int64_t high, int64_t n, int64_t k, int64_t unit, int64_t most_rows, int64_t most_cols)
+  Grid(bool by_rows, int64_t m, int64_t high, int64_t n, int64_t k, int64_t unit, int64_t most_rows, int64_t most_cols,
+       int64_t per_thread = kThreadTiles)
       : m(m), n(n), unit(unit), by_rows(by_rows) {
     const int64_t units = ceil_div(n, unit), threads = thread_count(), work = m * high * n * k;
     rows = ceil_div(m, most_rows);
@@ -99,7 +104,7 @@ struct Grid {
     // Enough tiles that a thread which is held up is helped, as long as each is worth taking; as many for each thread.
     // No bit depends on their number: an element of c is the same sum in any tile. Halving the longer side keeps the
     // most reuse.
-    while (rows * cols < kThreadTiles * threads && work / (rows * cols) >= 2 * kTileWork) {
+    while (rows * cols < per_thread * threads && work / (rows * cols) >= 2 * kTileWork) {
       const bool halve_rows = (m * high / rows >= n / cols || cols * 2 > units) && m / rows * high >= 16;
       if (halve_rows && rows * 2 <= m)
         rows *= 2;
@@ -253,6 +258,45 @@ void few_rows_path(const Product<T>& g) {
   Grid(false, 1, g.m, g.n, g.k, panel, 1, kTileColBytes / int64_t{sizeof(T)}).run(run);
 }
 
+// The rows that go together: rows of a that are whole pages apart share one set of the first-level cache, which has
+// room for 12 lines at most.
+template <class T>
+int64_t panel_rows(const Product<T>& g) {
+  const bool together = g.a.col == 1 && g.a.row * int64_t{sizeof(T)} % 4096 == 0;
+  return std::min<int64_t>(kernels<T>().rows, together ? 12 : INT64_MAX);
+}
+
+// Both operands as they are. A tile of c goes through all blocks of k, so that it stays in its thread's cache.
+template <class T>
+void tiles_path(const Product<T>& g) {
+  const GemmKernels<T>& f = kernels<T>();
+  const int64_t panel = f.panel, depth = block_depth<T>(g.k);
+  const GemmPanels rows(g.m, panel_rows(g));
+  const bool copy = g.m >= kCopyRows && depth >= kCopyDepth;
+  const Grid grid(g.m > 2 * g.n, rows.count, rows.rows(0), g.n, g.k, panel, ceil_div(kTallTileRows, f.rows),
+                  kTileColBytes / int64_t{sizeof(T)}, kThreadTiles / 2);
+  grid.run([&](int64_t first, int64_t count, int64_t j, int64_t cols) {
+    const Scratch<T> b_copy(copy ? depth * ceil_div(cols, panel) * panel : 0);
+    GemmBlock<T> block = block_of(g);
+    block.n = cols;
+    block.a_panels = count;
+    block.a_first = first;
+    block.panels = rows;
+    block.b += j;
+    block.c += j;
+    if (g.bias) block.bias += j;
+    if (copy) block.b_copy = b_copy.get();
+    for (int64_t p = 0; p < g.k; p += depth) {
+      block.k = std::min(depth, g.k - p);
+      f.block(block);
+      block.a += depth * g.a.col;
+      block.b += depth * g.b.row;
+      block.beta = T(1);
+      block.bias = nullptr;
+    }
+  });
+}
+
 template <class T>
 void blocked_path(const Product<T>& g) {
   const int64_t panel = kernels<T>().panel;
@@ -260,6 +304,7 @@ void blocked_path(const Product<T>& g) {
   const int64_t rows = std::min(g.m, kBlockRows), cols = std::min(g.n, kBlockCols);
   const bool pack_a = g.a.col != 1 && g.n >= kPackTurnedColumns && depth >= kPackTurnedDepth;
   const bool pack_b = g.b.col != 1 || (g.m >= kPackRows && g.n >= kPackColumns && depth >= kPackDepth);
+  if (!pack_a && g.b.col == 1) return tiles_path(g);
   Scratch<T> a_scratch(pack_a ? rows * depth : 0);
   Scratch<T> b_scratch(pack_b ? depth * ceil_div(cols, panel) * panel : 0);
   for (int64_t j = 0; j < g.n; j += cols) {

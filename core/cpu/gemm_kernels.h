@@ -38,6 +38,9 @@ struct GemmBlock {
   int64_t a_panels, a_first;
   GemmPanels panels;
   bool a_packed;  // panel by panel, [p][rows of the panel]
+  // Room for the packed panels of a b that is given as it is (b_panel == 0): the first panel of rows leaves them there
+  // on its way, and the others read them. Null: b is read as it is by all.
+  T* b_copy = nullptr;
 };
 
 template <class T>

@@ -91,6 +91,25 @@ def test_dtypes_and_layouts(dtype: str, size: int) -> None:
         same(turn(ours(a)) @ turn(ours(b)).T, x @ y, tolerance * size)
 
 
+# Depths of more than one block, rows that are whole pages apart, and widths that end within a panel of columns.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "n", "k"), [(115, 47, 300), (200, 100, 1024), (513, 130, 512), (113, 64, 1300)])
+def test_large_products(m: int, n: int, k: int, dtype: str) -> None:
+    pytest.importorskip("numpy")
+    data = [numbers(*s, seed=i, dtype=getattr(torch, dtype)) for i, s in enumerate([(m, k), (k, n), (n,)])]
+    expected = 0.5 * data[0].double() @ data[1].double() + 2.0 * data[2].double()
+    a, b, row = (bulssi.from_numpy(t.numpy()) for t in data)
+    bits = []
+    threads = bulssi.get_num_threads()
+    for count in (1, 2, 3):
+        bulssi.set_num_threads(count)
+        bits.append(bulssi.addmm(row, a, b, beta=2.0, alpha=0.5).numpy())
+    bulssi.set_num_threads(threads)
+    tolerance = 1e-4 if dtype == "float32" else 1e-12
+    assert torch.allclose(torch.from_numpy(bits[0]).double(), expected, rtol=tolerance, atol=tolerance * k**0.5)
+    assert all((bits[0] == other).all() for other in bits[1:])
+
+
 def test_forms_write_where_they_should() -> None:
     a, b, c = numbers(3, 4), numbers(4, 5, seed=1), numbers(3, 5, seed=2)
     out = bulssi.empty(0, dtype=bulssi.float64)

@@ -84,8 +84,9 @@ BULSSI_INLINE void load_row(Vec<T> (&v)[NV], const T* p, int64_t tail) {
     v[j] = Tail && j == NV - 1 ? load_first(p + j * lanes<T>, tail) : Vec<T>::load(p + j * lanes<T>);
 }
 
-// `tail` is the number of columns in the last vector, used when it is not full. Packed: a is [p][MR].
-template <class T, int MR, int NV, bool Tail, bool Packed>
+// `tail` is the number of columns in the last vector, used when it is not full. Packed: a is [p][MR]. Copying: the rows
+// of b go to g.b_copy, one behind the other, which costs nothing beside the products.
+template <class T, int MR, int NV, bool Tail, bool Packed, bool Copying = false>
 void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, const T* bias, int64_t tail) {
   using N = typename Vec<T>::N;
   N acc[MR][NV];
@@ -106,9 +107,17 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
   // to come, else the same part of the next MR rows, line by line.
   const bool ahead = a_row == 1;
   const T *next = ahead ? a + kAhead * a_col : a + MR * a_row, *start = next;
+  // Rows that are far apart share few sets of the cache: half of them are asked for at a time.
+  constexpr int64_t b_ahead = Copying ? kAhead / 2 : kAhead;
+  [[maybe_unused]] T* b_copy = g.b_copy;
   for (int64_t p = 0; p < g.k; p++) {
     Vec<T> row[NV];
     load_row<T, NV, Tail>(row, b, tail);
+    if constexpr (Copying) {
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; j++) row[j].store(b_copy + j * lanes<T>);
+      b_copy += NV * lanes<T>;
+    }
     const T* q = a;
     if (Packed) {
       __builtin_prefetch(a + 16 * MR);
@@ -122,8 +131,8 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
         next += a_row;
         if (p % 16 == 15) next = start += 16;
       }
-      __builtin_prefetch(b + kAhead * b_row);
-      if (NV > 1) __builtin_prefetch(b + kAhead * b_row + lanes<T>);
+      __builtin_prefetch(b + b_ahead * b_row);
+      if (NV > 1) __builtin_prefetch(b + b_ahead * b_row + lanes<T>);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
@@ -183,13 +192,15 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
 template <class T>
 using Tile = void (*)(const GemmBlock<T>&, const T*, const T*, int64_t, T*, const T*, int64_t);
 
-constexpr int kWidths = 4;  // vectors in a tile: 1, 2, 4, 8
+constexpr int kWidths = 4;   // vectors in a tile: 1, 2, 4, 8
+constexpr int kCopying = 4;  // tiles that copy b: of kRows rows and of up to 3 less, as shares of many rows have
 constexpr bool fits(int rows, int vectors) { return rows * vectors <= kAccumulators && vectors <= kWideVectors; }
 
 template <class T>
 struct Tiles {
   Tile<T> at[kRows + 1][kWidths][2];      // a as the caller gave it
   Tile<T> packed[kRows + 1][kWidths][2];  // a in packed panels
+  Tile<T> copying[kRows + 1];             // a as the caller gave it, b of whole panels
 };
 template <class T, int MR, int W>
 constexpr void fill(Tiles<T>& t) {
@@ -200,6 +211,8 @@ constexpr void fill(Tiles<T>& t) {
       t.packed[MR][W][0] = tile<T, MR, 1 << W, false, true>;
       t.packed[MR][W][1] = tile<T, MR, 1 << W, true, true>;
     }
+    if constexpr (MR > kRows - kCopying && (1 << W) == kPanelVectors)
+      t.copying[MR] = tile<T, MR, 1 << W, false, false, true>;
   }
 }
 template <class T, int... R>
@@ -232,37 +245,6 @@ BULSSI_INLINE void column(const GemmBlock<T>& g, const Share& s, int64_t j, int6
       tiles<T>.packed[rows][w][is_tail](g, g.a + i * g.k, b, b_row, c, bias, tail);
     else
       tiles<T>.at[rows][w][is_tail](g, g.a + i * g.a_row, b, b_row, c, bias, tail);
-  }
-}
-
-template <class T>
-void block(const GemmBlock<T>& g) {
-  const Share share =
-      g.a_panels ? Share{g.panels, g.a_first, g.a_panels} : Share{{g.m, kRows}, 0, (g.m + kRows - 1) / kRows};
-  constexpr int64_t panel = kPanelVectors * lanes<T>;
-  if (g.b_panel) {
-    // Panels of a on the outside: one stays in the first-level cache while the panels of b come from the second.
-    for (int64_t r = 0; r < share.count; r++) {
-      const Share one{share.panels, share.begin + r, 1};
-      for (int64_t j = 0; j < g.n; j += panel) {
-        const int64_t n = g.n - j < panel ? g.n - j : panel;
-        int w = width_index((n + lanes<T> - 1) / lanes<T>);
-        while ((int64_t{1} << w) * lanes<T> < n) w++;
-        column(g, one, j, n, w, g.b + j / panel * g.b_panel, panel);
-      }
-    }
-    return;
-  }
-  const int64_t most = share.panels.rows(0);
-  int widest = 0;
-  while (widest + 1 < kWidths && fits(static_cast<int>(most), 2 << widest)) widest++;
-  for (int64_t j = 0; j < g.n;) {
-    const int64_t left = (g.n - j + lanes<T> - 1) / lanes<T>;
-    const int w = width_index(left) < widest ? width_index(left) : widest;
-    int64_t n = (int64_t{1} << w) * lanes<T>;
-    if (n > g.n - j) n = g.n - j;
-    column(g, share, j, n, w, g.b + j, g.b_row);
-    j += n;
   }
 }
 
@@ -387,6 +369,79 @@ void pack_rows(int64_t m, int64_t k, const T* a, int64_t col, T* out) {
   for (int64_t p = 0; p < k; p++) {
     __builtin_prefetch(a + (p + 8) * col);
     copy(a + p * col, m, out + p * m);
+  }
+}
+
+// ---- blocks -------------------------------------------------------------------------------------------------------
+
+template <class T>
+void block(const GemmBlock<T>& g);
+
+// The first panel of rows reads b as it is and packs it, the others read what it has packed.
+template <class T>
+void copying_block(const GemmBlock<T>& g, const Share& share) {
+  constexpr int64_t panel = kPanelVectors * lanes<T>;
+  const int64_t rows = share.panels.rows(share.begin), whole = rows > kRows - kCopying ? g.n / panel * panel : 0;
+  const int64_t i = share.panels.first(share.begin);
+  GemmBlock<T> rest = g;
+  for (int64_t j = 0; j < whole; j += panel) {
+    rest.b_copy = g.b_copy + j * g.k;
+    tiles<T>.copying[rows](rest, g.a + i * g.a_row, g.b + j, g.b_row, g.c + i * g.ldc + j,
+                           g.bias ? g.bias + j : nullptr, 0);
+  }
+  rest.b_copy = nullptr;
+  rest.b_panel = g.k * panel;
+  rest.panels = share.panels;
+  if (whole < g.n) {  // narrower panels are packed first
+    T* left = g.b_copy + whole * g.k;
+    pack_panels(g.k, g.n - whole, g.b + whole, g.b_row, 1, left);
+    rest.n = g.n - whole;
+    rest.b = left;
+    rest.c = g.c + whole;
+    rest.bias = g.bias ? g.bias + whole : nullptr;
+    rest.a_panels = 1;
+    rest.a_first = share.begin;
+    block(rest);
+  }
+  if (share.count == 1) return;
+  rest.n = g.n;
+  rest.b = g.b_copy;
+  rest.c = g.c;
+  rest.bias = g.bias;
+  rest.a_panels = share.count - 1;
+  rest.a_first = share.begin + 1;
+  block(rest);
+}
+
+template <class T>
+void block(const GemmBlock<T>& g) {
+  const Share share =
+      g.a_panels ? Share{g.panels, g.a_first, g.a_panels} : Share{{g.m, kRows}, 0, (g.m + kRows - 1) / kRows};
+  if (g.b_copy) return copying_block(g, share);
+  constexpr int64_t panel = kPanelVectors * lanes<T>;
+  if (g.b_panel) {
+    // Panels of a on the outside: one stays in the first-level cache while the panels of b come from the second.
+    for (int64_t r = 0; r < share.count; r++) {
+      const Share one{share.panels, share.begin + r, 1};
+      for (int64_t j = 0; j < g.n; j += panel) {
+        const int64_t n = g.n - j < panel ? g.n - j : panel;
+        int w = width_index((n + lanes<T> - 1) / lanes<T>);
+        while ((int64_t{1} << w) * lanes<T> < n) w++;
+        column(g, one, j, n, w, g.b + j / panel * g.b_panel, panel);
+      }
+    }
+    return;
+  }
+  const int64_t most = share.panels.rows(0);
+  int widest = 0;
+  while (widest + 1 < kWidths && fits(static_cast<int>(most), 2 << widest)) widest++;
+  for (int64_t j = 0; j < g.n;) {
+    const int64_t left = (g.n - j + lanes<T> - 1) / lanes<T>;
+    const int w = width_index(left) < widest ? width_index(left) : widest;
+    int64_t n = (int64_t{1} << w) * lanes<T>;
+    if (n > g.n - j) n = g.n - j;
+    column(g, share, j, n, w, g.b + j, g.b_row);
+    j += n;
   }
 }
 
