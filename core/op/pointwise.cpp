@@ -459,6 +459,32 @@ Compute compute_for(const FormulaOp& op, DType common) {
   return device;
 }
 
+// What dtypes and attributes ask for beyond the common type of arguments: p.common may change.
+[[gnu::noinline]] void restrict_types(const FormulaOp& op, std::span<const Operand> args, Plan& p) {
+  const Info& info = *op.info;
+  if (info.no_bool) {
+    for (const Operand& a : args) {
+      const bool refused = a.dtype() == DType::boolean;
+      check(!refused, info.no_bool[0] == '"' ? ErrorKind::not_implemented : ErrorKind::runtime, info.no_bool);
+    }
+  }
+  if (is_floating(p.common)) return;
+  if (info.dtypes == Dtypes::floating && !is_complex(p.common)) p.common = default_dtype();
+}
+[[gnu::noinline]] void refuse_types(const FormulaOp& op, const Scalar* attributes, Plan& p) {
+  const Info& info = *op.info;
+  if (info.dtypes == Dtypes::only_floating) refuse(op, p.common);
+  if (info.dtypes == Dtypes::integers && p.common == DType::boolean) refuse(op, p.common);
+  check(!info.divides || p.common != DType::boolean || info.dtypes != arithmetic, ErrorKind::not_implemented, "\"",
+        info.name, "_cpu\" not implemented for 'Bool'");
+  if (!info.mixed) return;
+  for (int a = 0; a < op.attributes; ++a) {
+    if (attributes[a].integral()) continue;
+    check(info.mixed == 2, "For integral input tensors, argument alpha must not be a floating point number.");
+    p.common = default_dtype();
+  }
+}
+
 // With `self`, for a result that will be written into it.
 Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor* self = nullptr) {
   Plan p;
@@ -484,33 +510,16 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attr
     if (k >= first) uniform = uniform && (!args[first].tensor ? false : t->dtype() == args[first].tensor->dtype());
   }
   p.common = uniform ? args[first].tensor->dtype() : promoted_type(args.subspan(first));
-  if (op.info->no_bool) {
-    for (const Operand& a : args) {
-      const bool refused = a.dtype() == DType::boolean;
-      check(!refused, op.info->no_bool[0] == '"' ? ErrorKind::not_implemented : ErrorKind::runtime, op.info->no_bool);
-    }
-  }
-  if (op.info->dtypes == Dtypes::floating && !is_floating(p.common) && !is_complex(p.common))
-    p.common = default_dtype();
+  // Tensors of one floating type meet all that operations ask of types.
+  const bool plain = uniform && is_floating(p.common);
+  if (!plain) restrict_types(op, args, p);
   if (self) {
     check(p.shape == self->shape(), "output with shape ", Ints(self->shape()), " doesn't match the broadcast shape ",
           Ints(p.shape));
     check(op.info->result == Result::boolean || category(p.common) <= category(self->dtype()), "result type ",
           legacy_name(p.common), " can't be cast to the desired output type ", legacy_name(self->dtype()));
   }
-  if (!is_floating(p.common)) {
-    if (op.info->dtypes == Dtypes::only_floating) refuse(op, p.common);
-  }
-  if (op.info->dtypes == Dtypes::integers && p.common == DType::boolean) refuse(op, p.common);
-  check(!op.info->divides || p.common != DType::boolean || op.info->dtypes != arithmetic, ErrorKind::not_implemented,
-        "\"", op.info->name, "_cpu\" not implemented for 'Bool'");
-  if (op.info->mixed && !is_floating(p.common)) {
-    for (int a = 0; a < op.attributes; ++a) {
-      if (attributes[a].integral()) continue;
-      check(op.info->mixed == 2, "For integral input tensors, argument alpha must not be a floating point number.");
-      p.common = default_dtype();
-    }
-  }
+  if (!plain && !is_floating(p.common)) refuse_types(op, attributes, p);
   if (op.info->check) op.info->check(p.common, attributes);
   p.compute = compute_for(op, p.common);
   p.out = op.info->result == Result::boolean ? DType::boolean : p.common;
@@ -626,7 +635,7 @@ void compute(const FormulaOp& op, std::span<const Operand> args, const Scalar* a
 bool wants_recording(const FormulaOp& op, std::span<const Operand> args) {
   if (!grad_state.enabled) return false;
   for (int k = 0; k < op.tensors; ++k) {
-    if (args[k].tensor && op.takes_gradient(k) && requires_grad(*args[k].tensor)) return true;
+    if (args[k].tensor && requires_grad(*args[k].tensor) && op.takes_gradient(k)) return true;
   }
   return false;
 }

@@ -100,7 +100,8 @@ void destroy(TensorImpl* t) {
   deallocate(t, sizeof(TensorImpl));
 }
 
-static Tensor new_tensor(Ref<Storage> storage, Layout layout, DType dtype) {
+// With everything but its layout and what follows from that.
+static TensorImpl* blank_tensor(Ref<Storage> storage, DType dtype) {
   if (is_complex(dtype)) [[unlikely]] {
     fail(ErrorKind::not_implemented, "complex tensors are not supported yet (dtype ", dtype,
          "): keep real and imaginary parts in tensors of their own");
@@ -108,11 +109,15 @@ static Tensor new_tensor(Ref<Storage> storage, Layout layout, DType dtype) {
   auto* t = new (allocate(sizeof(TensorImpl))) TensorImpl;
   ++live_tensors;
   t->storage = std::move(storage);
-  t->layout = std::move(layout);
-  t->numel = t->layout.numel();
-  t->contiguous = t->layout.contiguous();
   t->dtype = dtype;
   t->inference = grad_state.inference;
+  return t;
+}
+static Tensor new_tensor(Ref<Storage> storage, const Layout& layout, DType dtype) {
+  TensorImpl* t = blank_tensor(std::move(storage), dtype);
+  t->layout = layout;
+  t->numel = layout.numel();
+  t->contiguous = layout.contiguous();
   return Tensor(Ref<TensorImpl>::adopt(t));
 }
 
@@ -142,8 +147,11 @@ Tensor empty(Ints shape, DType dtype) {
   overflow = __builtin_mul_overflow(none ? 0 : elements, int64_t{itemsize(dtype)}, &bytes) || (overflow && !none);
   check(!overflow && bytes <= int64_t{1} << 62, "Storage size calculation overflowed with sizes=", shape,
         "\nthat would be more bytes of ", dtype, " than can be counted");
-  auto storage = new_storage(bytes, placement.device);
-  return new_tensor(std::move(storage), Layout::of(shape), dtype);
+  TensorImpl* t = blank_tensor(new_storage(bytes, placement.device), dtype);
+  t->layout.shape.append(shape.data(), shape.data() + shape.size());
+  t->layout.strides = contiguous_strides(shape);
+  t->numel = none ? 0 : elements;
+  return Tensor(Ref<TensorImpl>::adopt(t));
 }
 
 Tensor empty_strided(const Layout& layout, DType dtype) {
