@@ -70,8 +70,7 @@ def mse_loss(
     input, target = _broadcast(input, target)
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
-    difference = input - target
-    return _weighted(difference * difference, input, weight, reduction, by_weight=True)
+    return _weighted(native.mse_cpu(input, target), input, weight, reduction, by_weight=True)
 
 
 @float32
@@ -90,12 +89,6 @@ def l1_loss(
     return _weighted((input - target).abs(), input, weight, reduction, by_weight=True)
 
 
-def _half_square_up_to(limit: float, x: Tensor) -> Tensor:
-    """``x * x / 2`` where ``|x| < limit``, continued by straight lines."""
-    near = x.clamp(-limit, limit)
-    return near * bulssi.sub(x, near, alpha=0.5)
-
-
 @shown_as("SmoothL1LossBackward0")
 @float32
 def smooth_l1_loss(
@@ -111,11 +104,8 @@ def smooth_l1_loss(
     reduction = _reduction.resolve(reduction, size_average, reduce)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta.\n(beta = {beta})")
-    difference = input - target
-    if beta == 0:
-        return _reduction.apply(difference.abs(), reduction)
-    loss = _half_square_up_to(beta, difference)
-    return _reduction.apply(loss if beta == 1 else loss / beta, reduction)
+    loss = (input - target).abs() if beta == 0 else native.smooth_l1_cpu(input, target, beta)
+    return _reduction.apply(loss, reduction)
 
 
 @shown_as("HuberLossBackward0")
@@ -127,8 +117,7 @@ def huber_loss(
     input, target = _broadcast(input, target)
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta.\n(delta = {delta})")
-    difference = input - target
-    return _weighted(_half_square_up_to(delta, difference), input, weight, reduction, by_weight=False)
+    return _weighted(native.huber_cpu(input, target, delta), input, weight, reduction, by_weight=False)
 
 
 @float32
