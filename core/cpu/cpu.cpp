@@ -4,11 +4,13 @@
 #include <bulssi_isas.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstring>
 #include <string>
 
 #include "core/base/threads.h"
+#include "core/cpu/gather.h"
 #include "core/op/formulas.h"
 #include "core/tensor/storage.h"
 
@@ -595,10 +597,17 @@ void copy_planes(const Walk& walk, T* to, const T* from) {
       if (r == rows) r = 0, at.next();
       T* t = to + at.at_a + r * t_row;
       const T* f = from + at.at_b + r * f_row;
-      if (tc == 1 && fc == 1)
+      if (tc == 1 && fc == 1) {
         std::memcpy(t, f, static_cast<size_t>(row) * sizeof(T));
-      else
-        for (int64_t c = 0; c < row; ++c) t[c * tc] = f[c * fc];
+        continue;
+      }
+      if constexpr (sizeof(T) <= 8) {
+        if (tc == 1 && fc == -1) {
+          gather_kernels().reverse[std::countr_zero(sizeof(T))](row, f, t);
+          continue;
+        }
+      }
+      for (int64_t c = 0; c < row; ++c) t[c * tc] = f[c * fc];
     }
   });
 }
@@ -635,7 +644,7 @@ void copy(char* to, DType to_dtype, Ints to_strides, const char* from, DType fro
   const Dims &ts = walk.strides[0], &fs = walk.strides[1];
   const Unlocked unlocked(n);
   if (last == 0 && ts[0] == 1 && fs[0] == 1) return copy_bytes(to, from, n * size);
-  const bool tiles = last >= 1 && fs[last] != 1 && fs[last] != 0 && walk.shape[last] >= 8 && walk.shape[last - 1] >= 8;
+  const bool tiles = last >= 1 && std::abs(fs[last]) > 1 && walk.shape[last] >= 8 && walk.shape[last - 1] >= 8;
   dispatch_size(size, [&]<class T>() {
     (tiles ? copy_tiles<T> : copy_planes<T>)(walk, reinterpret_cast<T*>(to), reinterpret_cast<const T*>(from));
   });

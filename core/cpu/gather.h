@@ -11,6 +11,11 @@ struct GatherKernels {
   bool (*place)(int64_t n, const int64_t* index, int64_t size, int64_t stride, bool add, int64_t* to);
   // to[i] = from[offsets[i]]. By log2 of the item size.
   void (*read[4])(int64_t n, const int64_t* offsets, const void* from, void* to);
+  // to[i] = from[-i]. By log2 of the item size.
+  void (*reverse[4])(int64_t n, const void* from, void* to);
+  // to[i] += from[i], which do not overlap.
+  void (*add_f32)(int64_t n, const float* from, float* to);
+  void (*add_f64)(int64_t n, const double* from, double* to);
 };
 
 namespace cpu {

@@ -8,6 +8,19 @@
 
 namespace bulssi {
 
+// Integers wrap, bools are or-ed.
+struct AddTo {
+  template <class T>
+  void operator()(T& to, T from) const {
+    if constexpr (std::is_same_v<T, bool>)
+      to = to | from;
+    else if constexpr (std::is_integral_v<T>)
+      to = static_cast<T>(uint64_t(to) + uint64_t(from));
+    else
+      to = T(static_cast<Accumulate<T>>(to) + static_cast<Accumulate<T>>(from));
+  }
+};
+
 // A 0-d tensor counts as one of a single element.
 inline Layout at_least_1d(const Tensor& t) {
   Layout l = t.layout();
@@ -34,6 +47,17 @@ inline bool any_outside(const Tensor& index, int64_t size) {
     if (cpu::gather_kernels().outside(end - begin, index.data<int64_t>() + begin, size)) found = true;
   });
   return found;
+}
+
+// to[i] += from[i], which do not overlap.
+template <class T>
+void add_row(int64_t n, const T* from, T* to) {
+  if constexpr (std::is_same_v<T, float>)
+    cpu::gather_kernels().add_f32(n, from, to);
+  else if constexpr (std::is_same_v<T, double>)
+    cpu::gather_kernels().add_f64(n, from, to);
+  else
+    for (int64_t i = 0; i < n; ++i) AddTo{}(to[i], from[i]);
 }
 
 // Calls f(row, offset of the row in a, offset in b) for the rows [begin, end) of `shape` (its last dimension is the

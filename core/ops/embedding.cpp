@@ -55,7 +55,7 @@ Tensor embedding_dense_backward(const Tensor& g, const Tensor& indices, int64_t 
             const A scale = A(1) / A(counts[size_t(index[i])]);
             for (int64_t a = begin; a < end; ++a) to[a] = T(A(to[a]) + A(in[a]) * scale);
           } else {
-            for (int64_t a = begin; a < end; ++a) to[a] = T(A(to[a]) + A(in[a]));
+            add_row(end - begin, in + begin, to + begin);
           }
         }
       });

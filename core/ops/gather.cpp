@@ -185,12 +185,7 @@ template <Reduce R, class T>
 void combine(T& to, T from) {
   using A = Accumulate<T>;
   if constexpr (R == Reduce::sum || R == Reduce::mean) {
-    if constexpr (std::is_same_v<T, bool>)
-      to = to | from;
-    else if constexpr (std::is_integral_v<T>)
-      to = static_cast<T>(uint64_t(to) + uint64_t(from));
-    else
-      to = T(A(to) + A(from));
+    AddTo{}(to, from);
   } else if constexpr (R == Reduce::prod) {
     if constexpr (std::is_same_v<T, bool>)
       to = to & from;
@@ -254,7 +249,7 @@ void scatter_data(const char* op, const Tensor& self, int dim, const Tensor& ind
       case Reduce::prod: return scatter_rows(a, to, in, one, combine<Reduce::prod, T>);
       case Reduce::amax: return scatter_rows(a, to, in, one, combine<Reduce::amax, T>);
       case Reduce::amin: return scatter_rows(a, to, in, one, combine<Reduce::amin, T>);
-      default: return scatter_rows(a, to, in, one, combine<Reduce::sum, T>);
+      default: return scatter_rows(a, to, in, one, AddTo{});
     }
   });
 }

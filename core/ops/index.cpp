@@ -9,6 +9,7 @@
 #include "core/cpu/gather.h"
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
+#include "core/ops/along.h"
 #include "core/ops/basics.h"
 
 namespace bulssi {
@@ -331,9 +332,19 @@ void write_rows(const Places& p, T* to, const T* values, bool one_value, Put put
   const int64_t width = p.width;
   auto part = [&](int64_t row_begin, int64_t row_end, int64_t a0, int64_t a1) {
     each_block(p, row_begin, row_end, [&](int64_t base, int64_t row, const int64_t* offsets, int64_t n) {
+      if (width == 1 && !one_value && p.after_offsets.empty()) {
+        for (int64_t j = 0; j < n; ++j) put(to[base + offsets[j]], values[row + j]);
+        return;
+      }
       for (int64_t j = 0; j < n; ++j) {
         T* out = to + base + offsets[j];
         const T* in = one_value ? values : values + (row + j) * width;
+        if constexpr (std::is_same_v<Put, AddTo>) {
+          if (!one_value && p.after_offsets.empty() && a1 - a0 >= 8) {
+            add_row(a1 - a0, in + a0, out + a0);
+            continue;
+          }
+        }
         if (p.after_offsets.empty()) {
           if (one_value) {
             for (int64_t a = a0; a < a1; ++a) put(out[a], *in);
@@ -389,16 +400,8 @@ struct IndexPut {
     v = dense(v);
     const Unlocked unlocked(places.rows * places.width * places.outer);
     if (accumulate) {
-      dispatch(self.dtype(), "index_put", [&]<class T>() {
-        write_rows(places, self.data<T>(), v.data<T>(), one, [](T& to, T from) {
-          if constexpr (std::is_same_v<T, bool>)
-            to = to | from;
-          else if constexpr (std::is_integral_v<T>)
-            to = static_cast<T>(uint64_t(to) + uint64_t(from));  // wraps
-          else
-            to = T(static_cast<Accumulate<T>>(to) + static_cast<Accumulate<T>>(from));
-        });
-      });
+      dispatch(self.dtype(), "index_put",
+               [&]<class T>() { write_rows(places, self.data<T>(), v.data<T>(), one, AddTo{}); });
     } else {
       dispatch_size(itemsize(self.dtype()), [&]<class T>() {
         write_rows(places, self.data<T>(), v.data<T>(), one, [](T& to, const T& from) { to = from; });

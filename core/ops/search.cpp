@@ -321,16 +321,19 @@ Tensor bincount(const Tensor& self, const Tensor& weights, int64_t least) {
   check(self.dims() == 1, "bincount only supports 1-d non-negative integral inputs.");
   check(!weights || weights.shape() == self.shape(), "weights should be 1-d and have the same length as input");
   const Tensor at = index_data(self);
-  int64_t bins = least;
-  for (int64_t i = 0; i < at.numel(); ++i) {
-    const int64_t v = at.data<int64_t>()[i];
-    check(v >= 0, "bincount only supports 1-d non-negative integral inputs.");
-    bins = std::max(bins, v + 1);
+  const int64_t *value = at.data<int64_t>(), n = at.numel();
+  int64_t low = 0, high = -1;
+  for (int64_t i = 0; i < n; ++i) {
+    low = std::min(low, value[i]);
+    high = std::max(high, value[i]);
   }
+  check(low >= 0, "bincount only supports 1-d non-negative integral inputs.");
+  const int64_t bins = std::max(least, high + 1);
   const DType type = !weights ? DType::i64 : weights.dtype() == DType::f32 ? DType::f32 : DType::f64;
   Tensor out = zeros(Dims{bins}, type);
   if (!weights) {
-    for (int64_t i = 0; i < at.numel(); ++i) ++out.data<int64_t>()[at.data<int64_t>()[i]];
+    int64_t* count = out.data<int64_t>();
+    for (int64_t i = 0; i < n; ++i) ++count[value[i]];
     return out;
   }
   const Tensor w = dense(cast_data(weights, type));

@@ -207,6 +207,45 @@ def test_masks_of_many_blocks(dtype: str, density: float) -> None:
     assert results[0] == results[1]
 
 
+WIDTHS = [1, 7, 8, 15, 16, 33, 64, 130]  # around what registers hold
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "int64", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_reversed_rows(dtype: str, width: int) -> None:
+    x = torch.arange(3 * 2 * width).reshape(3, 2, width).to(getattr(torch, dtype))
+    ours = bulssi.tensor(x.tolist(), dtype=getattr(bulssi, dtype))
+    for dims in [(2,), (1,), (0, 2), (0, 1, 2)]:
+        assert ours.flip(dims).tolist() == x.flip(dims).tolist()
+    assert ours[:, :, 1:].flip(2).tolist() == x[:, :, 1:].flip(2).tolist()
+    assert ours.transpose(1, 2).flip(1).tolist() == x.transpose(1, 2).flip(1).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_sums_of_rows(dtype: str, width: int) -> None:
+    index = [i * i % 5 for i in range(40)]
+    results = []
+    for library in (torch, bulssi):
+        kind = getattr(library, dtype)
+        source = (library.arange(40 * width) % 31 - 15).reshape(40, width).to(kind)  # sums are exact
+        at = library.tensor(index)
+        whole = library.zeros(5, width, dtype=kind)
+        sums = [
+            whole.index_add(0, at, source),
+            whole.index_put((at,), source, accumulate=True),
+            whole.index_put((at,), source[0], accumulate=True),
+            whole.scatter_add(0, at.unsqueeze(1).expand(40, width), source),
+            whole.t().index_add(1, at, source.t()),
+        ]
+        if dtype.startswith("float"):
+            table = library.zeros(5, width, dtype=kind, requires_grad=True)
+            rows = library.nn.functional.embedding(at, table, padding_idx=1)
+            sums += library.autograd.grad(rows, table, source)
+        results.append([t.tolist() for t in sums])
+    assert results[0] == results[1]
+
+
 def test_same_bits_for_any_number_of_threads() -> None:
     x = gauss(300, 700)
     index = bulssi.tensor([i * i % 300 for i in range(5000)])

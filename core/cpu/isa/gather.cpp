@@ -32,7 +32,32 @@ void read(int64_t n, const int64_t* offsets, const void* from, void* to) {
   for (int64_t i = 0; i < n; ++i) t[i] = f[offsets[i]];
 }
 
-constexpr GatherKernels table{outside, place, {read<uint8_t>, read<uint16_t>, read<uint32_t>, read<uint64_t>}};
+// Blocks of known length become shuffles of registers.
+template <class T>
+void reverse(int64_t n, const void* from, void* to) {
+  constexpr int64_t block = 64 / int64_t{sizeof(T)};
+  const T* f = static_cast<const T*>(from);
+  T* t = static_cast<T*>(to);
+  int64_t i = 0;
+  for (; i + block <= n; i += block) {
+    T piece[block];
+    for (int64_t j = 0; j < block; ++j) piece[j] = f[j - i - block + 1];
+    for (int64_t j = 0; j < block; ++j) t[i + j] = piece[block - 1 - j];
+  }
+  for (; i < n; ++i) t[i] = f[-i];
+}
+
+template <class T>
+void add(int64_t n, const T* __restrict from, T* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+}
+
+constexpr GatherKernels table{outside,
+                              place,
+                              {read<uint8_t>, read<uint16_t>, read<uint32_t>, read<uint64_t>},
+                              {reverse<uint8_t>, reverse<uint16_t>, reverse<uint32_t>, reverse<uint64_t>},
+                              add<float>,
+                              add<double>};
 
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA
