@@ -13,9 +13,9 @@ struct GatherKernels {
   void (*read[4])(int64_t n, const int64_t* offsets, const void* from, void* to);
   // to[i] = from[-i]. By log2 of the item size.
   void (*reverse[4])(int64_t n, const void* from, void* to);
-  // to[i] += from[i], which do not overlap.
-  void (*add_f32)(int64_t n, const float* from, float* to);
-  void (*add_f64)(int64_t n, const double* from, double* to);
+  // to[i] += factor * from[i]; they do not overlap.
+  void (*add_f32)(int64_t n, float factor, const float* from, float* to);
+  void (*add_f64)(int64_t n, double factor, const double* from, double* to);
 };
 
 namespace cpu {

@@ -49,13 +49,13 @@ inline bool any_outside(const Tensor& index, int64_t size) {
   return found;
 }
 
-// to[i] += from[i], which do not overlap.
+// to[i] += from[i], which do not overlap; of float and double factor times that.
 template <class T>
-void add_row(int64_t n, const T* from, T* to) {
+void add_row(int64_t n, const T* from, T* to, std::type_identity_t<T> factor = T(1)) {
   if constexpr (std::is_same_v<T, float>)
-    cpu::gather_kernels().add_f32(n, from, to);
+    cpu::gather_kernels().add_f32(n, factor, from, to);
   else if constexpr (std::is_same_v<T, double>)
-    cpu::gather_kernels().add_f64(n, from, to);
+    cpu::gather_kernels().add_f64(n, factor, from, to);
   else
     for (int64_t i = 0; i < n; ++i) AddTo{}(to[i], from[i]);
 }

@@ -73,13 +73,7 @@ Tensor embedding_dense_backward(const Tensor& g, const Tensor& indices, int64_t 
                 {keep(indices)});
 }
 
-Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, bool scale_by_frequency, bool sparse) {
-  check(weight.dims() == 2, "'weight' must be 2-D");
-  check_indices(indices, "embedding");
-  check(!sparse || !recording(weight), ErrorKind::not_implemented,
-        "embedding(): sparse=True: sparse gradients are not supported yet; use sparse=False");
-  const int64_t rows = weight.shape()[0];
-  const Tensor at = index_data(indices);
+void check_rows(const Tensor& at, int64_t rows) {
   const bool bad = !without_elements(at) && any_outside(at, rows);
   for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
@@ -88,6 +82,16 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, b
            " of the indices is not in [0, ", rows, "), the rows of the table");
     }
   }
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, bool scale_by_frequency, bool sparse) {
+  check(weight.dims() == 2, "'weight' must be 2-D");
+  check_indices(indices, "embedding");
+  check(!sparse || !recording(weight), ErrorKind::not_implemented,
+        "embedding(): sparse=True: sparse gradients are not supported yet; use sparse=False");
+  const int64_t rows = weight.shape()[0];
+  const Tensor at = index_data(indices);
+  check_rows(at, rows);
   Tensor out;
   {
     GradMode off(false);
@@ -105,6 +109,96 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding, b
                   c.set(0, embedding_dense_backward(c.grad(), c.saved(0), rows, padding, scale_by_frequency));
                 },
                 {keep(indices)});
+}
+
+// Which entries the bags [bounds[b], bounds[b + 1]) hold: one after the other in `at` and, as bags, in `bag`.
+struct BagEntries {
+  Tensor entry, bag;
+  explicit BagEntries(const Tensor& bounds) {
+    const int64_t *bound = bounds.data<int64_t>(), bags = bounds.numel() - 1;
+    int64_t count = 0;
+    for (int64_t b = 0; b < bags; ++b) count += std::max<int64_t>(0, bound[b + 1] - bound[b]);
+    entry = empty(Dims{count}, DType::i64);
+    bag = empty(Dims{count}, DType::i64);
+    int64_t at = 0;
+    for (int64_t b = 0; b < bags; ++b) {
+      for (int64_t i = bound[b]; i < bound[b + 1]; ++i, ++at)
+        entry.data<int64_t>()[at] = i, bag.data<int64_t>()[at] = b;
+    }
+  }
+};
+
+// The sums (or means) of the rows in each bag [bounds[b], bounds[b + 1]) of indices, times their weights if given. Rows
+// of index `padding` do not count.
+Tensor bag_sums(const Tensor& weight, const Tensor& indices, const Tensor& bounds, const Tensor& weights, bool mean,
+                int64_t padding, bool scale_by_frequency, bool sparse) {
+  check(weight.dims() == 2 && indices.dims() == 1 && bounds.dims() == 1 && bounds.numel() > 0,
+        "_bag_sums: expected a matrix of rows, a vector of indices and one of bounds");
+  check_indices(indices, "embedding_bag");
+  check(!sparse || !recording(weight), ErrorKind::not_implemented,
+        "embedding_bag(): sparse=True: sparse gradients are not supported yet; use sparse=False");
+  const Tensor at = index_data(indices), starts = index_data(bounds);
+  const int64_t rows = weight.shape()[0], width = weight.shape()[1], bags = starts.numel() - 1;
+  const DType type = weight.dtype();
+  const bool half = is_half(type);
+  Tensor out = empty(Dims{bags, width}, half ? DType::f32 : type);
+  Tensor counts = empty(Dims{bags, 1}, half ? DType::f32 : type);
+  if (!without_elements(out) && !without_elements(at)) {
+    check_rows(at, rows);
+    check_range(starts.data<int64_t>(), bags + 1, at.numel() + 1, 0, ErrorKind::index);
+    const Tensor table = dense(weight), factors = weights ? dense(cast_data(weights, out.dtype())) : Tensor();
+    const Unlocked unlocked(at.numel() * width);
+    const int64_t *index = at.data<int64_t>(), *bound = starts.data<int64_t>();
+    dispatch(type, "embedding_bag", [&]<class T>() {
+      if constexpr (std::is_integral_v<T>) {
+        fail(ErrorKind::not_implemented, "\"embedding_bag\" not implemented for '", legacy_name(type), "'");
+      } else {
+        using A = Accumulate<T>;
+        const T* from = table.data<T>();
+        const A* factor = factors ? factors.data<A>() : nullptr;
+        const int64_t grain = std::max<int64_t>(1, 16384 * bags / (at.numel() * width + 1));
+        parallel_for(bags, grain, [&](int64_t begin, int64_t end) {
+          for (int64_t b = begin; b < end; ++b) {
+            A* sum = out.data<A>() + b * width;
+            std::fill_n(sum, width, A(0));
+            int64_t count = 0;
+            for (int64_t i = bound[b]; i < bound[b + 1]; ++i) {
+              if (index[i] == padding) continue;
+              ++count;
+              const T* row = from + index[i] * width;
+              const A scale = factor ? factor[i] : A(1);
+              if constexpr (std::is_same_v<A, T>)
+                add_row(width, row, sum, scale);
+              else
+                for (int64_t a = 0; a < width; ++a) sum[a] += A(row[a]) * scale;
+            }
+            const A divisor = A(std::max<int64_t>(count, 1));
+            counts.data<A>()[b] = divisor;
+            if (mean)
+              for (int64_t a = 0; a < width; ++a) sum[a] /= divisor;
+          }
+        });
+      }
+    });
+  }
+  const auto gradient = [rows, mean, padding, scale_by_frequency](BackwardCall& c) {
+    const Tensor table = c.saved(0), at = c.saved(1), bounds = c.saved(2), factors = c.saved(3);
+    const BagEntries entries(bounds);
+    const Tensor used = index_select(at, 0, entries.entry);
+    const Tensor g = index_select(mean ? c.grad() / c.saved(4) : c.grad(), 0, entries.bag);
+    if (c.needs(0)) {
+      const Tensor each = factors ? g * unsqueeze(index_select(factors, 0, entries.entry), 1) : g;
+      c.set(0, embedding_dense_backward(each, used, rows, padding, scale_by_frequency));
+    }
+    if (c.needs(1)) {
+      const int64_t columns[] = {1};
+      Tensor each = sum(embedding(table, used, -1, false, false) * g, Ints(columns), false, std::nullopt);
+      if (padding >= 0) each = masked_fill(each, used == static_cast<double>(padding), Scalar(0));
+      c.set(1, scatter_add(zeros(factors.shape(), each.dtype()), 0, entries.entry, each));
+    }
+  };
+  return record("EmbeddingBagBackward0", {&weight, &weights}, cast_data(out, type), gradient,
+                {keep(weight), keep(at), keep(starts), keep(weights), keep(cast_data(counts, type))});
 }
 
 // Scales the rows in use whose norm is above max_norm down to it, in place; no gradient.
@@ -166,6 +260,14 @@ OPERATION(
     "embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int padding_idx, "
     "bool scale_grad_by_freq) -> Tensor",
     embedding_dense_backward, "The gradient of an embedding table.", {.method = false})
+OPERATION(
+    "_bag_sums(Tensor weight, Tensor indices, Tensor bounds, Tensor? per_sample_weights, bool mean, int padding_idx, "
+    "bool scale_grad_by_freq, bool sparse) -> Tensor",
+    bag_sums,
+    "The sum or mean of the rows of weight that indices[bounds[b]:bounds[b + 1]] name, for each bag b; padding_idx "
+    "does "
+    "not count.",
+    {.method = false})
 OPERATION("embedding_renorm_(Tensor self, Tensor indices, float max_norm, float norm_type) -> Tensor",
           embedding_renorm_, "Scales the rows in use whose norm exceeds max_norm down to it, in place.",
           {.kind = OpKind::alter, .method = false, .differentiable = false})

@@ -289,11 +289,11 @@ void Places::check_bounds() const {
 // Calls f(outer index, first chosen row, offsets of n rows, n) over all rows in [begin, end).
 template <class F>
 void each_block(const Places& p, int64_t begin, int64_t end, F&& f) {
-  int64_t offsets[512];
+  int64_t offsets[512], first = -1, count = 0;  // which rows' offsets these are
   for (int64_t r = begin; r < end;) {
     const int64_t b = r / p.rows, i = r % p.rows;
     const int64_t n = std::min({int64_t{512}, p.rows - i, end - r});
-    p.offsets(i, n, offsets);
+    if (i != first || n > count) p.offsets(i, n, offsets), first = i, count = n;
     const int64_t base = offset_of(b, p.before, p.before_strides);
     f(base, r, offsets, n);
     r += n;

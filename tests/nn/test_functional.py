@@ -162,6 +162,15 @@ for mode in ("sum", "mean", "max"):
     sample("embedding_bag", i([0, 2], [1, 1]), r(5, 3), mode=mode, padding_idx=1)
     sample("embedding_bag", i(0, 2, 2, 4, 1), r(5, 3), i(0, 2, 5), mode=mode, include_last_offset=True)
 sample("embedding_bag", i(0, 2, 2, 4, 1), r(5, 3), i(0, 2), mode="sum", per_sample_weights=r(5))
+for padding_idx in (None, 2):
+    sample("embedding_bag", i(0, 2, 2, 4, 1, 1), r(5, 37), i(0, 0, 4), mode="sum", padding_idx=padding_idx)
+    sample(
+        "embedding_bag",
+        *(i([0, 2], [2, 4]), r(5, 37)),
+        mode="sum",
+        per_sample_weights=r(2, 2),
+        padding_idx=padding_idx,
+    )
 sample("embedding", i([0, 2], [2, 4]), r(5, 3), padding_idx=-1, scale_grad_by_freq=True)
 sample("embedding", i([0, 2], [2, 4]), r(5, 3).detach(), max_norm=0.5)
 sample("one_hot", i([0, 2], [1, 1]), 4)

@@ -48,8 +48,8 @@ void reverse(int64_t n, const void* from, void* to) {
 }
 
 template <class T>
-void add(int64_t n, const T* __restrict from, T* __restrict to) {
-  for (int64_t i = 0; i < n; ++i) to[i] += from[i];
+void add(int64_t n, T factor, const T* __restrict from, T* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
 
 constexpr GatherKernels table{outside,

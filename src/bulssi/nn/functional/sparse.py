@@ -103,61 +103,61 @@ def embedding_bag(
             f"(got mode='{mode}')."
         )
     padding_idx = _row(padding_idx, weight)
-    input, used, per_sample_weights = _bags(input, offsets, per_sample_weights, include_last_offset)
-    if padding_idx is not None:
-        used = used & (input != padding_idx)
+    row = -1 if padding_idx is None else padding_idx
+    bounds = _bounds(input, offsets, include_last_offset)
+    flat = input.reshape(-1)
     if max_norm is not None:
-        _renorm_(weight, input[used], max_norm, norm_type)
-    rows = native.embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq, sparse)
-    if per_sample_weights is not None:
-        rows = rows * per_sample_weights.unsqueeze(-1)
-    absent = ~used.unsqueeze(-1)
-    if mode == "max":
-        filled = rows.masked_fill(absent, float("-inf"))
-        out = filled.max(1)[0] if filled.shape[1] else filled.new_zeros(filled.shape[0], filled.shape[2])
-        return out.masked_fill(~used.any(1, keepdim=True), 0)
-    total = rows.masked_fill(absent, 0).sum(1)
-    if mode == "mean":
-        return total / used.sum(1, keepdim=True).clamp(min=1).to(total.dtype)
-    return total
+        _renorm_(weight, flat[flat != row], max_norm, norm_type)
+    if mode != "max":
+        weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
+        return native._bag_sums(weight, flat, bounds, weights, mode == "mean", row, scale_grad_by_freq, sparse)
+    input, used = _bags(flat, bounds)
+    used = used & (input != row)
+    rows = native.embedding(weight, input, row, scale_grad_by_freq, sparse)
+    filled = rows.masked_fill(~used.unsqueeze(-1), float("-inf"))
+    out = filled.max(1)[0] if filled.shape[1] else filled.new_zeros(filled.shape[0], filled.shape[2])
+    return out.masked_fill(~used.any(1, keepdim=True), 0)
 
 
-def _bags(
-    input: Tensor, offsets: Tensor | None, weights: Tensor | None, include_last_offset: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The bags as rows of equal length, which entries are there, and their weights."""
+def _bounds(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> Tensor:
+    """Where the bags begin in the flat input, and where the last one ends."""
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError(
                 "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
                 f"sequences. However, found offsets of type {type(offsets)}"
             )
-        return input, bulssi.ones_like(input, dtype=bulssi.bool), weights
+        bags, size = input.shape
+        return bulssi.arange(bags + 1, device=input.device) * size
     if input.dim() != 1:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
     if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
     if offsets.dim() != 1:
         raise ValueError("offsets has to be a 1D Tensor")
-    starts = offsets.tolist()
-    if starts and starts[0] != 0:
+    if offsets.numel() and offsets[0].item() != 0:
         raise RuntimeError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
-            f"However, got {starts[0]}"
+            f"However, got {offsets[0].item()}"
         )
-    if starts and starts[-1] > input.numel():
+    if offsets.numel() and offsets[-1].item() > input.numel():
         raise RuntimeError(
-            f"offsets[-1] can not be greater than input's length({input.numel()}) but got offsets[-1] of {starts[-1]}"
+            f"offsets[-1] can not be greater than input's length({input.numel()}) but got offsets[-1] of "
+            f"{offsets[-1].item()}"
         )
-    ends = starts[1:] if include_last_offset else [*starts[1:], input.numel()]
-    starts = starts[: len(ends)]
-    sizes = [max(b - a, 0) for a, b in zip(starts, ends, strict=True)]
-    width = max(sizes, default=0)
-    step = bulssi.arange(width, device=input.device)
-    start = bulssi.tensor(starts, dtype=bulssi.int64, device=input.device).reshape(-1, 1)
-    used = step < bulssi.tensor(sizes, dtype=bulssi.int64, device=input.device).reshape(-1, 1)
-    at = (start + step).masked_fill(~used, 0)
-    return input[at], used, None if weights is None else weights[at]
+    bounds = offsets.to(bulssi.int64)
+    if include_last_offset:
+        return bounds if bounds.numel() else bounds.new_zeros(1)
+    return bulssi.cat([bounds, bounds.new_full((1,), input.numel())])
+
+
+def _bags(flat: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
+    """The bags as rows of equal length, and which entries are there."""
+    starts = bounds[:-1].unsqueeze(1)
+    sizes = (bounds[1:].unsqueeze(1) - starts).clamp(min=0)
+    step = bulssi.arange(int(sizes.max()) if sizes.numel() else 0, device=flat.device)
+    used = step < sizes
+    return flat[(starts + step).masked_fill(~used, 0)], used
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
