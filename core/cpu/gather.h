@@ -16,6 +16,9 @@ struct GatherKernels {
   // to[i] += factor * from[i]; they do not overlap.
   void (*add_f32)(int64_t n, float factor, const float* from, float* to);
   void (*add_f64)(int64_t n, double factor, const double* from, double* to);
+  // to[i] += weight[i] * from[index[i]]
+  void (*pick_f32)(int64_t n, const int64_t* index, const float* weight, const float* from, float* to);
+  void (*pick_f64)(int64_t n, const int64_t* index, const double* weight, const double* from, double* to);
 };
 
 namespace cpu {

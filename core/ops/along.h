@@ -60,6 +60,14 @@ void add_row(int64_t n, const T* from, T* to, std::type_identity_t<T> factor = T
     for (int64_t i = 0; i < n; ++i) AddTo{}(to[i], from[i]);
 }
 
+// to[i] += weight[i] * from[index[i]]
+inline void add_picked(int64_t n, const int64_t* index, const float* weight, const float* from, float* to) {
+  cpu::gather_kernels().pick_f32(n, index, weight, from, to);
+}
+inline void add_picked(int64_t n, const int64_t* index, const double* weight, const double* from, double* to) {
+  cpu::gather_kernels().pick_f64(n, index, weight, from, to);
+}
+
 // Calls f(row, offset of the row in a, offset in b) for the rows [begin, end) of `shape` (its last dimension is the
 // row); strides of a and b are given per dimension.
 template <class F>

@@ -52,12 +52,20 @@ void add(int64_t n, T factor, const T* __restrict from, T* __restrict to) {
   for (int64_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
 
+template <class T>
+void pick(int64_t n, const int64_t* __restrict index, const T* __restrict weight, const T* __restrict from,
+          T* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] += weight[i] * from[index[i]];
+}
+
 constexpr GatherKernels table{outside,
                               place,
                               {read<uint8_t>, read<uint16_t>, read<uint32_t>, read<uint64_t>},
                               {reverse<uint8_t>, reverse<uint16_t>, reverse<uint32_t>, reverse<uint64_t>},
                               add<float>,
-                              add<double>};
+                              add<double>,
+                              pick<float>,
+                              pick<double>};
 
 }  // namespace
 }  // namespace bulssi::BULSSI_ISA

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import bulssi
 from bulssi.nn import _kernels
+from bulssi.nn._native import native
 
 from ._graph import shown_as
 from ._precision import as_is, float32, lower
@@ -186,13 +187,8 @@ def _step(size: int, out: int, scale: float | None, align_corners: bool) -> floa
 
 def _weigh(x: Tensor, dim: int, index: Tensor, weight: Tensor) -> Tensor:
     """Along ``dim``: sum over k of ``weight[i, k] * x[index[i, k]]``."""
-    out, taps = index.shape
     compute = x if x.dtype in (bulssi.float32, bulssi.float64) else x.float()
-    shape = (out, *(1,) * (x.dim() - 1 - dim))
-    total: Any = None
-    for k in range(taps):
-        term = compute.index_select(dim, index[:, k]) * weight[:, k].to(compute.dtype).reshape(shape)
-        total = term if total is None else total + term
+    total = native._resample(compute, dim, index.t(), weight.t())
     if x.dtype == bulssi.uint8:
         total = total.round().clamp(0, 255)
     return total.to(x.dtype)
