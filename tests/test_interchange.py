@@ -117,6 +117,11 @@ def test_buffer_protocol() -> None:
     assert x[0].item() == 7
     with pytest.raises(RuntimeError, match="not resizable"):
         x.resize_(10_000)
+    view.release()
+    assert x.resize_(10_000)[0] == 7
+    for write in (pickle.dumps, copy.deepcopy, lambda t: bulssi.save(t, io.BytesIO())):
+        write(x)
+        x.resize_(2 * x.numel())
     columns = memoryview(bulssi.arange(6.0).reshape(2, 3).t())
     assert columns.shape == (3, 2) and columns.strides == (4, 12) and columns[2, 1] == 5.0
 
@@ -488,6 +493,7 @@ def test_out_of_memory_leaves_everything_usable(make: Any) -> None:
         (lambda: bulssi.randn(-1), "negative dimension -1"),
         (lambda: bulssi.ones(3).resize_(-1), "negative"),
         (lambda: bulssi.eye(2**40), "overflow"),
+        (lambda: bulssi.histc(bulssi.ones(3), 2**63 - 1), "more edges than can be counted"),
     ],
 )
 def test_sizes_that_cannot_be(make: Any, message: str) -> None:

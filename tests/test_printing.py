@@ -184,3 +184,11 @@ def test_types_show_pytorchs_names_and_can_be_pickled() -> None:
             assert back == o and type(back) is type(o)
     with pytest.raises(TypeError, match="'torch.device' object is not callable"):
         bulssi.device("cpu")()
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, lambda size: size.numel()])
+def test_a_size_may_hold_what_no_tensor_has(show) -> None:
+    size = bulssi.Size([2, 10**30])
+    assert size[1] == 10**30
+    with pytest.raises(ValueError, match="Overflow when unpacking"):
+        show(size)

@@ -74,6 +74,12 @@ class ScatterView final : public Node {
 
 namespace {
 
+// The place for who changes it last; without an operation until then.
+Change& change_of(Storage& s) {
+  if (!s.change) s.change = new (allocate(sizeof(Change))) Change{};
+  return *s.change;
+}
+
 // Fails for a view whose history cannot follow a change of its memory: made without recording, together with others, or
 // by a user's function. `indirect`: something else that shares the memory was changed, not the view.
 void check_can_follow(const Tensor& view, bool indirect) {
@@ -187,6 +193,7 @@ void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
   }
   check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
   check_overlap(t, op, overlap);
+  change_of(*t->storage);  // its memory: once the elements are written nothing should fail
 }
 
 void check_overlap(const Tensor& t, const char* op, Overlap overlap) {
@@ -282,18 +289,15 @@ Tensor snapshot(const Tensor& t) {
 // ---- who changed it last --------------------------------------------------------------------------------------------
 
 void note_change(const Tensor& t, const char* op, bool recorded) {
-  Storage& s = *t->storage;
-  if (!s.change)
-    s.change = new (allocate(sizeof(Change))) Change;
-  else if (s.change->code && source_hooks.release)
-    source_hooks.release(s.change->code);
+  Change& change = change_of(*t->storage);
+  if (change.code && source_hooks.release) source_hooks.release(change.code);
   const Source here = source_hooks.here ? source_hooks.here() : Source{};
-  *s.change = {op, here.code, here.offset, here.line, recorded};
+  change = {op, here.code, here.offset, here.line, recorded};
 }
 
 std::string last_change(const Tensor& t) {
   const Change* c = t->storage->change;
-  if (!c) return "";
+  if (!c || !c->op) return "";
   const std::string where = describe(Source{c->code, c->offset, c->line});
   return str(c->op, where.empty() ? "" : " at " + where);
 }

@@ -98,17 +98,18 @@ void retain(Node* node) { ++node->refs; }
 static bool freeing = false;
 void release(Node* node) {
   if (--node->refs != 0) return;
-  static std::vector<Node*> doomed;
-  doomed.push_back(node);
+  // The queue needs no memory: its links lie where the nodes' numbers were.
+  static Node* doomed = nullptr;
+  node->sequence = reinterpret_cast<uintptr_t>(doomed);
+  doomed = node;
   if (freeing) return;
   freeing = true;
-  while (!doomed.empty()) {
-    Node* next = doomed.back();
-    doomed.pop_back();
+  while (doomed) {
+    Node* next = doomed;
+    doomed = reinterpret_cast<Node*>(static_cast<uintptr_t>(next->sequence));
     delete next;
   }
   freeing = false;
-  if (doomed.capacity() > 4096) doomed.shrink_to_fit();
 }
 
 std::string backward_name(const char* op) {
@@ -288,7 +289,11 @@ void release(Autograd* a) {
 static void let_go(Tensor t) {
   static std::vector<Tensor> doomed;
   static bool busy = false;
-  doomed.push_back(std::move(t));
+  try {
+    doomed.push_back(std::move(t));
+  } catch (const std::bad_alloc&) {
+    return;  // it goes here and now
+  }
   if (busy) return;
   busy = true;
   while (!doomed.empty()) {

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <new>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #if defined(__linux__)
@@ -119,10 +120,12 @@ struct Cached {
 struct Central {
   std::mutex mutex;
   Block* free[kClasses] = {};
-  std::vector<char*> free_spans;                   // touched, of no class
-  std::vector<char*> blank_spans;                  // not touched since they were mapped or given back
-  std::multimap<size_t, Cached> large;             // cached large blocks by mapped size, the newest first among equals
-  std::unordered_map<void*, size_t> large_in_use;  // mapped size
+  std::vector<char*> free_spans;   // touched, of no class
+  std::vector<char*> blank_spans;  // not touched since they were mapped or given back
+  // Cached large blocks by mapped size, the newest first among equals. A block in use keeps its entry, so that freeing
+  // it needs no memory.
+  std::multimap<size_t, Cached> large;
+  std::unordered_map<void*, std::multimap<size_t, Cached>::node_type> large_in_use;
   ThreadCache* threads = nullptr;
   int64_t bytes = 0, blocks = 0;  // in use: medium and large blocks, and the balance of threads that ended
   int64_t cached = 0;             // medium and large blocks
@@ -209,8 +212,10 @@ void thread_ended(void* p) {
   thread_cache = nullptr;
 }
 
+// Null when there is no memory for it.
 [[maybe_unused]] ThreadCache* start_thread(Central& c) {
-  ThreadCache* cache = new ThreadCache;
+  ThreadCache* cache = new (std::nothrow) ThreadCache;
+  if (!cache) return nullptr;
   for (int cls = 0; cls < kSmallClasses; cls++) cache->bins[cls] = {nullptr, 0, 2 * batch_of(cls)};
   cache->high = kHighStep;
   pthread_setspecific(c.key, cache);
@@ -220,18 +225,24 @@ void thread_ended(void* p) {
   return thread_cache = cache;
 }
 
-// Takes central blocks whose whole span is free out of their class. Slow: it looks at every free block.
+// Takes central blocks whose whole span is free out of their class. Slow: it looks at every free block. Where there is
+// no memory for its own lists, std::bad_alloc leaves everything as it is.
 void collect(Central& c) {
   std::unordered_map<uintptr_t, uint32_t> count;
   const auto span_of = [](const void* p) { return reinterpret_cast<uintptr_t>(p) & ~(kSpan - 1); };
   for (int cls = 0; cls < kSmallClasses; cls++) {
     count.clear();
     const uint32_t full = static_cast<uint32_t>(kSpan / class_bytes(cls));
-    for (Block* b = c.free[cls]; b; b = b->next) {
-      if (++count[span_of(b)] == full) c.free_spans.push_back(reinterpret_cast<char*>(span_of(b)));
+    for (Block* b = c.free[cls]; b; b = b->next) count[span_of(b)]++;
+    size_t spans = 0;
+    for (const auto& [span, blocks] : count) spans += blocks == full;
+    if (spans == 0) continue;
+    c.free_spans.reserve(c.free_spans.size() + spans);
+    for (const auto& [span, blocks] : count) {
+      if (blocks == full) c.free_spans.push_back(reinterpret_cast<char*>(span));
     }
     for (Block** link = &c.free[cls]; *link;) {
-      if (count[span_of(*link)] == full)
+      if (count.find(span_of(*link))->second == full)
         *link = (*link)->next;
       else
         link = &(*link)->next;
@@ -258,6 +269,7 @@ char* take_span(Central& c) {
     const int64_t region = std::clamp<int64_t>(c.small_spans / 8, int64_t{1} << 20, int64_t{32} << 20);
     const size_t size =
         region >= 4 * static_cast<int64_t>(kHuge) ? round_up(static_cast<size_t>(region), kHuge) : size_t{1} << 20;
+    c.blank_spans.reserve(size / kSpan);
     char* p = static_cast<char*>(map_pages(size, size >= kHuge ? kHuge : kSpan));
     if (!p) return nullptr;
     for (size_t i = size; i > 0; i -= kSpan) c.blank_spans.push_back(p + i - kSpan);
@@ -350,24 +362,29 @@ void* medium(Central& c, int cls) {
 void* large(Central& c, size_t bytes) {
   const size_t size = large_size(bytes);
   auto it = c.large.lower_bound(size);
-  void* p;
-  size_t mapped = size;
   if (it != c.large.end() && it->first < 2 * bytes) {
-    p = it->second.p;
-    mapped = it->first;
-    c.large.erase(it);
-    c.cached -= static_cast<int64_t>(mapped);
     c.reused++;
   } else {
     if (c.note_peak() > c.limit - static_cast<int64_t>(size)) return nullptr;
     trim(c, static_cast<int64_t>(size));
     while (!c.large.empty() && c.note_peak() + c.cached > c.limit - static_cast<int64_t>(size))
       evict(c, c.large.begin());
-    p = map_pages(size, size >= kHuge ? kHuge : static_cast<size_t>(sysconf(_SC_PAGESIZE)));
-    if (!p) return nullptr;
+    void* fresh = map_pages(size, size >= kHuge ? kHuge : static_cast<size_t>(sysconf(_SC_PAGESIZE)));
+    if (!fresh) return nullptr;
+    try {
+      it = c.large.emplace(size, Cached{fresh, 0});
+    } catch (const std::bad_alloc&) {
+      munmap(fresh, size);
+      throw;
+    }
+    c.cached += static_cast<int64_t>(size);
   }
-  c.large_in_use.emplace(p, mapped);
-  c.bytes += static_cast<int64_t>(mapped);
+  // It is a cached block until nothing can fail any more.
+  void* p = it->second.p;
+  const int64_t mapped = static_cast<int64_t>(it->first);
+  c.large_in_use.try_emplace(p).first->second = c.large.extract(it);
+  c.cached -= mapped;
+  c.bytes += mapped;
   c.blocks++;
   c.allocations++;
   c.note_peak();
@@ -387,6 +404,7 @@ void empty_locked(Central& c) {
     for (int cls = 0; cls < kSmallClasses; cls++) flush_bin(c, *thread_cache, cls, thread_cache->bins[cls].count);
   }
   collect(c);
+  c.blank_spans.reserve(c.blank_spans.size() + c.free_spans.size());
   for (char* span : c.free_spans) {
 #if defined(__linux__)
     madvise(span, kSpan, MADV_DONTNEED);
@@ -452,13 +470,13 @@ void* allocate_slow(size_t bytes) {
   ThreadCache* cache = thread_cache ? thread_cache : start_thread(c);
   std::unique_lock lock(c.mutex);
   const size_t address_space = size_t{1} << 56;
-  if (bytes < address_space) {
-    void* p = try_allocate(c, *cache, bytes);
-    if (!p) {
-      empty_locked(c);
-      p = try_allocate(c, *cache, bytes);
+  for (int attempt = 0; attempt < 2 && cache && bytes < address_space; attempt++) {
+    try {
+      if (attempt == 1) empty_locked(c);
+      if (void* p = try_allocate(c, *cache, bytes)) return p;
+    } catch (const std::bad_alloc&) {
+      // The lists of blocks need memory themselves.
     }
-    if (p) return p;
   }
   c.refused++;
   const MemoryStats stats = stats_locked(c);
@@ -473,6 +491,15 @@ void deallocate_slow(void* p, size_t bytes) noexcept {
     const int cls = size_class(bytes);
     ThreadCache* cache = thread_cache ? thread_cache : start_thread(c);
     std::lock_guard lock(c.mutex);
+    if (!cache) {  // as if a thread had taken it back and ended
+      Block* block = static_cast<Block*>(p);
+      block->next = c.free[cls];
+      c.free[cls] = block;
+      c.bytes -= static_cast<int64_t>(class_bytes(cls));
+      c.small_spans += static_cast<int64_t>(class_bytes(cls));
+      c.blocks--;
+      return;
+    }
     if (cache->bins[cls].count >= cache->bins[cls].limit) flush_bin(c, *cache, cls, batch_of(cls));
     Block* block = static_cast<Block*>(p);
     block->next = cache->bins[cls].head;
@@ -491,10 +518,11 @@ void deallocate_slow(void* p, size_t bytes) noexcept {
     c.free[cls] = block;
   } else {
     const auto it = c.large_in_use.find(p);
-    const size_t mapped = it->second;
-    size = static_cast<int64_t>(mapped);
+    auto entry = std::move(it->second);
     c.large_in_use.erase(it);
-    c.large.emplace_hint(c.large.lower_bound(mapped), mapped, Cached{p, ++c.stamp});
+    size = static_cast<int64_t>(entry.key());
+    entry.mapped().stamp = ++c.stamp;
+    c.large.insert(c.large.lower_bound(entry.key()), std::move(entry));
   }
   c.bytes -= size;
   c.blocks--;

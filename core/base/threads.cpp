@@ -246,8 +246,8 @@ struct Pool {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
       for (; workers < count; workers++) std::thread([this, number = workers + 1] { worker(number); }).detach();
-    } catch (const std::system_error&) {
-      // The system refuses more threads: those there are do the work.
+    } catch (const std::exception&) {
+      // The system refuses more threads, or memory for them: those there are do the work.
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }

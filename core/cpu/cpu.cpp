@@ -33,7 +33,8 @@ int64_t now() {
 void Unlocked::begin() {
   if (unlocked_here) return;
   check_interrupt();
-  between_ranges = look_for_signals;
+  // Once: other threads may read it at any later time, without the lock.
+  [[maybe_unused]] static const bool looks = (between_ranges = look_for_signals, true);
   number_ = kernel_begins();
   looked_ = now();
   unlocked_here = this;

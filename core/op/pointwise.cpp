@@ -694,10 +694,11 @@ Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar
     if (into.shape() == p.shape) check_no_partial_overlap(into, *a.tensor);
     overlaps |= (*a.tensor)->storage == into->storage && !a.tensor->same(into);
   }
+  Tensor apart;  // before anything changes: its memory may be refused
+  if (overlaps || p.out != into.dtype()) apart = empty(p.shape, p.out);
   resize_output(into, p.shape);
   check_no_internal_overlap(into);
-  if (overlaps || p.out != into.dtype()) {  // a result is rounded to its own type first
-    Tensor apart = empty(p.shape, p.out);
+  if (apart) {  // a result is rounded to its own type first
     compute(op, args, attributes, p, apart);
     copy_data(into, apart);
   } else {

@@ -38,12 +38,13 @@ Tensor finish_new(Tensor t, std::optional<bool> requires_grad_wanted) {
 namespace {
 // As PyTorch, only another shape counts as a change.
 void resize_inplace(const Tensor& t, Ints shape) {
-  if (!(t.shape() == Dims(shape))) {
+  const bool changes = !(t.shape() == Dims(shape));
+  if (changes) {
     const GradMode off(false);
     check_inplace(t, "resize", Overlap::allowed);
-    t->bump_version();
   }
   resize(t, shape);
+  if (changes) t->bump_version();
 }
 }  // namespace
 

@@ -592,9 +592,10 @@ void check_ormqr(const Tensor& a, const Tensor& tau, const Tensor& other, bool l
   check(other.dims() >= 2, op, "other must have at least 2 dimensions.");
   const int64_t length = left ? rows_of(other) : columns_of(other);
   const char* which = left ? "-2" : "-1";
-  check(length == rows_of(a) || length >= tau.shape().back(), op, "other.shape[", which,
+  check(length == rows_of(a) || tau.dims() == 0 || length >= tau.shape().back(), op, "other.shape[", which,
         "] must be greater than or equal to tau.shape[-1]");
   check(length == rows_of(a), op, "other.shape[", which, "] must be equal to input.shape[-2]");
+  wrap_dim(-1, tau.dims(), false);
   check(tau.dims() == a.dims() - 1, op,
         "Expected tau to have one dimension less than input, but got tau.ndim equal to ", tau.dims(),
         " and input.ndim is equal to ", a.dims());

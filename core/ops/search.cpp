@@ -357,6 +357,7 @@ std::pair<double, double> range_of(const Tensor& t) {
 
 // Even edges from low to high, from both ends so that they are exact there.
 Tensor even_edges(double low, double high, int64_t bins, DType type) {
+  check(bins < INT64_MAX, "histogram: ", bins, " bins have more edges than can be counted");
   Tensor edges = empty(Dims{bins + 1}, type);
   dispatch(type, "histogram", [&]<class T>() {
     if constexpr (!std::is_integral_v<T>) {

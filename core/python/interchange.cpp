@@ -24,6 +24,8 @@ const char* format_of(DType d) {
 }
 
 struct Exported {  // what a Py_buffer points at
+  Exported(const Tensor& t) : shape(t.shape()), strides(t.strides()), storage(t->storage) { ++storage->views_out; }
+  ~Exported() { --storage->views_out; }
   Dims shape, strides;
   Ref<Storage> storage;  // set_ may give the tensor another one
 };
@@ -63,9 +65,8 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
     check((flags & PyBUF_STRIDES) == PyBUF_STRIDES || t.contiguous(), ErrorKind::buffer,
           "this consumer needs contiguous memory: call contiguous() first");
     const int size = itemsize(t.dtype());
-    auto* exported = new Exported{t.shape(), t.strides(), t->storage};
+    auto* exported = new Exported(t);
     for (int64_t& s : exported->strides) s *= size;
-    t->storage->resizable = false;  // somebody else may hold on to this memory from now on
     Py_INCREF(self);
     view->obj = self;
     view->buf = t->data();

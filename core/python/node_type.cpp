@@ -272,37 +272,26 @@ PyObject* py_backward(PyObject* self, PyObject* const* args, Py_ssize_t count, P
       Py_RETURN_NONE;
     });
   }
-  Object module(PyImport_ImportModule("bulssi.autograd"));
-  if (!module) return nullptr;
-  Object function(PyObject_GetAttrString(module.get(), "backward"));
-  if (!function) return nullptr;
-  std::vector<PyObject*> all{self};
-  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
-  for (Py_ssize_t i = 0; i < count + named; ++i) all.push_back(args[i]);
-  // backward(gradient=…) is called grad_tensors there.
-  Object renamed;
-  if (named) {
-    renamed = Object(PyTuple_New(named));
-    if (!renamed) return nullptr;
+  return guard([&]() -> PyObject* {
+    // Positional: gradient, retain_graph, create_graph, inputs. autograd.backward has grad_variables between.
+    check(count <= 4, ErrorKind::type, "Tensor.backward() takes from 1 to 5 positional arguments but ", count + 1,
+          " were given: self, gradient, retain_graph, create_graph, inputs");
+    Object module(must(PyImport_ImportModule("bulssi.autograd")));
+    Object function(must(PyObject_GetAttrString(module.get(), "backward")));
+    std::vector<PyObject*> all{self};
+    const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+    all.insert(all.end(), args, args + count + named);
+    // backward(gradient=…) is called grad_tensors there.
+    Object renamed(named ? must(PyTuple_New(named)) : nullptr);
     for (Py_ssize_t i = 0; i < named; ++i) {
       PyObject* name = PyTuple_GET_ITEM(names, i);
       const bool gradient = PyUnicode_CompareWithASCIIString(name, "gradient") == 0;
-      PyObject* put = gradient ? PyUnicode_FromString("grad_tensors") : Object::borrow(name).take();
+      PyObject* put = gradient ? must(PyUnicode_FromString("grad_tensors")) : Object::borrow(name).take();
       PyTuple_SET_ITEM(renamed.get(), i, put);
     }
-  }
-  // Positional: gradient, retain_graph, create_graph, inputs. autograd.backward has grad_variables between.
-  if (count > 4) {
-    return PyErr_Format(PyExc_TypeError,
-                        "Tensor.backward() takes from 1 to 5 positional arguments but %zd were given: self, gradient, "
-                        "retain_graph, create_graph, inputs",
-                        count + 1);
-  }
-  if (count == 4) {
-    all.insert(all.begin() + 4, Py_None);
-    ++count;
-  }
-  return PyObject_Vectorcall(function.get(), all.data(), static_cast<size_t>(count + 1), renamed.get());
+    if (count == 4) all.insert(all.begin() + 4, Py_None);
+    return PyObject_Vectorcall(function.get(), all.data(), all.size() - static_cast<size_t>(named), renamed.get());
+  });
 }
 
 PyMethodDef functions[] = {

@@ -326,25 +326,31 @@ std::string signature_text(const Operation& op, const std::string& name) {
   return text + ")";
 }
 PyObject* operation_doc(PyObject* self, void*) {
-  auto* o = reinterpret_cast<PyOperation*>(self);
-  std::string text;
-  for (const Operation* op : o->family->overloads) {
-    text += str(text.empty() ? "" : "\n\n", signature_text(*op, o->family->name), "\n\n", op->doc);
-  }
-  return PyUnicode_FromString(text.c_str());
+  return guard([&]() -> PyObject* {
+    auto* o = reinterpret_cast<PyOperation*>(self);
+    std::string text;
+    for (const Operation* op : o->family->overloads) {
+      text += str(text.empty() ? "" : "\n\n", signature_text(*op, o->family->name), "\n\n", op->doc);
+    }
+    return PyUnicode_FromString(text.c_str());
+  });
 }
 PyObject* operation_text_signature(PyObject* self, void*) {
-  auto* o = reinterpret_cast<PyOperation*>(self);
-  if (o->family->overloads.size() != 1) Py_RETURN_NONE;
-  return PyUnicode_FromString(signature_text(*o->family->overloads[0], "").c_str());
+  return guard([&]() -> PyObject* {
+    auto* o = reinterpret_cast<PyOperation*>(self);
+    if (o->family->overloads.size() != 1) Py_RETURN_NONE;
+    return PyUnicode_FromString(signature_text(*o->family->overloads[0], "").c_str());
+  });
 }
 PyObject* operation_module(PyObject*, void*) { return PyUnicode_FromString("bulssi"); }
 PyObject* operation_reduce(PyObject* self, PyObject*) {
-  auto* o = reinterpret_cast<PyOperation*>(self);
-  const Object module(PyImport_ImportModule("bulssi._tensor_methods"));
-  if (!module) return nullptr;
-  const std::string path = o->form == Form::function ? o->family->path : "Tensor." + o->family->name;
-  return Py_BuildValue("N(s)", PyObject_GetAttrString(module.get(), "operation"), path.c_str());
+  return guard([&]() -> PyObject* {
+    auto* o = reinterpret_cast<PyOperation*>(self);
+    const Object module(PyImport_ImportModule("bulssi._tensor_methods"));
+    if (!module) return nullptr;
+    const std::string path = o->form == Form::function ? o->family->path : "Tensor." + o->family->name;
+    return Py_BuildValue("N(s)", PyObject_GetAttrString(module.get(), "operation"), path.c_str());
+  });
 }
 PyObject* operation_copy(PyObject* self, PyObject*) {
   Py_INCREF(self);

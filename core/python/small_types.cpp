@@ -166,7 +166,8 @@ PyObject* device_repr(PyObject* self) {
   return PyUnicode_FromFormat("device(type='%s', index=%d)", device_kind_name(d.kind), d.index);
 }
 PyObject* device_str(PyObject* self) {
-  return PyUnicode_FromString(str(reinterpret_cast<PyDevice*>(self)->value).c_str());
+  return guard(
+      [&]() -> PyObject* { return PyUnicode_FromString(str(reinterpret_cast<PyDevice*>(self)->value).c_str()); });
 }
 Py_hash_t device_hash(PyObject* self) {
   const Device d = reinterpret_cast<PyDevice*>(self)->value;
@@ -178,7 +179,9 @@ PyObject* device_compare(PyObject* a, PyObject* b, int op) {
   return PyBool_FromLong(same == (op == Py_EQ));
 }
 PyObject* device_reduce(PyObject* self, PyObject*) {
-  return reduced("_device", PyUnicode_FromString(str(reinterpret_cast<PyDevice*>(self)->value).c_str()));
+  return guard([&]() -> PyObject* {
+    return reduced("_device", PyUnicode_FromString(str(reinterpret_cast<PyDevice*>(self)->value).c_str()));
+  });
 }
 // `with device('meta'):` makes it the default device of the block; blocks may nest.
 thread_local std::vector<Device> outer_devices;
@@ -262,13 +265,18 @@ PyObject* size_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   }
   return made.take();
 }
-PyObject* size_repr(PyObject* self) {
-  std::string text = "torch.Size([";
+// A tuple holds any int.
+Dims sizes_of(PyObject* self) {
+  Dims out;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self); ++i) {
-    if (i) text += ", ";
-    text += std::to_string(PyLong_AsLongLong(PyTuple_GET_ITEM(self, i)));
+    int overflow;
+    out.push_back(PyLong_AsLongLongAndOverflow(PyTuple_GET_ITEM(self, i), &overflow));
+    check(!overflow, ErrorKind::value, "Overflow when unpacking long long\nsize ", i, " does not fit in 64 bits");
   }
-  return PyUnicode_FromString((text + "])").c_str());
+  return out;
+}
+PyObject* size_repr(PyObject* self) {
+  return guard([&] { return PyUnicode_FromString(str("torch.Size(", Ints(sizes_of(self)), ")").c_str()); });
 }
 PyObject* size_subscript(PyObject* self, PyObject* key) {
   PyObject* out = PyTuple_Type.tp_as_mapping->mp_subscript(self, key);
@@ -286,7 +294,7 @@ PyObject* size_add(PyObject* a, PyObject* b) {
   return size_concat(a, b);
 }
 PyObject* size_numel(PyObject* self, PyObject*) {
-  return guard([&]() -> PyObject* { return PyLong_FromLongLong(numel_of(ints_value(self))); });
+  return guard([&]() -> PyObject* { return PyLong_FromLongLong(numel_of(sizes_of(self))); });
 }
 PyObject* size_reduce(PyObject* self, PyObject*) {
   Object plain(PySequence_List(self));

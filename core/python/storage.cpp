@@ -145,7 +145,8 @@ PyObject* share(PyObject*, PyObject* o) {
     check(!without_elements(t),
           "_share_fd_: only available on CPU\na tensor on the meta device has no memory to share");
     if (s.free_foreign == unmap || s.bytes == 0) Py_RETURN_NONE;
-    check(s.resizable, "share_memory_(): the memory of this tensor belongs to another library; clone() it first");
+    check(s.resizable && s.views_out == 0,
+          "share_memory_(): the memory of this tensor belongs to another library; clone() it first");
     const int descriptor = new_descriptor(s.bytes);
     void* shared = map_shared(descriptor, s.bytes);
     if (shared == MAP_FAILED && descriptor >= 0) close(descriptor);

@@ -86,8 +86,8 @@ void show_memory(const Tensor& t, const Tensor& from, const Layout& layout) {
     t->own_version->value = version;
   }
   Ref<Storage> shown = from->storage;  // a copy: `from` may be t
-  retire(std::exchange(t->storage, std::move(shown)));
   set_layout(t, layout);
+  retire(std::exchange(t->storage, std::move(shown)));
   if (t->is_view) {
     t->is_view = false;
     if (t->autograd) t->autograd->base = Tensor();

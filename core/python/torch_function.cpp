@@ -117,6 +117,7 @@ PyObject* fail_no_implementation(PyObject* callable, PyObject* types) {
   Object name(PyObject_GetAttrString(callable, "__name__"));
   PyErr_Clear();
   Object list(PySequence_List(types));
+  if (!list) return nullptr;
   return PyErr_Format(PyExc_TypeError,
                       "no implementation found for '%S.%S' on types that implement "
                       "__torch_function__: %R",
@@ -141,12 +142,14 @@ PyObject* wrap_like(PyObject* self, Tensor t) {
 
 PyObject* dispatch_torch_function(PyObject* callable, PyObject* const* args, Py_ssize_t count, PyObject* names,
                                   bool* handled) {
-  *handled = false;
-  Overloaded found;
-  collect_from(args, count + (names ? PyTuple_GET_SIZE(names) : 0), found);
-  if (found.empty()) return nullptr;
   *handled = true;
   return guard([&]() -> PyObject* {
+    Overloaded found;
+    collect_from(args, count + (names ? PyTuple_GET_SIZE(names) : 0), found);
+    if (found.empty()) {
+      *handled = false;
+      return nullptr;
+    }
     if (found.size() == 1 && handler_of(found[0]) == default_method) {
       PyTypeObject* type = Py_TYPE(found[0]);
       PyObject* result;

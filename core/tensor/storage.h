@@ -41,6 +41,7 @@ struct alignas(64) Storage {
   Device device;
   bool resizable = true;
   bool read_only = false;
+  Count views_out = 0;  // buffers that somebody outside holds on to: the memory stays where it is
 
   char* own_data() { return reinterpret_cast<char*>(this + 1); }
 };

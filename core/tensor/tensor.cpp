@@ -55,18 +55,26 @@ void kernel_ended(uint64_t number) {
     return;
   const auto oldest = std::min_element(kernels_running.begin(), kernels_running.end());
   const uint64_t limit = oldest == kernels_running.end() ? UINT64_MAX : *oldest;
-  // Taken out first: what frees foreign memory may run Python code, and kernels.
-  std::vector<Retired> gone;
-  std::erase_if(*retired, [&](Retired& r) {
-    if (r.before > limit) return false;
-    gone.push_back(std::move(r));
-    return true;
-  });
+  for (size_t i = 0; i < retired->size();) {
+    if ((*retired)[i].before > limit) {
+      ++i;
+      continue;
+    }
+    // Taken out first: what frees foreign memory may run Python code, and kernels.
+    std::swap((*retired)[i], retired->back());
+    const Retired gone = std::move(retired->back());
+    retired->pop_back();
+    i = 0;
+  }
 }
 void retire(Ref<Storage> replaced) {
   if (kernels_running.empty()) return;
-  if (!retired) retired = new std::vector<Retired>;
-  retired->push_back({kernels_begun + 1, std::move(replaced)});
+  try {
+    if (!retired) retired = new std::vector<Retired>;
+    retired->push_back({kernels_begun + 1, replaced});
+  } catch (const std::bad_alloc&) {
+    replaced.detach();  // nowhere to note it: better kept for good than freed under a kernel
+  }
 }
 
 // Memory never shrinks: other tensors may still show what lies beyond the new end.
@@ -75,17 +83,23 @@ void resize_storage(Storage& s, int64_t bytes) {
     s.bytes = bytes;
     return;
   }
-  check(s.resizable, "Trying to resize storage that is not resizable: its memory belongs to another library");
+  check(s.resizable && s.views_out == 0,
+        "Trying to resize storage that is not resizable: its memory belongs to another library, or is in use by one");
   const int64_t room =
       s.free_foreign ? reinterpret_cast<intptr_t>(s.context) : s.block - static_cast<int64_t>(sizeof(Storage));
   if (bytes > room) {
+    // The memory that came with the header stays with it; what replaced that goes.
+    Ref<Storage> replaced = s.free_foreign ? foreign_storage(nullptr, room, s.context, nullptr) : Ref<Storage>();
     char* fresh = static_cast<char*>(allocate(static_cast<size_t>(bytes)));
     std::memcpy(fresh, s.data, static_cast<size_t>(s.bytes));
-    // The memory that came with the header stays with it; what replaced that goes.
-    if (s.free_foreign) retire(foreign_storage(s.data, room, s.context, s.free_foreign));
+    if (replaced) {
+      replaced->data = s.data;
+      replaced->free_foreign = s.free_foreign;
+    }
     s.data = fresh;
     s.context = reinterpret_cast<void*>(static_cast<intptr_t>(bytes));
     s.free_foreign = [](void* size, void* data, int64_t) { deallocate(data, reinterpret_cast<size_t>(size)); };
+    if (replaced) retire(std::move(replaced));
   }
   s.bytes = bytes;
 }
@@ -231,9 +245,10 @@ Tensor alias_as(const Tensor& t, const Layout& layout, DType dtype) {
 Tensor alias(const Tensor& t, const Layout& layout) { return alias_as(t, layout, t.dtype()); }
 
 void set_layout(const Tensor& t, const Layout& layout) {
-  t->layout = layout;
-  t->numel = layout.numel();
-  t->contiguous = layout.contiguous();
+  Layout placed = layout;
+  t->layout = std::move(placed);
+  t->numel = t->layout.numel();
+  t->contiguous = t->layout.contiguous();
 }
 
 Scalar item_data(const Tensor& t) {

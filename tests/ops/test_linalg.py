@@ -190,6 +190,7 @@ REFUSED = {
     "tensorsolve": lambda t: t.linalg.tensorsolve(t.ones(2, 3), t.ones(2)),
     "householder": lambda t: t.linalg.householder_product(t.ones(2, 3), t.ones(2)),
     "ormqr": lambda t: t.ormqr(t.ones(3, 2), t.ones(2), t.ones(4, 2)),
+    "ormqr of a number, rows": lambda t: t.ormqr(t.ones(30, 30), t.ones(()), t.ones(1, 2, 4, 4)),
     "cholesky_solve": lambda t: t.cholesky_solve(t.ones(3), t.eye(3)),
     "cholesky_inverse": lambda t: t.cholesky_inverse(t.zeros(3, 3)),
     "triangular_solve": lambda t: t.triangular_solve(t.ones(4, 1), t.eye(3)),
@@ -200,6 +201,12 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_errors_begin_as_pytorchs(name: str) -> None:
     assert first_line(lambda: REFUSED[name](bulssi)) == first_line(lambda: REFUSED[name](torch))
+
+
+def test_ormqr_of_a_number() -> None:
+    for library in (bulssi, torch):
+        with pytest.raises(IndexError, match="Dimension specified as -1 but tensor has no dimensions"):
+            library.ormqr(library.ones(3, 3), library.ones(()), library.ones(3, 3))
 
 
 EMPTY: list[Callable[[Any], Any]] = [

@@ -16,6 +16,33 @@ def one_parameter() -> bulssi.Tensor:
     return bulssi.tensor([1.0, -2.0], requires_grad=True)
 
 
+def test_lbfgs_goes_on_after_a_step_that_failed() -> None:
+    def minimise(fails_at: int) -> list[float]:
+        w = bulssi.tensor([1.0, -2.0, 3.0], requires_grad=True)
+        opt = optim.LBFGS([w], lr=0.5, max_iter=3)
+        calls = 0
+
+        def closure() -> bulssi.Tensor:
+            nonlocal calls
+            calls += 1
+            if calls == fails_at:
+                raise ValueError("no loss")
+            opt.zero_grad()
+            loss = (w**2).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(5):
+            try:
+                opt.step(closure)
+            except ValueError:
+                calls = 100
+        return w.tolist()
+
+    for fails_at in range(1, 8):
+        assert max(abs(x) for x in minimise(fails_at)) < 0.1
+
+
 def test_hooks_run_in_order_and_can_change_arguments() -> None:
     w = one_parameter()
     opt = optim.SGD([w], lr=0.1)

@@ -106,12 +106,12 @@ class LBFGS(Optimizer):
         memory = {name: state.get(name) for name in names}
         for iteration in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
+            previous = memory["prev_flat_grad"]  # none in the first iteration, or where that one was not finished
             d = self._direction(grad, memory, state, group["history_size"])
-            previous = memory["prev_flat_grad"]
             memory["prev_flat_grad"] = grad.clone() if previous is None else previous.copy_(grad)
             memory["prev_loss"] = loss
             lr = _to_scalar(group["lr"])
-            t = min(1.0, 1.0 / grad.abs().sum()) * lr if state["n_iter"] == 1 else lr
+            t = min(1.0, 1.0 / grad.abs().sum()) * lr if previous is None else lr
             slope = grad.dot(d)
             memory["t"] = t
             if slope > -group["tolerance_change"]:
@@ -137,7 +137,7 @@ class LBFGS(Optimizer):
 
     def _direction(self, grad: Tensor, memory: dict[str, Any], state: dict[str, Any], history: int) -> Tensor:
         """The quasi-Newton direction by the two-loop recursion; updates the pairs in `memory`."""
-        if state["n_iter"] == 1:
+        if memory["prev_flat_grad"] is None:
             memory.update(d=grad.neg(), old_dirs=[], old_stps=[], ro=[], H_diag=1)
             return memory["d"]
         ys, ss, ro = memory["old_dirs"], memory["old_stps"], memory["ro"]
