@@ -264,6 +264,56 @@ def _(lib: Library) -> Statement:
     return lambda: x.topk(10)[0]
 
 
+@row("flip of rows, 1M", bytes=2 * FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    x = lib.randn(SIDE, SIDE)
+    return lambda: x.flip(1)
+
+
+@row("index_add, 1M", bytes=3 * FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    whole, source, rows = lib.zeros(SIDE, SIDE), lib.randn(SIDE, SIDE), lib.randint(SIDE, (SIDE,))
+    return lambda: whole.index_add(0, rows, source)
+
+
+@row("bincount, 100,000", bytes=8 * 100_000)
+def _(lib: Library) -> Statement:
+    numbers = lib.randint(SIDE, (100_000,))
+    return lambda: lib.bincount(numbers)
+
+
+@row("embedding gradient, 1M", bytes=3 * FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    table, words, g = lib.randn(SIDE, 64, requires_grad=True), lib.randint(SIDE, (16 * SIDE,)), lib.randn(16 * SIDE, 64)
+    rows = lib.nn.functional.embedding(words, table)
+    return lambda: lib.autograd.grad(rows, table, g, retain_graph=True)
+
+
+@row("embedding_bag, 1,024 bags of 16 rows", bytes=FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    table, words = lib.randn(SIDE, 64), lib.randint(SIDE, (SIDE, 16))
+    return lambda: lib.nn.functional.embedding_bag(words, table)
+
+
+# The forward reads both arguments, the backward reads them again and writes a gradient.
+@row("mse_loss forward + backward, 1M", bytes=5 * FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    x, y = lib.randn(MILLION, requires_grad=True), lib.randn(MILLION)
+    return lambda: lib.autograd.grad(lib.nn.functional.mse_loss(x, y), x)
+
+
+@row("smooth_l1_loss forward + backward, 1M", bytes=5 * FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    x, y = lib.randn(MILLION, requires_grad=True), lib.randn(MILLION)
+    return lambda: lib.autograd.grad(lib.nn.functional.smooth_l1_loss(x, y), x)
+
+
+@row("bilinear interpolation to 1M", bytes=1.25 * FLOAT * MILLION)
+def _(lib: Library) -> Statement:
+    x = lib.randn(4, 16, 64, 64)
+    return lambda: lib.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+
 # ---- Matrix products ----------------------------------------------------------------------------------------------
 
 

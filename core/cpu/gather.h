@@ -4,6 +4,11 @@
 
 namespace bulssi {
 
+// to = the sum of factor[i] (null: one) times row index[i] of `from`, over all i but those with index[i] == skip.
+template <class T>
+using SumRows = void (*)(int64_t width, int64_t count, const int64_t* index, int64_t skip, const T* factor,
+                         const T* from, T* to);
+
 struct GatherKernels {
   // Is some index outside [0, size)?
   bool (*outside)(int64_t n, const int64_t* index, int64_t size);
@@ -16,6 +21,8 @@ struct GatherKernels {
   // to[i] += factor * from[i]; they do not overlap.
   void (*add_f32)(int64_t n, float factor, const float* from, float* to);
   void (*add_f64)(int64_t n, double factor, const double* from, double* to);
+  SumRows<float> sum_rows_f32;
+  SumRows<double> sum_rows_f64;
   // to[i] += weight[i] * from[index[i]]
   void (*pick_f32)(int64_t n, const int64_t* index, const float* weight, const float* from, float* to);
   void (*pick_f64)(int64_t n, const int64_t* index, const double* weight, const double* from, double* to);

@@ -60,6 +60,14 @@ void add_row(int64_t n, const T* from, T* to, std::type_identity_t<T> factor = T
     for (int64_t i = 0; i < n; ++i) AddTo{}(to[i], from[i]);
 }
 
+template <class T>
+SumRows<T> sum_rows() {
+  if constexpr (std::is_same_v<T, float>)
+    return cpu::gather_kernels().sum_rows_f32;
+  else
+    return cpu::gather_kernels().sum_rows_f64;
+}
+
 // to[i] += weight[i] * from[index[i]]
 inline void add_picked(int64_t n, const int64_t* index, const float* weight, const float* from, float* to) {
   cpu::gather_kernels().pick_f32(n, index, weight, from, to);

@@ -46,19 +46,23 @@ Tensor embedding_dense_backward(const Tensor& g, const Tensor& indices, int64_t 
     const Unlocked unlocked(g.numel());
     dispatch(type, "embedding_backward", [&]<class T>() {
       using A = Accumulate<T>;
-      parallel_for(width, std::max<int64_t>(16, 65536 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end) {
-        for (int64_t i = 0; i < n; ++i) {
-          if (index[i] == padding) continue;
-          T* to = out.data<T>() + index[i] * width;
-          const T* in = from.data<T>() + i * width;
-          if (scale_by_frequency) {
-            const A scale = A(1) / A(counts[size_t(index[i])]);
-            for (int64_t a = begin; a < end; ++a) to[a] = T(A(to[a]) + A(in[a]) * scale);
-          } else {
-            add_row(end - begin, in + begin, to + begin);
-          }
-        }
-      });
+      // Columns for each thread: every element is summed up in the order of the indices whatever their number.
+      const int64_t each = (width / thread_count() + 15) / 16 * 16;
+      T *sums = out.data<T>(), *rows_of = from.data<T>();
+      parallel_for(width, std::max({int64_t{16}, each, 65536 / std::max<int64_t>(n, 1)}),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = 0; i < n; ++i) {
+                       if (index[i] == padding) continue;
+                       T* to = sums + index[i] * width;
+                       const T* in = rows_of + i * width;
+                       if (scale_by_frequency) {
+                         const A scale = A(1) / A(counts[size_t(index[i])]);
+                         for (int64_t a = begin; a < end; ++a) to[a] = T(A(to[a]) + A(in[a]) * scale);
+                       } else {
+                         add_row(end - begin, in + begin, to + begin);
+                       }
+                     }
+                   });
     });
   }
   out = cast_data(out, g.dtype());
@@ -156,24 +160,27 @@ Tensor bag_sums(const Tensor& weight, const Tensor& indices, const Tensor& bound
         using A = Accumulate<T>;
         const T* from = table.data<T>();
         const A* factor = factors ? factors.data<A>() : nullptr;
+        A *sums = out.data<A>(), *divisors = counts.data<A>();
         const int64_t grain = std::max<int64_t>(1, 16384 * bags / (at.numel() * width + 1));
         parallel_for(bags, grain, [&](int64_t begin, int64_t end) {
           for (int64_t b = begin; b < end; ++b) {
-            A* sum = out.data<A>() + b * width;
-            std::fill_n(sum, width, A(0));
+            A* sum = sums + b * width;
+            const int64_t first = bound[b], entries = std::max<int64_t>(0, bound[b + 1] - first);
             int64_t count = 0;
-            for (int64_t i = bound[b]; i < bound[b + 1]; ++i) {
-              if (index[i] == padding) continue;
-              ++count;
-              const T* row = from + index[i] * width;
-              const A scale = factor ? factor[i] : A(1);
-              if constexpr (std::is_same_v<A, T>)
-                add_row(width, row, sum, scale);
-              else
+            for (int64_t i = first; i < first + entries; ++i) count += index[i] != padding;
+            if constexpr (std::is_same_v<A, T>) {
+              sum_rows<T>()(width, entries, index + first, padding, factor ? factor + first : nullptr, from, sum);
+            } else {
+              std::fill_n(sum, width, A(0));
+              for (int64_t i = first; i < first + entries; ++i) {
+                if (index[i] == padding) continue;
+                const T* row = from + index[i] * width;
+                const A scale = factor ? factor[i] : A(1);
                 for (int64_t a = 0; a < width; ++a) sum[a] += A(row[a]) * scale;
+              }
             }
             const A divisor = A(std::max<int64_t>(count, 1));
-            counts.data<A>()[b] = divisor;
+            divisors[b] = divisor;
             if (mean)
               for (int64_t a = 0; a < width; ++a) sum[a] /= divisor;
           }

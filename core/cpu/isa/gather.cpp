@@ -1,6 +1,7 @@
 // Checking and following index vectors; compiled once per ISA.
 #include "core/cpu/gather.h"
 #include "core/cpu/kernel_table.h"
+#include "core/cpu/vec.h"
 
 namespace bulssi::BULSSI_ISA {
 namespace {
@@ -52,6 +53,35 @@ void add(int64_t n, T factor, const T* __restrict from, T* __restrict to) {
   for (int64_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
 
+// `vectors` registers' worth of columns at a time, so that the sums stay in registers.
+template <class T, int vectors>
+int64_t sum_columns(int64_t a, int64_t width, int64_t count, const int64_t* index, int64_t skip, const T* factor,
+                    const T* from, T* to) {
+  constexpr int lanes = Vec<T>::lanes;
+  for (; a + vectors * lanes <= width; a += vectors * lanes) {
+    typename Vec<T>::N sum[vectors] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      if (index[i] == skip) continue;
+      const T* row = from + index[i] * width + a;
+      const T scale = factor ? factor[i] : T(1);
+      for (int v = 0; v < vectors; ++v) sum[v] += scale * Vec<T>::load(row + v * lanes).v;
+    }
+    for (int v = 0; v < vectors; ++v) Vec<T>(sum[v]).store(to + a + v * lanes);
+  }
+  return a;
+}
+template <class T>
+void sum_rows(int64_t width, int64_t count, const int64_t* index, int64_t skip, const T* factor, const T* from, T* to) {
+  int64_t a = sum_columns<T, 4>(0, width, count, index, skip, factor, from, to);
+  a = sum_columns<T, 1>(a, width, count, index, skip, factor, from, to);
+  for (; a < width; ++a) {
+    T sum = 0;
+    for (int64_t i = 0; i < count; ++i)
+      if (index[i] != skip) sum += (factor ? factor[i] : T(1)) * from[index[i] * width + a];
+    to[a] = sum;
+  }
+}
+
 template <class T>
 void pick(int64_t n, const int64_t* __restrict index, const T* __restrict weight, const T* __restrict from,
           T* __restrict to) {
@@ -64,6 +94,8 @@ constexpr GatherKernels table{outside,
                               {reverse<uint8_t>, reverse<uint16_t>, reverse<uint32_t>, reverse<uint64_t>},
                               add<float>,
                               add<double>,
+                              sum_rows<float>,
+                              sum_rows<double>,
                               pick<float>,
                               pick<double>};
 
