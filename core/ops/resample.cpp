@@ -1,9 +1,13 @@
 // Resampling along one dimension: every element of the result is a weighted sum of few elements of the input.
+#include <vector>
+
 #include "core/base/threads.h"
 #include "core/cpu/cpu.h"
 #include "core/op/registry.h"
+#include "core/op/tensor_math.h"
 #include "core/ops/along.h"
 #include "core/ops/basics.h"
+#include "core/ops/index.h"
 
 namespace bulssi {
 namespace {
@@ -46,6 +50,20 @@ void resample_rows(const Around& a, int64_t n, int64_t size, int64_t taps, const
 
 Tensor resample(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& weight);
 
+// Of the weights, for input x and gradient g of the result (or the other way round for the adjoint).
+Tensor weight_gradient(const Tensor& x, const Tensor& g, int64_t dim, const Tensor& index) {
+  Dims others;
+  for (int d = 0; d < x.dims(); ++d) {
+    if (d != wrap_dim(dim, x.dims())) others.push_back(d);
+  }
+  std::vector<Tensor> taps;
+  for (int64_t t = 0; t < index.shape()[0]; ++t) {
+    const Tensor each = index_select(x, dim, select_index(index, 0, t)) * g;
+    taps.push_back(unsqueeze(others.empty() ? each : sum(each, Ints(others), false, std::nullopt), 0));
+  }
+  return cat(taps, 0);
+}
+
 // The adjoint in self of resample, for a dimension of `size` elements.
 Tensor resample_adjoint(const Tensor& g, int64_t dim, const Tensor& index, const Tensor& weight, int64_t size) {
   const int d = wrap_dim(dim, g.dims());
@@ -61,9 +79,12 @@ Tensor resample_adjoint(const Tensor& g, int64_t dim, const Tensor& index, const
                                from.data<T>(), out.data<T>());
     });
   }
-  return record("ResampleBackward0", {&g}, out,
-                [dim](BackwardCall& c) { c.set(0, resample(c.grad(), dim, c.saved(0), c.saved(1))); },
-                {keep(index), keep(weight)});
+  return record("ResampleBackward0", {&g, &weight}, out,
+                [dim](BackwardCall& c) {
+                  if (c.needs(0)) c.set(0, resample(c.grad(), dim, c.saved(0), c.saved(1)));
+                  if (c.needs(1)) c.set(1, weight_gradient(c.grad(), c.saved(2), dim, c.saved(0)));
+                },
+                {keep(index), keep(weight), keep(recording(weight) ? g : Tensor())});
 }
 
 Tensor resample(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& weight) {
@@ -87,14 +108,15 @@ Tensor resample(const Tensor& self, int64_t dim, const Tensor& index, const Tens
                                 out.data<T>());
     });
   }
-  return record(
-      "ResampleBackward0", {&self}, out,
-      [dim, size](BackwardCall& c) { c.set(0, resample_adjoint(c.grad(), dim, c.saved(0), c.saved(1), size)); },
-      {keep(index), keep(weight)});
+  return record("ResampleBackward0", {&self, &weight}, out,
+                [dim, size](BackwardCall& c) {
+                  if (c.needs(0)) c.set(0, resample_adjoint(c.grad(), dim, c.saved(0), c.saved(1), size));
+                  if (c.needs(1)) c.set(1, weight_gradient(c.saved(2), c.grad(), dim, c.saved(0)));
+                },
+                {keep(index), keep(weight), keep(recording(weight) ? self : Tensor())});
 }
 OPERATION("_resample(Tensor self, int dim, Tensor index, Tensor weight) -> Tensor", resample,
-          "Along dim: the sum over t of weight[t, i] * self[index[t, i]]. The weights get no gradient.",
-          {.method = false})
+          "Along dim: the sum over t of weight[t, i] * self[index[t, i]].", {.method = false})
 
 }  // namespace
 }  // namespace bulssi

@@ -393,6 +393,19 @@ def _(draw: Draw) -> list[Any]:
     return [of(draw.index(5, 2, 3), draw(5, 4))]
 
 
+@recipe("_bag_sums")
+def _(draw: Draw) -> list[Any]:
+    bounds = bulssi.tensor([0, 2, 2, 6])
+    weighted = (draw(5, 20), draw.index(5, 6), bounds, draw(6), False, -1, False, False)
+    return [weighted, (draw(5, 20), draw.index(5, 6), bounds, None, True, 2, True, False)]
+
+
+@recipe("_resample")
+def _(draw: Draw) -> list[Any]:
+    index, weight = draw.index(4, 2, 7), draw(2, 7)
+    return [(draw(3, 4), 1, index, weight), (draw(3, 4, 20), 1, index, weight)]
+
+
 @recipe("one_hot")
 def _(draw: Draw) -> list[Any]:
     return [(draw.index(5, 2, 3), 5)]
