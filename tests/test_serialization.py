@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import errno
 import io
+import operator
 import os
 import pathlib
 import pickle
@@ -150,16 +151,40 @@ def test_classes_of_the_main_module(monkeypatch: pytest.MonkeyPatch) -> None:
         roundtrip(Settings(0.5))
 
 
+class Asks:
+    """Is written as getattr(*args)."""
+
+    def __init__(self, *args) -> None:
+        self.args = args
+
+    def __reduce__(self):
+        return getattr, self.args
+
+
+class Joins(Asks):
+    def __reduce__(self):
+        return operator.or_, self.args
+
+
+class Colours(enum.Flag):
+    RED = 1
+    BLUE = 2
+
+
+def test_enumerations_as_python_3_11_2_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cls in (Colours, Mode):
+        monkeypatch.setattr(cls, "__module__", "__main__")
+        monkeypatch.setattr(sys.modules["__main__"], cls.__name__, cls, raising=False)
+    red, blue = Asks(Colours, "RED"), Asks(Colours, "BLUE")
+    back = roundtrip([Asks(Mode, "FAST"), red, Joins(red, blue)], weights_only=False)
+    assert back == [Mode.FAST, Colours.RED, Colours.RED | Colours.BLUE]
+    for obj in (Asks(Mode, "__class__"), Asks(Mode, "mro"), Joins(1, 2), Joins(red, 2)):
+        with pytest.raises(pickle.UnpicklingError):
+            roundtrip(obj, weights_only=False)
+
+
 def test_arrays_of_objects_and_other_attributes_are_refused() -> None:
     numpy = pytest.importorskip("numpy")
-
-    class Asks:
-        def __init__(self, *args) -> None:
-            self.args = args
-
-        def __reduce__(self):
-            return getattr, self.args
-
     for obj in (
         numpy.array([{1: 2}], dtype=object),
         Asks(bulssi.nn.Linear(1, 1), "forward"),

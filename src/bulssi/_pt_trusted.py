@@ -172,7 +172,11 @@ def _path(*parts: Any) -> Any:
 
 
 def _getattr(holder: Any, name: Any) -> Any:
-    """An operation as PyTorch's files name it, or a method that a lazy module has as its own hook."""
+    """An operation as PyTorch's files name it, a member of an enumeration as Python 3.11.0 to 3.11.3 writes it, or a
+    method that a lazy module has as its own hook.
+    """
+    if isinstance(holder, enum.EnumMeta) and _is_plain_class_of_main(holder) and name in holder.__members__:
+        return holder[name]
     if isinstance(holder, Maker) and holder.make is _operations and isinstance(name, str):
         found = _own("torch", name)
         _expect(found is not None, f"asks for the operation {name!r:.40}, which there is not")
@@ -181,6 +185,12 @@ def _getattr(holder: Any, name: Any) -> Any:
     known = lazy and name in ("_infer_parameters", "_lazy_load_hook")
     _expect(known, f"asks for the attribute {name!r:.40} of a {type(holder).__name__}")
     return getattr(holder, name)
+
+
+def _joined_flags(a: Any, b: Any) -> Any:
+    """Several members of an enumeration of flags, as the same versions of Python write them."""
+    _expect(isinstance(a, enum.Flag) and type(a) is type(b), f"joins a {type(a).__name__} and a {type(b).__name__}")
+    return a | b
 
 
 def _operations(*args: Any) -> Any:
@@ -212,6 +222,7 @@ def _numpy_array(cls: Any, shape: Any, code: Any) -> Any:
 
 _MAKERS: dict[str, Callable[..., Any]] = {
     "builtins.getattr": _getattr,
+    "_operator.or_": _joined_flags,
     "torch._C._VariableFunctionsClass": _operations,
     "builtins.range": _range,
     "builtins.xrange": _range,  # as protocol 2 writes it

@@ -303,6 +303,19 @@ def _one_fails(rank: int, size: int, folder: str) -> None:
     assert y.to_local().equal(bulssi.arange(6.0)) and sorted(os.listdir(folder))[1:] == ["__0_1.distcp", "__1_1.distcp"]
 
 
+def test_enumerations_as_python_3_11_2_writes_them() -> None:
+    """As getattr(class, name), of which only that one class is allowed."""
+    for module in ("builtins", "__builtin__"):
+        asked = f"c{module}\ngetattr\n(ctorch.distributed.checkpoint.metadata\n".encode()
+        member = asked + b"_MEM_FORMAT_ENCODING\nVTORCH_CONTIGUOUS_FORMAT\ntR."
+        with pytest.raises(pickle.UnpicklingError, match="holds a _MEM_FORMAT_ENCODING"):
+            described.load(member)
+        with pytest.raises(pickle.UnpicklingError, match="asks for the attribute '__init__'"):
+            described.load(asked + b"Metadata\nV__init__\ntR.")
+        with pytest.raises(pickle.UnpicklingError, match="damaged"):
+            described.load(asked + b"_MEM_FORMAT_ENCODING\nV__class__\ntR.")
+
+
 def test_a_checkpoint_is_never_half(tmp_path: Path) -> None:
     together(_one_fails, 2, tmp_path, f"{tmp_path}/saved")
 

@@ -162,9 +162,17 @@ def _known() -> dict[tuple[str, str], Any]:
     found["torch.distributed.checkpoint.filesystem", "_StorageInfo"] = _StorageInfo
     found["torch", "Size"] = bulssi.Size
     found["torch.serialization", "_get_layout"] = lambda name: bulssi.strided
+    found["builtins", "getattr"] = found["__builtin__", "getattr"] = _memory_format
     for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
         found["pathlib", name] = found["pathlib._local", name] = pathlib.PurePath
     return found
+
+
+def _memory_format(encoding: Any, name: Any) -> Any:
+    """A member of that enumeration, as Python 3.11.0 to 3.11.3 writes it."""
+    if encoding is not _MEM_FORMAT_ENCODING:
+        raise pickle.UnpicklingError(f"the file asks for the attribute {name!r:.40} of {encoding!r:.80}")
+    return _MEM_FORMAT_ENCODING[name]
 
 
 class _Unpickler(pickle.Unpickler):
