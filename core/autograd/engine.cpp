@@ -91,7 +91,8 @@ class Run {
   bool enter(Node* node);
   void visit(Node* root);
   void process(Node& node);
-  void call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs);
+  void call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs, bool wanted);
+  bool goes_on(const Edge& edge);  // is a gradient wanted there?
   void deliver(const Edge& edge, Tensor grad);
   void add(Tensor& into, Tensor grad);
   void check_nan(Node& node, const Small<Tensor, 2>& inputs);
@@ -237,8 +238,11 @@ Device device_of(const Small<Tensor, 2>& grads) {
   return {};
 }
 
-// Runs the node itself, between its hooks.
-void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
+bool Run::goes_on(const Edge& edge) { return edge && (!options_.has_inputs || (own(*edge.node), edge.node->wanted)); }
+
+// Runs the node itself, between its hooks. As in PyTorch, these see no gradients that are not wanted, but for those
+// that a user's function has made.
+void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs, bool wanted) {
   Node* before = std::exchange(current_node, &node);
   struct Restore {
     Node* before;
@@ -250,12 +254,15 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
     const int64_t start = node_clock.started ? node_clock.started() : 0;
     const CallScope scope(device_of(grads), "backward");
     bool any = node.from_function;
-    for (const Tensor& g : grads) any |= static_cast<bool>(g);
+    for (const Tensor& g : grads) any |= wanted && g;
     if (any)
       node.backward(grads, inputs);
     else
       node.check_saved();
     keep_in_graph(node, inputs);
+    for (size_t i = 0; i < inputs.size() && node.hooks && !node.from_function; ++i) {
+      if (!goes_on(node.edges[i])) inputs[i] = Tensor();
+    }
     if (node_clock.ended) [[unlikely]]
       node_clock.ended(node, start);
     if (node.hooks) node.hooks->after(inputs, grads);
@@ -293,14 +300,15 @@ void Run::process(Node& node) {
   if (node.is_accumulate() && !options_.accumulate) return;
   Small<Tensor, 2> inputs(node.edges.size());
   bool wanted = !options_.has_inputs || node.is_accumulate();
-  for (const Edge& edge : node.edges) wanted |= edge && (own(*edge.node), edge.node->wanted);
-  if (wanted) call(node, grads, inputs);
+  for (const Edge& edge : node.edges) wanted |= goes_on(edge);
+  // As in PyTorch, the producer of a tensor whose .grad is asked for runs, too, though nothing comes of it.
+  if (wanted || (captured && options_.accumulate)) call(node, grads, inputs, wanted);
   grads.clear();
   for (size_t i = 0; i < node.edges.size(); ++i) {
     const Edge& edge = node.edges[i];
     if (!edge) continue;
     own(*edge.node);
-    if (edge.node->wanted || !options_.has_inputs) deliver(edge, std::move(inputs[i]));
+    if (goes_on(edge)) deliver(edge, std::move(inputs[i]));
     if (--edge.node->pending == 0) ready_.push(edge.node.get());
   }
 }
@@ -308,8 +316,7 @@ void Run::process(Node& node) {
 Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
   for (const Tensor& input : inputs) {
     captures_.push_back({edge_to(input), {}, false});
-    check(requires_grad(input), options_.accumulate ? "can't retain_grad on Tensor that has requires_grad=False"
-                                                    : "One of the differentiated Tensors does not require grad");
+    check(requires_grad(input), "One of the differentiated Tensors does not require grad");
   }
   for (const Capture& c : captures_) {
     if (!c.edge) continue;  // a view of what requires grad, made without recording: nothing arrives there
@@ -354,15 +361,12 @@ Small<Tensor, 2> Run::execute(Tensors roots, Tensors grads, Tensors inputs) {
   Small<Tensor, 2> out;
   for (size_t i = 0; i < captures_.size(); ++i) {
     Capture& c = captures_[i];
-    if (!options_.accumulate) {
-      check(c.arrived || options_.allow_unused, "The differentiated Tensor at index ", i,
-            " appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior.\nIts shape is ",
-            Ints(inputs[i].shape()), ".");
-      out.push_back(c.grad);
-    } else if (!is_leaf(inputs[i]) && c.grad) {
-      add(autograd_of(inputs[i]).grad, c.grad);
-    }
+    if (options_.accumulate) break;
+    check(c.arrived || options_.allow_unused, "The differentiated Tensor at index ", i,
+          " appears to not have been used in the graph. Set "
+          "allow_unused=True if this is the desired behavior.\nIts shape is ",
+          Ints(inputs[i].shape()), ".");
+    out.push_back(c.grad);
   }
   return out;
 }
@@ -384,11 +388,15 @@ void fail_released(Node& node) {
   fail(ErrorKind::runtime, text);
 }
 
-Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options) {
+void check_roots(Tensors roots) {
   for (size_t i = 0; i < roots.size(); ++i) {
     check(static_cast<bool>(edge_to(roots[i])), "element ", i,
           " of tensors does not require grad and does not have a grad_fn");
   }
+}
+
+Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options) {
+  check_roots(roots);
   // The roots keep the graph alive while it runs, even if a hook drops the user's last reference.
   return Run(options).execute(roots, grads, inputs);
 }

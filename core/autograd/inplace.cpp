@@ -168,32 +168,39 @@ Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
   return out;
 }
 
-void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
+void check_history(const Tensor& t, const char* op) {
+  if (!grad_state.enabled || !t->autograd) return;
+  const Autograd& a = *t->autograd;
+  if (t->is_view && a.base) {
+    check_can_follow(t, false);
+    check(!requires_grad(t) || (a.base->autograd && a.base->autograd->node),
+          "a view of a leaf Variable that requires grad is being used in an "
+          "in-place operation.\n",
+          op,
+          "_ would change the leaf under its gradient: use the out-of-place form, clone() "
+          "the leaf first, or change it under torch.no_grad().");
+  }
+  check(!requires_grad(t) || a.node,
+        "a leaf Variable that requires grad is being used in an in-place "
+        "operation.\n",
+        op,
+        "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
+        "torch.no_grad().");
+}
+
+void check_writable(const Tensor& t, const char* op) {
   check(!t->inference || grad_state.inference || t->own_version,
         "Inplace update to inference tensor outside InferenceMode is not allowed."
         "You can make a clone to get a normal tensor before doing inplace update."
         "See https://github.com/pytorch/rfcs/pull/17 for more details.");
-  if (grad_state.enabled && t->autograd) {
-    const Autograd& a = *t->autograd;
-    if (t->is_view && a.base) {
-      check_can_follow(t, false);
-      check(!requires_grad(t) || (a.base->autograd && a.base->autograd->node),
-            "a view of a leaf Variable that requires grad is being used in an "
-            "in-place operation.\n",
-            op,
-            "_ would change the leaf under its gradient: use the out-of-place form, clone() "
-            "the leaf first, or change it under torch.no_grad().");
-    }
-    check(!requires_grad(t) || a.node,
-          "a leaf Variable that requires grad is being used in an in-place "
-          "operation.\n",
-          op,
-          "_ would change the leaf under its gradient: use the out-of-place form, or change it under "
-          "torch.no_grad().");
-  }
   check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
-  check_overlap(t, op, overlap);
   change_of(*t->storage);  // its memory: once the elements are written nothing should fail
+}
+
+void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
+  check_history(t, op);
+  check_overlap(t, op, overlap);
+  check_writable(t, op);
 }
 
 void check_overlap(const Tensor& t, const char* op, Overlap overlap) {

@@ -124,6 +124,11 @@ std::string backward_name(const char* op) {
   return text + "Backward0";
 }
 
+Keep kept_for(const Tensor& other, const Tensor& t) {
+  static const Tensor nothing;
+  return keep(recording(other) && (!other->is_view || edge_to(other)) ? t : nothing);
+}
+
 // ---- saved tensors --------------------------------------------------------------------------------------------------
 
 Saved::Saved(const Tensor& t, bool is_result, uint32_t result_index)

@@ -1,5 +1,6 @@
 // The backward graph: nodes, edges, saved tensors, and the autograd state of a tensor.
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -163,8 +164,8 @@ class Node {
   }
   // Forgets what was saved; a second backward then fails.
   virtual void drop_saved() {
-    if (!saved.empty()) released = true;
-    saved.clear();
+    for (const Saved& s : saved) released |= s.defined();
+    if (released) saved.clear();  // what is not kept may be asked for again
   }
   virtual bool is_accumulate() const { return false; }
 
@@ -222,10 +223,10 @@ class LambdaNode final : public Node {
     if constexpr (std::is_invocable_v<F&, const Tensor&>) {
       if (grads[0]) inputs[0] = rule_(grads[0]);
     } else {
-      bool any = false;
-      for (const auto& g : grads) any |= static_cast<bool>(g);
-      if (!any) return;
+      const auto there = [](const auto& x) { return static_cast<bool>(x); };
+      if (!std::ranges::any_of(grads, there)) return;
       check_saved();
+      if (!std::ranges::any_of(edges, there)) return;  // then arguments may not have been kept
       BackwardCall call{*this, grads, inputs};
       rule_(call);
     }
@@ -317,6 +318,9 @@ struct Keep {
 };
 inline Keep result(const Tensor& t) { return {t, true}; }
 inline Keep keep(const Tensor& t) { return {t, false}; }
+// `t`, if the gradient of `other`, which reads it, goes anywhere; else nothing. (A view, made without recording, of
+// what requires grad does so too, and leads nowhere.)
+Keep kept_for(const Tensor& other, const Tensor& t);
 
 template <class F>
 Ref<Node> make_node(const char* name, std::initializer_list<const Tensor*> inputs, F rule) {
@@ -340,11 +344,23 @@ Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::in
   return record(name, {&input}, std::move(out), std::move(rule), keeps);
 }
 
-// A node for an operation whose derivative is not known: backward is an error. `op` is PyTorch's name, for its text.
+// Of an operation whose derivative is not known: backward is an error. `op` is PyTorch's name, for its text.
+class NotImplementedNode final : public Node {
+ public:
+  explicit NotImplementedNode(std::string op) : op_(std::move(op)) {}
+  std::string name() const override { return "NotImplemented"; }
+  void backward(const Small<Tensor, 2>&, Small<Tensor, 2>&) override {
+    fail("derivative for ", op_, " is not implemented");
+  }
+
+ private:
+  std::string op_;
+};
 template <class List>
 Ref<Node> not_implemented(std::string op, const List& inputs) {
-  auto node = make_node("NotImplemented", {},
-                        [op = std::move(op)](BackwardCall&) { fail("derivative for ", op, " is not implemented"); });
+  auto node = Ref<Node>::adopt(new NotImplementedNode(std::move(op)));
+  init_node(*node);
+  node->sequence = UINT64_MAX;  // as PyTorch: it fails before anything else runs
   for (const Tensor* t : inputs) node->edges.push_back(t && *t ? edge_to(*t) : Edge{});
   return node;
 }
@@ -366,9 +382,12 @@ Tensor make_view(const char* name, const Tensor& t, const Layout& layout, F rule
 // What an operation makes of a tensor some of whose elements share memory: the operations that write one value whatever
 // the order allow it as PyTorch does, some with a warning.
 enum class Overlap : uint8_t { refused, deprecated, allowed };
-// Fails if t may not be changed in place now; call before writing. `op` is for messages.
+// Fails if t may not be changed in place now; call before writing. `op` is for messages. Its parts, for those who have
+// to refuse other things in between, in PyTorch's order: the graph, elements that share memory, the memory itself.
 void check_inplace(const Tensor& t, const char* op, Overlap overlap = Overlap::refused);
-void check_overlap(const Tensor& t, const char* op, Overlap overlap);  // the last part of it
+void check_history(const Tensor& t, const char* op);
+void check_overlap(const Tensor& t, const char* op, Overlap overlap);
+void check_writable(const Tensor& t, const char* op);
 // After writing to t: version, and the history with `node` as its newest entry (null: no new entry).
 void changed_inplace(const Tensor& t, Ref<Node> node, const char* op);
 // The last part of it: the history. t is that result of the node.
@@ -395,6 +414,7 @@ struct RunOptions {
   bool allow_unused = false;
   bool has_inputs = false;
 };
+void check_roots(Tensors roots);  // fails for those that have no graph
 Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, const RunOptions& options);
 // The node whose backward is running (null: none): hooks may start runs of their own.
 extern thread_local constinit Node* current_node;

@@ -33,8 +33,8 @@ enum class Dtypes : uint8_t {
 inline constexpr Dtypes floating = Dtypes::floating, arithmetic = Dtypes::arithmetic, bitwise = Dtypes::bitwise,
                         only_floating = Dtypes::only_floating;
 enum class Result : uint8_t { same, boolean };
-// What f_ is to the graph: recorded as f is, recorded with gradients of zero, recorded but an error in backward, or
-// nothing at all.
+// What f_ is to the graph: recorded as f is, recorded with gradients of zero, recorded but an error in backward (as f
+// itself then is), or nothing at all.
 enum class InPlace : uint8_t { recorded, zeros, refused, unrecorded };
 // Where an operation can be called: torch.f(x), x.f(), x.f_(), f(…, out=), special.f, nn.functional.f
 struct Forms {
@@ -54,6 +54,9 @@ struct Info {
   const char* signature = nullptr;  // "(Tensor self, Scalar alpha=1)"; by default one Tensor per argument of `value`
   Result result = Result::same;
   const char* node = nullptr;  // name of the backward node where it is not Camel(name) + "Backward0"
+  // The same where another one is used when the last, or the first, argument is a number.
+  const char *node_of_number = nullptr, *node_of_first_number = nullptr;
+  const char* node_in_place = nullptr;  // and where f_ records it
   Forms forms = {};
   const char* no_bool = nullptr;  // the error for bool arguments, where they are refused
   const char* on_bool = nullptr;  // the operation that stands in when all arguments are bool
@@ -63,7 +66,9 @@ struct Info {
   // Where Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere but not for all, 3 for all.
   int numbers = 0;
   bool condition = false;         // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
-  bool joint = false;             // Node::joint
+  // Its slopes are constant, but its gradient counts as made from what it reads: differentiated once more, that gets
+  // zeros, as in PyTorch, whose gradients of these are operations with derivatives of their own.
+  bool joint = false;
   bool once = false;              // as in PyTorch, its gradient cannot be differentiated
   InPlace in_place = InPlace::recorded;
   const char* in_place_as = nullptr;  // the formula whose node f_ records, where it is another one's

@@ -1,5 +1,6 @@
 #include "core/op/pointwise.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/cpu/cpu.h"
@@ -187,14 +188,21 @@ struct Number {
 class FormulaNode final : public Node {
  public:
   explicit FormulaNode(const FormulaOp& op) : op_(op) {}
-  std::string name() const override { return op_.node_name; }
+  std::string name() const override { return name_ ? name_ : op_.node_name; }
   void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override;
+  void name_for(std::span<const Operand> args, bool in_place) {
+    const auto number = [](const Operand& a) { return !a.tensor || (*a.tensor)->wrapped_number; };
+    if (number(args.back())) name_ = op_.info->node_of_number;
+    if (number(args.front())) name_ = op_.info->node_of_first_number;
+    if (in_place && op_.info->node_in_place) name_ = op_.info->node_in_place;
+  }
 
   struct Input {
     Dims shape;
     DType dtype;
   };
   const FormulaOp& op_;
+  const char* name_ = nullptr;  // another one than that of the formula
   Scalar attributes_[max_attributes];
   // Shape and dtype of the tensor arguments, kept only where one differs from the result's.
   std::unique_ptr<Input[]> originals_;
@@ -294,6 +302,45 @@ static Tensor once(const FormulaOp& op, int k, const Tensor& g, const Tensor* co
   return d;
 }
 
+// Of a gradient that does not depend on the elements of what its formula reads, but counts as made from it
+// (Info::joint).
+class JointNode final : public Node {
+ public:
+  JointNode(const Node& from, const Tensor& gradient, std::span<const Tensor> read) : name_(shown_name(from)) {
+    init_node(*this);
+    if (const size_t at = name_.rfind("Backward"); at != std::string::npos) name_.insert(at, "Backward");
+    edges.push_back(edge_to(gradient));
+    for (const Tensor& t : read) {
+      if (!t) continue;
+      edges.push_back(edge_to(t));
+      like_.push_back({t.shape(), t.dtype()});
+    }
+  }
+  std::string name() const override { return name_; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
+    if (!grads[0]) return;
+    inputs[0] = grads[0];
+    for (size_t k = 0; k < like_.size(); ++k) {
+      if (edges[1 + k]) inputs[1 + k] = zeros(like_[k].shape, like_[k].dtype);
+    }
+  }
+
+ private:
+  struct Input {
+    Dims shape;
+    DType dtype;
+  };
+  std::string name_;
+  Small<Input, 3> like_;
+};
+Tensor made_from(const Node& from, const Tensor& gradient, std::span<const Tensor> read) {
+  auto node = Ref<Node>::adopt(new JointNode(from, gradient, read));
+  Tensor out = alias(gradient);
+  if (std::ranges::any_of(node->edges, [](const Edge& e) { return static_cast<bool>(e); }))
+    set_producer(out, std::move(node));
+  return out;
+}
+
 void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
   const Tensor& g = grads[0];
   if (!g) return;
@@ -327,6 +374,7 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
     else
       d = run_partial_kernel(op_, k, g, pointers, attributes_);
     if (grad_state.enabled && !(d.shape() == g.shape())) d = expand(d, g.shape());
+    if (op_.info->joint && grad_state.enabled) d = made_from(*this, d, {values, size_t(count)});
     if (originals_) {
       d = sum_to(d, originals_[k].shape);
       if (d.dtype() != originals_[k].dtype) d = cast(d, originals_[k].dtype);
@@ -362,19 +410,20 @@ class FlatNode final : public Node {
   Small<Input, 2> like_;
 };
 
-Ref<Node> flat_node(const FormulaOp& op, std::span<const Operand> args) {
+Ref<Node> flat_node(const FormulaOp& op, std::span<const Operand> args, const char* form = "_") {
   if (op.info->in_place == InPlace::zeros) return Ref<Node>::adopt(new FlatNode(op, args));
   Small<const Tensor*, 3> inputs;
   for (const Operand& a : args) inputs.push_back(a.tensor);
-  return not_implemented(str("aten::", op.info->name, "_"), inputs);
+  return not_implemented(str("aten::", op.info->name, form), inputs);
 }
 
 // Made before the operation runs; `saved` is filled by save_for_node.
-Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes) {
+Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes,
+                       bool in_place = false) {
   auto* node = new FormulaNode(op);
   Ref<Node> owned = Ref<Node>::adopt(node);
   init_node(*node);
-  node->joint = op.info->joint;
+  node->name_for(args, in_place);
   for (int a = 0; a < op.attributes; ++a) node->attributes_[a] = attributes[a];
   for (int k = 0; k < op.tensors; ++k) {
     node->edges.push_back(args[k].tensor && op.takes_gradient(k) ? edge_to(*args[k].tensor) : Edge{});
@@ -723,6 +772,10 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
   for (const Operand& a : args) all_numbers &= !a.tensor || (*a.tensor)->wrapped_number;
   if (all_numbers) out->wrapped_number = true;
   if (record && is_differentiable(p.out)) {
+    if (op.info->in_place == InPlace::refused) {
+      set_producer(out, flat_node(op, args, ""));
+      return out;
+    }
     Ref<Node> node = formula_node(op, args, attributes);
     save_for_node(*node, op, args, out, false);
     set_producer(out, std::move(node));
@@ -738,13 +791,13 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
   for (const Operand& a : args) record |= how != InPlace::unrecorded && a.tensor && recording(*a.tensor);
   {
     GradMode mode(record);
-    check_inplace(self, op.info->name, Overlap::allowed);
+    check_history(self, op.info->name);
   }
   // As PyTorch, what concerns the graph comes before memory, shapes and types.
   const FormulaOp& kept_by = *op.in_place;
   Ref<Node> node;
   if (record && is_differentiable(self.dtype())) {
-    node = how == InPlace::recorded ? formula_node(kept_by, args, attributes) : flat_node(op, args);
+    node = how == InPlace::recorded ? formula_node(kept_by, args, attributes, true) : flat_node(op, args);
   }
   check_no_internal_overlap(self);
   const Plan p = plan(op, args, attributes, &self);
@@ -752,6 +805,7 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
   for (const Operand& a : args) {
     if (a.tensor && !a.tensor->same(self)) check_no_partial_overlap(self, *a.tensor);
   }
+  check_writable(self, op.info->name);
   if (!node || how != InPlace::recorded) {
     compute(op, args, attributes, p, self);
     changed_inplace(self, std::move(node), op.info->name);

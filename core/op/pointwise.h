@@ -46,7 +46,10 @@ struct FormulaOp {
 
   int arity() const { return tensors + attributes; }
   // Whether argument k is recorded; where only some partials are known, backward through the others is an error.
-  bool takes_gradient(int k) const { return partial[k].exists || (differentiable() && !(info->condition && k == 0)); }
+  bool takes_gradient(int k) const {
+    return partial[k].exists || info->in_place == InPlace::refused ||
+           (differentiable() && !(info->condition && k == 0));
+  }
   bool differentiable() const { return partial[0].exists || partial[1].exists || partial[2].exists; }
 };
 

@@ -116,6 +116,16 @@ Device device_of_call(const Operation& op, const Value* v) {
   return given >= 0 && !any ? default_device : found;
 }
 
+Outcome run(const Operation& op, Value* v) {
+  Outcome result = op.call(v);
+  if (op.traits.shown && result.tensor && grad_state.enabled) {
+    std::vector<Tensor> inputs;
+    for_each_tensor(op, v, [&](size_t, const Tensor& t) { inputs.push_back(t); });
+    show_as(result.tensor, op.traits.shown, inputs);
+  }
+  return result;
+}
+
 // PyTorch counts the rules of a name through: those in place come after all the others.
 static void name_as_inplace(const Operation& op, Node& node) {
   std::string name = node.name();
@@ -135,7 +145,8 @@ Tensor run_inplace(const Operation& op, Value* v) {
   {
     GradMode mode(record);
     // Views change the layout, not the elements.
-    check_inplace(self, op.name.c_str(), op.traits.kind == OpKind::view ? Overlap::allowed : Overlap::refused);
+    check_history(self, op.name.c_str());
+    check_overlap(self, op.name.c_str(), op.traits.kind == OpKind::view ? Overlap::allowed : Overlap::refused);
   }
   if (record && op.traits.kind == OpKind::view) {
     Tensor same = alias(self);
@@ -145,9 +156,10 @@ Tensor run_inplace(const Operation& op, Value* v) {
   } else if (record) {
     v[0].tensor = snapshot(self);
   }
-  Outcome result = op.call(v);
+  Outcome result = run(op, v);
   v[0].tensor = self;
   const Tensor& made = result.tensor;
+  check_writable(self, op.name.c_str());
   if (op.traits.kind == OpKind::view) {  // transpose_ and the like change the layout, not the elements
     const Ref<Node> node = record ? producer(made) : Ref<Node>();
     set_layout(self, made.layout());

@@ -66,6 +66,7 @@ struct Traits {
   enum class Out : uint8_t { by_kind, converted, exact } out_dtype = Out::by_kind;
   bool apart = false;  // out may not share memory with an argument that is read, not even all of it
   Autocast autocast = Autocast::composite;
+  const char* shown = nullptr;  // of a composite: the one node that its part of the graph is shown as
 };
 
 using Call = Outcome (*)(Value* arguments);
@@ -79,6 +80,9 @@ struct Operation {
   Call call_inplace = nullptr;  // writes its first argument (ALTER); null: derived where traits.inplace
   const FormulaOp* formula = nullptr;
 };
+
+// What the operation makes of its arguments.
+Outcome run(const Operation& op, Value* v);
 
 // In order of registration; overloads of a name are separate entries, tried in that order.
 std::vector<Operation>& registry();
@@ -280,7 +284,7 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
   const bool record = any_recording(self, args...);
   {
     GradMode mode(record);
-    check_inplace(self, name, Overlap::allowed);
+    check_history(self, name);
   }
   // As PyTorch, what concerns the graph comes before what concerns memory.
   Ref<Node> node;
@@ -294,6 +298,7 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
   if constexpr (requires { F::overlap; }) overlap = F::overlap;
   check_overlap(self, name, overlap);
   if constexpr (requires { F::apart; }) (check_apart(self, args), ...);
+  check_writable(self, name);
   F::write(self, args...);
   changed_inplace(self, std::move(node), name);
   return self;

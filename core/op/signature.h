@@ -28,8 +28,9 @@ struct Parameter {
   std::string name;
   ArgType type = ArgType::tensor;
   bool list = false;
-  int list_size = 0;      // int[2]: a single number stands for that many
-  bool optional = false;  // None is a value
+  int list_size = 0;          // int[2]: a single number stands for that many
+  bool optional = false;      // None is a value
+  bool only_numbers = false;  // a Scalar for which another overload takes a tensor: that one gets tensors of no dims
   bool keyword_only = false;
   bool has_default = false;
   std::string default_text;

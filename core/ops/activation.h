@@ -28,7 +28,7 @@ struct Relu6 {
                              .no_bool = "Bool inputs not supported for hardtanh",
                              .joint = true};
   static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, select(x >= 6.0, 6.0, x)); }
-  static constexpr auto dx(auto g, auto, auto r) { return select((r > 0.0) & (r < 6.0), g, 0.0); }
+  static constexpr auto dx(auto g, auto x, auto) { return select((x > 0.0) & (x < 6.0), g, 0.0); }
 };
 OP(Relu6, relu6)
 
@@ -322,6 +322,7 @@ struct Threshold {
                              .dtypes = arithmetic,
                              .doc = "self where above threshold, value elsewhere.",
                              .signature = "(Tensor self, Scalar threshold, Scalar value)",
+                             .node_in_place = "ThresholdBackward1",
                              .forms = {.method = false, .out = false},
                              .joint = true};
   static constexpr auto value(auto x, auto t, auto v) { return select(x > t, x, select(x != x, x, v)); }

@@ -94,7 +94,7 @@ struct Rsub {
   static constexpr Info info{.name = "rsub",
                              .dtypes = arithmetic,
                              .doc = "Difference of other and self.",
-                             .node = "RsubBackward1",
+                             .node_of_number = "RsubBackward1",
                              .forms = {.method = false, .inplace = false, .out = false},
                              .no_bool =
                                  "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
@@ -175,6 +175,8 @@ struct Remainder {
                              .dtypes = arithmetic,
                              .domain = {0.5, 3},
                              .doc = "Remainder of division with the sign of other (Python's %).",
+                             .node = "RemainderBackward1",
+                             .node_of_number = "RemainderBackward0",
                              .divides = true,
                              .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::remainder(x, y); }
@@ -188,6 +190,8 @@ struct Fmod {
                              .dtypes = arithmetic,
                              .domain = {0.5, 3},
                              .doc = "Remainder of division with the sign of self (C's fmod).",
+                             .node = "FmodBackward1",
+                             .node_of_number = "FmodBackward0",
                              .divides = true,
                              .numbers = 1};
   static constexpr auto value(auto x, auto y) { return vecmath::fmod(x, y); }
@@ -327,6 +331,7 @@ struct PowTensor {
                              .domain = {0.5, 3},
                              .doc = "self to the power of exponent.",
                              .node = "PowBackward1",
+                             .node_of_first_number = "PowBackward2",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x, auto y) { return vecmath::pow(x, y); }
   static constexpr auto dx(auto g, auto x, auto y, auto) {
@@ -502,7 +507,10 @@ struct Addcdiv {
 OP(Addcdiv, addcdiv)
 
 struct Copysign {
-  static constexpr Info info{.name = "copysign", .doc = "Magnitude of self, sign of other.", .numbers = 1};
+  static constexpr Info info{.name = "copysign",
+                             .doc = "Magnitude of self, sign of other.",
+                             .node_of_number = "CopysignBackward1",
+                             .numbers = 1};
   static constexpr auto value(auto x, auto y) { return vecmath::copysign(x, y); }
   static constexpr auto dx(auto g, auto x, auto, auto r) { return select(x == 0.0, 0.0, g * (r / x)); }
   static constexpr auto dy(auto, auto, auto, auto) { return 0.0; }

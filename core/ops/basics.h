@@ -30,6 +30,9 @@ extern void (*warn)(const char* category, const std::string& message);  // set b
 
 // view.cpp
 Tensor as_strided(const Tensor& t, const Layout& layout);
+// A copy with t's strides and offset, and with the rest of its storage (no autograd); elements that share memory get
+// their own.
+Tensor clone_memory(const Tensor& t);
 Tensor as_strided_scatter(const Tensor& t, const Tensor& source, const Layout& layout);
 // Gradient of showing memory of layout `base` as `view`.
 Tensor as_strided_backward(const Tensor& g, const Layout& base, const Layout& view);

@@ -161,7 +161,7 @@ Tensor clamp_tensors(const Tensor& self, const Tensor& low, const Tensor& high) 
 }
 OPERATION("clamp(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", clamp_tensors,
           "self kept between min and max, elementwise.",
-          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip"})
+          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip", .shown = "ClampBackward0"})
 OPERATION("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", clamp_numbers,
           "self kept between min and max.",
           {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "clip", .out_dtype = Traits::Out::exact})
@@ -177,7 +177,8 @@ OPERATION("round(Tensor self, *, int decimals) -> Tensor", (+[](const Tensor& t,
            .inplace = true,
            .out = true,
            .aliases = "special.round",
-           .out_dtype = Traits::Out::exact})
+           .out_dtype = Traits::Out::exact,
+           .shown = "RoundBackward1"})
 OPERATION("nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor",
           (+[](const Tensor& t, std::optional<double> nan, std::optional<double> high, std::optional<double> low) {
             if (!is_floating(t.dtype())) return clone(t);
@@ -201,7 +202,7 @@ Tensor ldexp(const Tensor& self, const Tensor& other) {
   return cast(self * pow_tensors(Scalar(2.0), half) * pow_tensors(Scalar(2.0), exponent - half), self.dtype());
 }
 OPERATION("ldexp(Tensor self, Tensor other) -> Tensor", ldexp, "self * 2^other.",
-          {.kind = OpKind::composite, .inplace = true, .out = true})
+          {.kind = OpKind::composite, .inplace = true, .out = true, .shown = "LdexpBackward0"})
 
 // Formulas compute halves as floats, in which the next number is another one.
 Tensor nextafter(const Tensor& a, const Tensor& b) {
@@ -294,7 +295,11 @@ OPERATION("mvlgamma(Tensor self, int p) -> Tensor", (+[](const Tensor& t, int64_
                    double(p) * double(p - 1) / 4.0 * std::log(3.14159265358979324);
           }),
           "Logarithm of the multivariate gamma function of dimension p.",
-          {.kind = OpKind::composite, .inplace = true, .out = true, .aliases = "special.multigammaln"})
+          {.kind = OpKind::composite,
+           .inplace = true,
+           .out = true,
+           .aliases = "special.multigammaln",
+           .shown = "MvlgammaBackward0"})
 OPERATION("logit(Tensor self, float? eps=None) -> Tensor", (+[](const Tensor& t, std::optional<double> eps) {
             const Operand list[] = {t};
             const Scalar value(eps.value_or(0));

@@ -70,7 +70,6 @@ Tensor computed(const Tensor& a, const Tensor& b, const Tensor& bias, Ints shape
   if (!without_elements(out)) kernel(type, x->data(), y->data(), bias ? add->data() : nullptr, out->data());
   return in_channel_order(type == a.dtype() ? out : cast_data(out, a.dtype()), a, b);
 }
-const Tensor& if_needed(const Tensor& kept, const Tensor& other) { return recording(other) ? kept : none; }
 
 Tensor correlate(const Tensor& x, const Tensor& w, const Tensor& bias, Ints y_shape, const Options& o) {
   const ConvShape s = shape_of(x.shape(), w.shape(), y_shape, o);
@@ -85,7 +84,7 @@ Tensor correlate(const Tensor& x, const Tensor& w, const Tensor& bias, Ints y_sh
                         if (c.needs(1)) c.set(1, weigh(c.saved(0), c.grad(), w_shape, o));
                         if (c.needs(2)) c.set(2, bias_gradient(c.grad()));
                       },
-                      {keep(if_needed(x, w)), keep(if_needed(w, x))}));
+                      {kept_for(w, x), kept_for(x, w)}));
 }
 
 Tensor spread(const Tensor& y, const Tensor& w, const Tensor& bias, Ints x_shape, const Options& o) {
@@ -101,7 +100,7 @@ Tensor spread(const Tensor& y, const Tensor& w, const Tensor& bias, Ints x_shape
                         if (c.needs(1)) c.set(1, weigh(c.grad(), c.saved(0), w_shape, o));
                         if (c.needs(2)) c.set(2, bias_gradient(c.grad()));
                       },
-                      {keep(if_needed(y, w)), keep(if_needed(w, y))}));
+                      {kept_for(w, y), kept_for(y, w)}));
 }
 
 Tensor weigh(const Tensor& x, const Tensor& y, Ints w_shape, const Options& o) {
@@ -119,7 +118,7 @@ Tensor weigh(const Tensor& x, const Tensor& y, Ints w_shape, const Options& o) {
                         if (c.needs(0)) c.set(0, spread(c.saved(1), c.grad(), none, x_shape, o));
                         if (c.needs(1)) c.set(1, correlate(c.saved(0), c.grad(), none, y_shape, o));
                       },
-                      {keep(if_needed(x, y)), keep(if_needed(y, x))}));
+                      {kept_for(y, x), kept_for(x, y)}));
 }
 
 // ---- the operation ------------------------------------------------------------------------------------------------

@@ -35,12 +35,12 @@ Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, con
   check(source.shape() == part.shape,
         "expected src to have a size equal to the slice of self. src size = ", Ints(source.shape()),
         ", slice size = ", Ints(part.shape));
-  Tensor out = empty(self.shape(), self.dtype());
-  copy_data(out, self);
-  copy_data(alias(out, part), source);
-  if (!self.contiguous()) {  // the result has self's order of memory
-    const Tensor rows = out;
-    out = empty_like(self);
+  Tensor rows = empty(self.shape(), self.dtype());
+  copy_data(rows, self);
+  copy_data(alias(rows, part), source);
+  Tensor out = rows;
+  if (!self.contiguous() || self.layout().offset != 0) {  // the result has self's layout
+    out = clone_memory(self);
     copy_data(out, rows);
   }
   return record(node, {&self, &source}, out, [node, part, dtype = source.dtype()](BackwardCall& c) {

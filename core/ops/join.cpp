@@ -204,7 +204,7 @@ OPERATION("block_diag(Tensor[] tensors) -> Tensor", (+[](Tensors ts) {
             }
             return cat(bands, 0);
           }),
-          "A block-diagonal matrix.", {.method = false, .variadic = true})
+          "A block-diagonal matrix.", {.method = false, .variadic = true, .shown = "BlockDiagBackward0"})
 
 Tensor repeat(const Tensor& t, Ints repeats) {
   check(repeats.size() >= size_t(t.dims()),
@@ -374,7 +374,7 @@ OPERATION("rot90(Tensor self, int k=1, int[] dims=[0,1]) -> Tensor", (+[](const 
               default: return clone(t);
             }
           }),
-          "The plane of dims turned by k times 90 degrees.")
+          "The plane of dims turned by k times 90 degrees.", {.shown = "Rot90Backward0"})
 
 template <bool lower>
 Tensor triangle(const Tensor& t, int64_t k) {

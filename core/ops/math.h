@@ -214,6 +214,8 @@ struct Xlogy {
   static constexpr Info info{.name = "xlogy",
                              .domain = {0.1, 4},
                              .doc = "self * log(other), 0 where self is 0.",
+                             .node_of_number = "XlogyBackward2",
+                             .node_of_first_number = "XlogyBackward1",
                              .aliases = "special.xlogy",
                              .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::xlogy(x, y); }

@@ -107,7 +107,6 @@ namespace {
 // Are the columns of t side by side? Gradients of such operands are made that way too.
 bool by_columns(const Tensor& t) { return !t.contiguous() && t.strides()[0] == 1 && t.strides()[1] == t.shape()[0]; }
 const Tensor none;
-const Tensor& if_needed(const Tensor& kept, const Tensor& other) { return recording(other) ? kept : none; }
 
 void check_matrices(const Tensor& a, const Tensor& b, const char* op) {
   check(a.dims() == 2, "self must be a matrix\n", op, ": the first argument has shape ", Ints(a.shape()),
@@ -153,7 +152,7 @@ Tensor mm(const Tensor& self, const Tensor& mat2) {
                     c.set(1, b_cols ? mT(mm(mT(g), a)) : mm(mT(a), g));
                   }
                 },
-                {keep(if_needed(self, mat2)), keep(if_needed(mat2, self))});
+                {kept_for(mat2, self), kept_for(self, mat2)});
 }
 OPERATION("mm(Tensor self, Tensor mat2) -> Tensor", mm,
           "Product of two matrices, (m, k) and (k, n); the result is (m, n).",
@@ -181,7 +180,7 @@ Tensor bmm(const Tensor& self, const Tensor& mat2) {
                   if (c.needs(0)) c.set(0, bmm(c.grad(), mT(c.saved(1))));
                   if (c.needs(1)) c.set(1, bmm(mT(c.saved(0)), c.grad()));
                 },
-                {keep(if_needed(self, mat2)), keep(if_needed(mat2, self))});
+                {kept_for(mat2, self), kept_for(self, mat2)});
 }
 OPERATION("bmm(Tensor self, Tensor mat2) -> Tensor", bmm,
           "Products of the matrices of two batches, (b, m, k) and (b, k, n); the result is (b, m, n).",
@@ -219,7 +218,7 @@ Tensor mv(const Tensor& self, const Tensor& vec) {
                   if (c.needs(0)) c.set(0, outer(c.grad(), c.saved(1)));
                   if (c.needs(1)) c.set(1, mv(mT(c.saved(0)), c.grad()));
                 },
-                {keep(if_needed(self, vec)), keep(if_needed(vec, self))});
+                {kept_for(vec, self), kept_for(self, vec)});
 }
 OPERATION("mv(Tensor self, Tensor vec) -> Tensor", mv, "Product of a matrix (m, k) and a vector (k).", {.out = true})
 
@@ -244,7 +243,7 @@ Tensor dot_named(const char* name, const Tensor& a, const Tensor& b) {
                   if (c.needs(0)) c.set(0, c.grad() * c.saved(1));
                   if (c.needs(1)) c.set(1, c.grad() * c.saved(0));
                 },
-                {keep(if_needed(a, b)), keep(if_needed(b, a))});
+                {kept_for(b, a), kept_for(a, b)});
 }
 
 }  // namespace
@@ -303,7 +302,7 @@ Tensor batched(const Tensor& a, const Tensor& b) {
                   if (c.needs(0)) c.set(0, sum_to(batched(c.grad(), mT(c.saved(1))), a_shape));
                   if (c.needs(1)) c.set(1, sum_to(batched(mT(c.saved(0)), c.grad()), b_shape));
                 },
-                {keep(if_needed(a, b)), keep(if_needed(b, a))});
+                {kept_for(b, a), kept_for(a, b)});
 }
 
 // a (…, m, k) and one matrix b (k, n): all rows of a together make one tall matrix.

@@ -75,10 +75,12 @@ Tensor overwrite(const Tensor& self, const char* op, const char* node_name, F fi
   const bool record = recording(self);
   {
     GradMode mode(record);
-    check_inplace(self, op);
+    check_history(self, op);
   }
   Ref<Node> node;
   if (record) node = make_node(node_name, {&self}, [](const Tensor& g) { return zeros_like(g); });
+  check_overlap(self, op, Overlap::refused);
+  check_writable(self, op);
   draw(self, fill);
   changed_inplace(self, std::move(node), op);
   return self;
@@ -188,7 +190,7 @@ OPERATION("bernoulli_(Tensor self, Tensor p, *, Generator? generator=None) -> Te
             const bool record = recording({&self, &p});
             {
               GradMode mode(record);
-              check_inplace(self, "bernoulli");
+              check_history(self, "bernoulli");
             }
             Ref<Node> node;
             if (record) {
@@ -200,6 +202,8 @@ OPERATION("bernoulli_(Tensor self, Tensor p, *, Generator? generator=None) -> Te
             const Dims both = broadcast_shapes(self.shape(), p.shape());
             check(both == self.shape(), "output with shape ", Ints(self.shape()), " doesn't match the broadcast shape ",
                   Ints(both));
+            check_overlap(self, "bernoulli", Overlap::refused);
+            check_writable(self, "bernoulli");
             draw_bernoulli_each(self, alias(p, p.layout().broadcast(self.shape())), g);
             changed_inplace(self, std::move(node), "bernoulli");
             return self;

@@ -382,6 +382,7 @@ struct Entr {
   static constexpr Info info{.name = "entr",
                              .domain = {0.1, 4},
                              .doc = "-x * log(x).",
+                             .node = "SpecialEntrBackward0",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::entr(x); }
   static constexpr auto dx(auto g, auto x, auto) {
@@ -412,6 +413,7 @@ OP(Ndtri, ndtri)
 struct LogNdtr {
   static constexpr Info info{.name = "log_ndtr",
                              .doc = "Logarithm of ndtr.",
+                             .node = "SpecialLogNdtrBackward0",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::log_ndtr(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * 0.79788456080286536 / erfcx(x * -0.70710678118654752); }

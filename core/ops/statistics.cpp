@@ -315,7 +315,7 @@ static Tensor dist(const Tensor& a, const Tensor& b, Scalar p) {
   return vector_norm(a - b, p.as_double(), std::nullopt, false);
 }
 OPERATION("dist(Tensor self, Tensor other, Scalar p=2) -> Tensor", dist, "The p-norm of self - other.",
-          {.kind = OpKind::composite})
+          {.kind = OpKind::composite, .shown = "DistBackward0"})
 
 // Slices along dim with a p-norm above maxnorm are scaled down to it.
 static Tensor renorm(const Tensor& t, Scalar p, int64_t dim, Scalar maxnorm) {
@@ -334,6 +334,10 @@ static Tensor renorm(const Tensor& t, Scalar p, int64_t dim, Scalar maxnorm) {
 }
 OPERATION("renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor", renorm,
           "Slices along dim whose p-norm exceeds maxnorm are scaled down to it.",
-          {.kind = OpKind::composite, .inplace = true, .out = true, .out_dtype = Traits::Out::exact})
+          {.kind = OpKind::composite,
+           .inplace = true,
+           .out = true,
+           .out_dtype = Traits::Out::exact,
+           .shown = "RenormBackward0"})
 
 }  // namespace bulssi

@@ -116,12 +116,32 @@ Tensor as_strided_backward(const Tensor& g, const Layout& base, const Layout& vi
   });
 }
 
+Tensor clone_memory(const Tensor& t) {
+  if (t.layout().overlaps_itself() || t.numel() == 0) {
+    Tensor out = empty_like(t);
+    copy_data(out, t);
+    return out;
+  }
+  const Layout whole{Dims{t->storage->bytes / itemsize(t.dtype())}, Dims{1}, 0};
+  Tensor memory = empty(whole.shape, t.dtype());
+  copy_data(memory, alias(t, whole));
+  return alias(memory, t.layout());
+}
+
+// g in memory of its own with that layout, its offset included, which `also` fits into.
+static Tensor placed(const Tensor& g, const Layout& layout, const Layout& also) {
+  const int64_t last = std::max(layout.extent().second, also.extent().second);
+  Tensor out = alias(zeros(Dims{last + 1}, g.dtype()), layout);
+  copy_data(out, g);
+  return record("CloneBackward0", g, out, [](const Tensor& gg) { return gg; });
+}
+
 Tensor as_strided_scatter(const Tensor& t, const Tensor& source, const Layout& layout) {
-  Tensor out = in_layout(detach(t), t.layout());
-  if (out->storage == t->storage) out = clone(out);
+  Tensor out = clone_memory(t);
+  check_inside_storage(out, layout);
   scatter_data(out, layout, source, false);
   return record("AsStridedScatterBackward0", {&t, &source}, out, [layout, base = out.layout()](BackwardCall& c) {
-    Tensor g = in_layout(c.grad(), base);
+    const Tensor g = placed(c.grad(), base, layout);
     if (c.needs(0)) c.set(0, as_strided_scatter(g, zeros(layout.shape, g.dtype()), layout));
     if (c.needs(1)) c.set(1, clone(as_strided(g, layout)));
   });

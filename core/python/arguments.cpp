@@ -205,7 +205,8 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
       return true;
     case ArgType::scalar:
       if (is_tensor(o)) {
-        if (impl_of(o)->layout.dims() != 0 || (grad_state.enabled && requires_grad(tensor_of(o)))) return false;
+        if (p.only_numbers || impl_of(o)->layout.dims() != 0 || (grad_state.enabled && requires_grad(tensor_of(o))))
+          return false;
         v.number = item_data(tensor_of(o));
         return true;
       }

@@ -69,7 +69,11 @@ void FunctionNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inp
         ErrorKind::type, name(), "._backward must return a tuple of ", edges.size(), " gradients");
   for (size_t i = 0; i < edges.size(); ++i) {
     PyObject* item = PyTuple_GET_ITEM(made.get(), i);
-    if (item == Py_None || !edges[i]) continue;
+    if (item == Py_None) continue;
+    if (!edges[i]) {  // hooks see it
+      if (is_tensor(item)) inputs[i] = tensor_of(item);
+      continue;
+    }
     check(is_tensor(item), ErrorKind::type, name(), "._backward returned a ", type_name(item), " as a gradient");
     inputs[i] = fitting(tensor_of(item), i);
   }

@@ -206,15 +206,9 @@ PyObject* register_post_accumulate(PyObject* self, PyObject* function) {
     return add_to_table(hooks_in(autograd_of(t).post_accumulate).table_accumulated(), function);
   });
 }
-PyObject* retain_grad(PyObject* self, PyObject*) {
+PyObject* py_retain_grad(PyObject* self, PyObject*) {
   return guard([&]() -> PyObject* {
-    const Tensor t = tensor_of(self);
-    check(requires_grad(t), "can't retain_grad on Tensor that has requires_grad=False");
-    if (!(t->autograd && t->autograd->node)) Py_RETURN_NONE;  // a leaf as it stands
-    if (Ref<Node> node = producer(t); node && !t->autograd->retains_grad) {
-      hooks_in(node->hooks).keep_grad(static_cast<int>(t->autograd->result_index), self);
-      t->autograd->retains_grad = true;
-    }
+    retain_grad(tensor_of(self));
     Py_RETURN_NONE;
   });
 }
@@ -415,7 +409,7 @@ PyMethodDef tensor_hook_methods[] = {
     {"register_post_accumulate_grad_hook", register_post_accumulate, METH_O,
      "register_post_accumulate_grad_hook(hook)\n\nCalls hook(self) after a gradient was added to self.grad; for "
      "leaves."},
-    {"retain_grad", retain_grad, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad after backward."},
+    {"retain_grad", py_retain_grad, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad after backward."},
     {}};
 PyMethodDef node_hook_methods[] = {
     {"register_hook", node_register_hook, METH_O,
@@ -426,6 +420,16 @@ PyMethodDef node_hook_methods[] = {
 PyGetSetDef metadata_property = {"metadata", node_metadata, nullptr, "A dictionary for the user's notes.", nullptr};
 
 }  // namespace
+
+void retain_grad(const Tensor& t) {
+  check(requires_grad(t), "can't retain_grad on Tensor that has requires_grad=False");
+  if (!(t->autograd && t->autograd->node)) return;  // a leaf as it stands
+  const Ref<Node> node = producer(t);
+  if (!node || t->autograd->retains_grad) return;
+  const Object self(wrap(t));
+  hooks_in(node->hooks).keep_grad(static_cast<int>(t->autograd->result_index), self.get());
+  t->autograd->retains_grad = true;
+}
 
 // Note [Cycles]
 // A hook may refer to the tensor it is a hook of, and the context of a Function to its own output. Python's collector

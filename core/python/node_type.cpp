@@ -255,6 +255,12 @@ PyObject* py_run_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
     for (size_t i = 0; i < grads.size(); ++i) {
       if (!grads[i]) grads[i] = full_like(roots[i], Scalar(1.0));
     }
+    if (options.accumulate && options.has_inputs) {
+      check_roots(roots);
+      for (const Tensor& t : inputs)
+        check(requires_grad(t), "can't retain_grad on Tensor that has requires_grad=False");
+      for (const Tensor& t : inputs) retain_grad(t);
+    }
     const auto out = run_to_end(roots, grads, inputs, options);
     Object tuple(must(PyTuple_New(static_cast<Py_ssize_t>(out.size()))));
     for (size_t i = 0; i < out.size(); ++i) PyTuple_SET_ITEM(tuple.get(), i, wrap(out[i]));

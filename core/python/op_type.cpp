@@ -2,6 +2,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <unordered_map>
 
 #include "core/op/pointwise.h"
 #include "core/python/modes.h"
@@ -73,7 +74,7 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
   const CallScope scope(device_of_call(op, v), op.name.c_str());
   if (form == Form::inplace) return op.call_inplace ? op.call_inplace(v) : outcome(run_inplace(op, v));
   try {
-    return op.call(v);
+    return run(op, v);
   } catch (const Error&) {
     // Of several errors PyTorch finds those of the graph first: a view that cannot follow a change of its memory.
     const bool writes = op.name.back() == '_';  // these look at the graph themselves
@@ -437,11 +438,32 @@ std::vector<std::string> names_of(const Operation& op) {
   return names;
 }
 
+// Marks the parameter in which two overloads differ, where one takes a number and the other a tensor.
+void tell_apart(Operation& a, const Operation& b) {
+  auto& x = a.signature.parameters;
+  const auto& y = b.signature.parameters;
+  if (a.name != b.name || a.traits.module != b.traits.module || x.size() != y.size()) return;
+  Parameter* differs = nullptr;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (x[i].type == y[i].type && x[i].list == y[i].list) continue;
+    if (differs || x[i].type != ArgType::scalar || y[i].type != ArgType::tensor || y[i].list) return;
+    differs = &x[i];
+  }
+  if (differs) differs->only_numbers = true;
+}
+
 }  // namespace
 
 void add_operations(PyObject* module, PyTypeObject* tensor) {
   function_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&function_spec)));
   method_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&method_spec)));
+  std::unordered_map<std::string_view, std::vector<Operation*>> by_name;
+  for (Operation& op : registry()) by_name[op.name].push_back(&op);
+  for (auto& [name, operations] : by_name) {
+    for (Operation* a : operations) {
+      for (const Operation* b : operations) tell_apart(*a, *b);
+    }
+  }
   for (const Operation& op : registry()) {
     for (const std::string& name : names_of(op)) {
       if (name.find('.') != std::string::npos) {  // an alias in a submodule: special.erf

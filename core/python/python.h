@@ -155,6 +155,7 @@ void install_source_hooks();
 // ---- hooks, and how tensors are saved (hooks.cpp) -------------------------------------------------------------------
 
 void add_hook_functions(PyObject* module);
+void retain_grad(const Tensor& t);  // from now on, .grad of a non-leaf is filled
 int traverse_hooks(const TensorImpl* t, visitproc visit, void* arg);
 void clear_hooks(const TensorImpl* t);
 int traverse_owned_node(const Node* node, visitproc visit, void* arg);  // Note [Cycles]

@@ -88,10 +88,6 @@ void show_memory(const Tensor& t, const Tensor& from, const Layout& layout) {
   Ref<Storage> shown = from->storage;  // a copy: `from` may be t
   set_layout(t, layout);
   retire(std::exchange(t->storage, std::move(shown)));
-  if (t->is_view) {
-    t->is_view = false;
-    if (t->autograd) t->autograd->base = Tensor();
-  }
 }
 
 namespace {
@@ -104,6 +100,8 @@ int set_data(PyObject* self, PyObject* value, void*) {
     if (t.same(from)) return 0;
     t->dtype = from->dtype;
     show_memory(t, from, from.layout());
+    t->is_view = false;
+    if (t->autograd) t->autograd->base = Tensor();
     return 0;
   });
 }

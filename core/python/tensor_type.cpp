@@ -92,6 +92,14 @@ PyObject* fast(PyObject* a, PyObject* b) {
         return wrap(call_formula(formulas[index_of<Rsub>], turned, nullptr));
       }
     }
+    if constexpr (std::is_same_v<D, Div>) {
+      if (!ta) {  // as PyTorch, which rounds twice
+        const Operand divisor[] = {Operand(y)};
+        const Tensor inverse = call_formula(formulas[index_of<Reciprocal>], divisor, nullptr);
+        const Operand product[] = {Operand(inverse), Operand(number_value(a))};
+        return wrap(call_formula(formulas[index_of<Mul>], product, nullptr));
+      }
+    }
     const Operand list[] = {ta ? Operand(x) : Operand(number_value(a)), tb ? Operand(y) : Operand(number_value(b))};
     return wrap(call_formula(formulas[index_of<D>], list, nullptr));
   });
@@ -114,6 +122,10 @@ PyObject* binary(PyObject* a, PyObject* b) {
   if (direct(a, b)) return fast<D>(a, b);
   if (is_tensor(a) && (is_tensor(b) || is_number(b))) return call_by_name(D::info.name, a, b);
   if (is_tensor(b) && is_number(a)) {
+    if constexpr (std::is_same_v<D, Div>) {
+      const Object inverse(call_by_name("reciprocal", b, nullptr));
+      return inverse ? PyNumber_Multiply(inverse.get(), a) : nullptr;
+    }
     // The number first: as a 0-d tensor that promotes like a number.
     return guard([&]() -> PyObject* {
       Object number(wrap(wrapped_number(number_value(a))));

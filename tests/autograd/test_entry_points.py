@@ -48,6 +48,16 @@ CASES = {
     "into_a_non_leaf": lambda t, x: (lambda y: ((y * y).sum().backward(inputs=[y]), y.grad, x.grad))(x * 2),
     "not_required_input_backward": lambda t, x: x.sum().backward(inputs=[t.ones(2)]),
     "nothing": lambda t, x: t.autograd.backward([]),
+    "kept_from_then_on": lambda t, x: _kept(t, x),
+    "only_two": lambda t, x: _only_two(t, x),
+    "checked_in_order": lambda t, x: t.ones(2).sum().backward(inputs=[t.ones(2)]),
+    "hooks_see_what_goes_on": lambda t, x: _hooks_see(t, x),
+    "flat_to_flat": lambda t, x: [_flat_twice(t, x, f) for f in ("relu", "relu6", "leaky_relu", "hardtanh")],
+    "flat_in_place": lambda t, x: [_flat_twice(t, x, f, inplace=True) for f in ("relu", "leaky_relu", "hardtanh")],
+    "flat_of_two": lambda t, x: _flat_of_two(t, x),
+    "no_derivative": lambda t, x: [_no_derivative(f, x) for f in (lambda x: x // 2, lambda x: x.heaviside(x))],
+    "no_derivative_first": lambda t, x: _not_implemented_first(t, x),
+    "saved_for_nothing": lambda t, x: _saved_for_nothing(t, x),
     "twice_retained": lambda t, x: (lambda y: (y.backward(retain_graph=True), y.backward(), x.grad))((x**2).sum()),
     "twice": lambda t, x: (lambda y: (y.backward(), y.backward()))((x**2).sum()),
     "gradient_keyword": lambda t, x: ((x * 2).backward(gradient=t.tensor([1.0, 3.0])), x.grad),
@@ -120,6 +130,83 @@ def _on_cpu(t, x):
         y = (x.exp() * x).sum()
     (g,) = t.autograd.grad(y, x, create_graph=True)
     return g, t.autograd.grad(g.sum(), x)
+
+
+def _kept(t, x):
+    y = x * x
+    seen = []
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append([g is None for g in inputs]))
+    z = (y * 2).sum()
+    z.backward(inputs=[y], retain_graph=True)
+    z.backward(retain_graph=True)
+    z.backward(inputs=[y])
+    found = [y.grad, y.retains_grad, x.grad, seen]
+    try:
+        y.sum().backward()
+    except RuntimeError as error:
+        found.append(str(error)[:50])
+    return found
+
+
+def _only_two(t, x):
+    y = x * x
+    w = y * 3
+    (w * y).sum().backward(inputs=[y, w])
+    return y.grad, w.grad, x.grad
+
+
+def _hooks_see(t, x):
+    seen = []
+    y = x * t.ones(2, requires_grad=True)
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append([g is None for g in inputs]))
+    t.autograd.grad(y.sum(), x, retain_graph=True)
+    y.sum().backward()
+    return seen
+
+
+def _flat_twice(t, x, name, **options):
+    """Of an activation whose slopes are constant: the gradient counts as made from x, with zeros."""
+    w, seen = t.tensor([3.0, 4.0], requires_grad=True), []
+    y = getattr(t.nn.functional, name)(x - 1.5, **options)
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append(len(inputs)))
+    (g,) = t.autograd.grad((y * w).sum(), x, create_graph=True)
+    return t.autograd.grad(g.sum(), [x, w], allow_unused=True), seen
+
+
+def _flat_of_two(t, x):
+    slope = t.tensor(0.25, requires_grad=True)
+    made = t.autograd.grad(t.nn.functional.prelu(x - 1.5, slope).sum(), [x, slope], create_graph=True)
+    return [t.autograd.grad(g.sum(), [x, slope], allow_unused=True, retain_graph=True) for g in made]
+
+
+def _no_derivative(function, x):
+    y = function(x)
+    try:
+        y.sum().backward()
+    except RuntimeError as error:
+        return y.requires_grad, y.grad_fn.name(), str(error)
+
+
+def _not_implemented_first(t, x):
+    """It fails before the node of relu, which is newer, finds that its result was changed."""
+    a, b = x * 1, x * 2
+    b.set_(b.detach())
+    a.relu_()
+    a.add_(b)
+    a.sum().backward()
+
+
+def _saved_for_nothing(t, x):
+    """A view made without recording, which requires grad as its base does, leads nowhere: what is freed differs."""
+    y = x * 1
+    with t.no_grad():
+        view = y[:]
+    two = view.dot(view)
+    one = view.index_select(0, t.tensor([0])).sum()
+    two.backward()
+    two.backward()
+    one.backward()
+    one.backward()
 
 
 def plain(value):

@@ -296,3 +296,33 @@ def test_embedding_gradient() -> None:
             (out * out).sum().backward()
             results.append([out.tolist(), weight.grad.tolist()])
         assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("base", ["x", "x[::2]", "x[1:]", "x.t()", "x[:, ::2]", "x[:, :1].expand(4, 2)"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "select_scatter(T.zeros({0}), 1, 0)", "slice_scatter(T.zeros({1}), 0, 0, 1)",
+        "diagonal_scatter(T.zeros(min({2})))", "as_strided_scatter(T.zeros(2), (2,), (1,))",
+    ],
+)  # fmt: skip
+def test_copies_with_a_part_replaced_have_the_layout_of_what_they_copy(base: str, call: str) -> None:
+    found = []
+    for library in (torch, bulssi):
+        x = eval(base, {"x": library.arange(12.0).view(4, 3)})
+        shape = tuple(x.shape)
+        made = eval("x." + call.format(shape[0], (1, shape[1]), shape), {"x": x, "T": library, "min": min})
+        found.append((made.tolist(), made.stride(), made.storage_offset(), made.untyped_storage().nbytes()))
+        assert not made._is_view() and x.flatten()[0] == eval(base, {"x": library.arange(12.0).view(4, 3)}).flatten()[0]
+    assert found[0] == found[1]
+
+
+def test_a_part_may_lie_anywhere_in_the_storage_and_not_beyond() -> None:
+    x = bulssi.arange(12.0, requires_grad=True)
+    made = x.view(4, 3)[:2].as_strided_scatter(bulssi.zeros(2), (2,), (1,), 9)
+    assert made.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    made.sum().backward()
+    assert x.grad.tolist() == [1.0] * 6 + [0.0] * 6
+    shared = bulssi.arange(3.0).expand(2, 3)  # its copy has six elements of its own
+    with pytest.raises(RuntimeError, match="out of bounds for storage"):
+        shared.as_strided_scatter(bulssi.zeros(2), (2,), (4,), 2)
