@@ -258,20 +258,12 @@ void few_rows_path(const Product<T>& g) {
   Grid(false, 1, g.m, g.n, g.k, panel, 1, kTileColBytes / int64_t{sizeof(T)}).run(run);
 }
 
-// The rows that go together: rows of a that are whole pages apart share one set of the first-level cache, which has
-// room for 12 lines at most.
-template <class T>
-int64_t panel_rows(const Product<T>& g) {
-  const bool together = g.a.col == 1 && g.a.row * int64_t{sizeof(T)} % 4096 == 0;
-  return std::min<int64_t>(kernels<T>().rows, together ? 12 : INT64_MAX);
-}
-
 // Both operands as they are. A tile of c goes through all blocks of k, so that it stays in its thread's cache.
 template <class T>
 void tiles_path(const Product<T>& g) {
   const GemmKernels<T>& f = kernels<T>();
   const int64_t panel = f.panel, depth = block_depth<T>(g.k);
-  const GemmPanels rows(g.m, panel_rows(g));
+  const GemmPanels rows(g.m, f.rows);
   const bool copy = g.m >= kCopyRows && depth >= kCopyDepth;
   const Grid grid(g.m > 2 * g.n, rows.count, rows.rows(0), g.n, g.k, panel, ceil_div(kTallTileRows, f.rows),
                   kTileColBytes / int64_t{sizeof(T)}, kThreadTiles / 2);
