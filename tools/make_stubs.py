@@ -98,7 +98,25 @@ def returned(signature: Signature) -> str:
     results = [RESULTS.get(result, TYPES.get(result, "Any")) for result in signature.returns]
     if not results:
         return "None"
+    if signature.fields:
+        return named_tuple(signature.fields)
     return results[0] if len(results) == 1 else f"tuple[{', '.join(results)}]"
+
+
+def named_tuple(fields: tuple[str, ...]) -> str:
+    """The stub's name for results with these names, whatever the operation: `_ValuesIndices`."""
+    return "_" + "".join(field.title().replace("_", "") for field in fields)
+
+
+def named_tuples(signatures: Iterable[Signature]) -> Iterator[str]:
+    """The classes of those results. Python knows them as tuples whose items have names, not as `NamedTuple`s."""
+    distinct = {signature.fields: signature for signature in signatures if signature.fields}
+    for fields, signature in sorted(distinct.items()):
+        results = [RESULTS.get(result, TYPES.get(result, "Any")) for result in signature.returns]
+        yield f"class {named_tuple(fields)}(tuple[{', '.join(results)}]):"
+        for field, result in zip(fields, results, strict=True):
+            yield f"{INDENT}@property\n{INDENT}def {field}(self) -> {result}: ..."
+        yield ""
 
 
 def definition(signature: Signature, name: str, form: str, spread: bool = False) -> str:
@@ -222,7 +240,7 @@ def class_lines(name: str, cls: type, known: dict[str, list[str]]) -> Iterator[s
 
 def stub() -> str:
     methods, functions = operations()
-    lines = [HEADER]
+    lines = [HEADER, *named_tuples(parse(entry["schema"]) for entry in _core.registry())]
     members = {name: value for name, value in vars(_core).items() if not name.startswith("__")}
     for name, value in sorted(members.items()):
         if isinstance(value, type):

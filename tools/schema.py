@@ -32,6 +32,7 @@ class Signature:
     name: str
     parameters: tuple[Parameter, ...]
     returns: tuple[str, ...]
+    fields: tuple[str, ...] = ()  # the names of several results, where they have any
 
     @property
     def required(self) -> tuple[Parameter, ...]:
@@ -92,4 +93,5 @@ def parse(schema: str) -> Signature:
         )
     result = result.strip()
     inner = result[1:-1] if result.startswith("(") else result
-    return Signature(name.strip(), tuple(parameters), tuple(piece.split(" ")[0] for piece in split(inner)))
+    types, _, fields = zip(*(piece.partition(" ") for piece in split(inner)), strict=True) if inner else ((), (), ())
+    return Signature(name.strip(), tuple(parameters), types, fields if all(fields) else ())

@@ -18,7 +18,6 @@ std::string describe(const Source& source) {
 }
 
 static uint64_t sequence = 0;
-uint64_t next_sequence() { return ++sequence; }
 
 void init_node(Node& node) {
   node.sequence = ++sequence;

@@ -261,7 +261,6 @@ struct Autograd {
   bool requires_grad = false;   // set by the user on a leaf
   bool retains_grad = false;
   Creation creation = Creation::normal;
-  bool non_differentiable_view = false;
   Ref<Node> node;  // producer
   uint32_t result_index = 0;
   Node* accumulate = nullptr;  // of a leaf; not owned: it owns the tensor
@@ -293,7 +292,6 @@ void set_requires_grad(const Tensor& t, bool value);
 Tensor detach(const Tensor& t);
 // Shares memory, counts versions apart (`.data`).
 Tensor data_of(const Tensor& t);
-uint64_t next_sequence();
 void init_node(Node& node);  // sequence number and source line
 // Shows the graph from `result` back to `inputs` as one node; nothing where that made no node.
 void show_as(const Tensor& result, const char* name, Tensors inputs, bool joint = false);

@@ -4,10 +4,15 @@
 
 namespace bulssi {
 
-enum class Optimizer : uint8_t { sgd, adam, adagrad, adadelta, adamax, nadam, radam, rmsprop, rprop, asgd };
-inline constexpr int optimizer_count = 10;
-inline constexpr const char* optimizer_names[optimizer_count] = {"sgd",   "adam",  "adagrad", "adadelta", "adamax",
-                                                                 "nadam", "radam", "rmsprop", "rprop",    "asgd"};
+#define BULSSI_OPTIMIZERS(X) \
+  X(sgd) X(adam) X(adagrad) X(adadelta) X(adamax) X(nadam) X(radam) X(rmsprop) X(rprop) X(asgd)
+#define BULSSI_TAG(name) name,
+#define BULSSI_NAME(name) #name,
+enum class Optimizer : uint8_t { BULSSI_OPTIMIZERS(BULSSI_TAG) };
+inline constexpr const char* optimizer_names[] = {BULSSI_OPTIMIZERS(BULSSI_NAME)};
+inline constexpr int optimizer_count = sizeof(optimizer_names) / sizeof(*optimizer_names);
+#undef BULSSI_TAG
+#undef BULSSI_NAME
 
 // n elements. `data`: the parameter, its gradient, then the optimizer's full-size states (core/cpu/isa/optimizers.cpp
 // says which). `s`: s[0] is the gradient's sign, s[1] the L2 penalty, then the optimizer's own numbers.

@@ -78,7 +78,6 @@ struct Mask;
 
 template <class T>
 struct Vec {
-  using Lane = T;
   using I = typename detail::Ints<sizeof(T)>::Signed;
   using U = typename detail::Ints<sizeof(T)>::Unsigned;
   typedef T N __attribute__((vector_size(width)));   // the compiler's own type
@@ -337,15 +336,6 @@ BULSSI_INLINE Mask<T> Mask<T>::load_bool(const uint8_t* p) {
     return fn(Vec<T>(a), b);                                     \
   }
 
-// ---- bits ----
-template <class T>
-BULSSI_INLINE Vec<typename Vec<T>::I> to_bits(Vec<T> a) {
-  return typename Vec<T>::NI(a.v);
-}
-template <class T>
-BULSSI_INLINE Vec<T> from_bits(Vec<typename Vec<T>::I> a) {
-  return typename Vec<T>::N(a.v);
-}
 // An empty barrier: the compiler must take `a` as it is here, neither contracting it nor reordering around it.
 template <class T>
 BULSSI_INLINE Vec<T> opaque(Vec<T> a) {

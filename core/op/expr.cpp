@@ -78,7 +78,6 @@ Expr Expr::make(const char* function, std::span<const Expr> arguments, Routine r
   made.entry = intern(entry);
   return made;
 }
-void Expr::forget_all() { graph() = {}; }
 
 double Expr::evaluate(std::span<const double> arguments) const {
   // Entries only refer to earlier ones.

@@ -45,7 +45,6 @@ struct Expr {
   double evaluate(std::span<const double> arguments) const;
   // Statements and a final expression in C syntax; arguments are named by `names`, `type` is the element type.
   std::string text(std::span<const std::string> names, const std::string& type) const;
-  static void forget_all();
 };
 
 #define BULSSI_EXPR(op)                                                             \

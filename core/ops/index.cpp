@@ -105,10 +105,6 @@ Tensor apart(const Tensor& t, const Tensor& written) {
   return out;
 }
 
-void check_index_dtype(const Tensor& index, const char* op, ErrorKind kind) {
-  check(is_integral(index.dtype()), kind, op, "(): Expected dtype int32/int64 for index but got ", index.dtype());
-}
-
 namespace {
 
 struct Selector {
@@ -152,6 +148,10 @@ struct Places {
     int dim, span;
   };
   static void add_mask(const Tensor& self, const Tensor& mask, int dim, std::vector<Item>& items);
+  static std::vector<Item> items_of(const Tensor& self, Tensors indices);
+  static Dims common_shape(const std::vector<Item>& items);
+  // Fills before and after with the dimensions that are not chosen from.
+  void place_rest(const Tensor& self, const std::vector<Item>& items);
 };
 
 void Places::add_mask(const Tensor& self, const Tensor& mask, int dim, std::vector<Item>& items) {
@@ -171,7 +171,7 @@ void Places::add_mask(const Tensor& self, const Tensor& mask, int dim, std::vect
   for (Tensor& column : nonzero_columns(mask)) items.push_back({std::move(column), dim++, 1});
 }
 
-Places::Places(const Tensor& self, Tensors indices) {
+std::vector<Places::Item> Places::items_of(const Tensor& self, Tensors indices) {
   std::vector<Item> items;
   int dim = 0;
   for (const Tensor& t : indices) {
@@ -195,7 +195,12 @@ Places::Places(const Tensor& self, Tensors indices) {
   }
   check(dim <= self.dims(), ErrorKind::index, "too many indices for tensor of dimension ", self.dims(), " (got ", dim,
         ")");
-  for (size_t k = 0; k < items.size(); ++k) {  // the common shape
+  return items;
+}
+
+Dims Places::common_shape(const std::vector<Item>& items) {
+  Dims chosen;
+  for (size_t k = 0; k < items.size(); ++k) {
     const Dims& s = items[k].index.shape();
     if (k == 0) chosen = s;
     Dims wide = chosen.size() >= s.size() ? chosen : s;
@@ -214,6 +219,10 @@ Places::Places(const Tensor& self, Tensors indices) {
     }
     chosen = wide;
   }
+  return chosen;
+}
+
+void Places::place_rest(const Tensor& self, const std::vector<Item>& items) {
   bool adjacent = true;
   Small<bool, 8> taken(self.dims(), false);
   for (size_t k = 0; k < items.size(); ++k) {
@@ -227,6 +236,12 @@ Places::Places(const Tensor& self, Tensors indices) {
     (leads ? before : after).push_back(self.shape()[d]);
     (leads ? before_strides : after_strides).push_back(self.strides()[d]);
   }
+}
+
+Places::Places(const Tensor& self, Tensors indices) {
+  std::vector<Item> items = items_of(self, indices);
+  chosen = common_shape(items);
+  place_rest(self, items);
   rows = numel_of(chosen), width = numel_of(after), outer = numel_of(before);
   int number = 0;
   for (Item& item : items) {

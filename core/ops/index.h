@@ -52,7 +52,6 @@ Tensor apart(const Tensor& t, const Tensor& written);
 // Fails where PyTorch does: "value cannot be converted to type uint8_t without overflow".
 void check_fits(Scalar value, DType dtype);
 [[noreturn]] void fail_bounds(ErrorKind kind, int64_t index, int64_t dim, int64_t size);
-void check_index_dtype(const Tensor& index, const char* op, ErrorKind kind = ErrorKind::runtime);
 
 // ---- masks (masked.cpp) ---------------------------------------------------------------------------------------------
 

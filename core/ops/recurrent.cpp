@@ -243,6 +243,49 @@ Arguments fused_backward(const Plan& plan, const Arguments& a, const Kept& kept,
   return made;
 }
 
+// The gradients of a call that was recorded, with the fused kernels unless they are to be differentiated themselves.
+void fused_gradients(const Plan& plan, BackwardCall& call) {
+  const auto saved = [&](size_t i) { return call.has(int(i)) ? call.saved(int(i)) : Tensor(); };
+  Arguments a(argument_count), grads;
+  std::vector<bool> needed(argument_count);
+  for (size_t i = 0; i < at_w_hr; ++i) {
+    a[i] = saved(i);
+    needed[i] = call.needs(int(i));
+  }
+  for (const Tensor& g : call.grads) grads.push_back(g);
+  bool any = false;
+  for (const Arguments* list : {&a, &grads}) {
+    for (const Tensor& t : *list) any = any || recording(t);
+  }
+  Arguments made;
+  if (any) {
+    made = gradients_of([&](const Arguments& in) { return composite(plan, in); }, a, grads);
+  } else {
+    const Tensor y = saved(at_w_hr + 1), gates = saved(at_w_hr);
+    made = fused_backward(plan, a, {gates ? gates : y, y, saved(at_w_hr + 2)}, grads, needed);
+  }
+  for (size_t i = 0; i < at_w_hr; ++i) {
+    if (needed[i] && made[i]) call.set(int(i), made[i]);
+  }
+}
+
+// Records a call of the fused kernels that gave `results`, where something needs it.
+void record_fused(const Plan& plan, const Arguments& a, const std::vector<Tensor>& results, const Kept& kept) {
+  const std::initializer_list<const Tensor*> inputs = {&a[at_x],    &a[at_h],    &a[at_c],   &a[at_w_ih],
+                                                       &a[at_w_hh], &a[at_b_ih], &a[at_b_hh]};
+  if (!recording(inputs)) return;
+  Ref<Node> node = make_node(plan.cell == Cell::lstm ? "MkldnnRnnLayerBackward0" : "StackBackward0", inputs,
+                             [plan](BackwardCall& call) { fused_gradients(plan, call); });
+  node->results = static_cast<uint16_t>(results.size());
+  for (size_t i = 0; i < at_w_hr; ++i) node->saved.push_back(Saved(a[i], false));
+  node->saved.push_back(Saved(kept.gates, false));
+  const bool y_is_result = results[0].same(kept.y);
+  node->saved.push_back(Saved(kept.y, y_is_result));
+  node->saved.push_back(Saved(kept.cells, false));
+  uint32_t index = 0;
+  for (const Tensor& r : results) set_producer(r, node, index++);
+}
+
 std::vector<Tensor> fused(const Plan& plan, const Arguments& a) {
   const DType type = compute_dtype(a[at_x].dtype());
   const auto ready = [&](const Tensor& t) { return t ? dense(cast_data(t, type)) : Tensor(); };
@@ -278,42 +321,7 @@ std::vector<Tensor> fused(const Plan& plan, const Arguments& a) {
   const DType out_type = a[at_x].dtype();
   std::vector<Tensor> results{cast_data(y, out_type), cast_data(h, out_type)};
   if (lstm) results.push_back(cast_data(c, a[at_c].dtype()));
-  if (!recording({&a[at_x], &a[at_h], &a[at_c], &a[at_w_ih], &a[at_w_hh], &a[at_b_ih], &a[at_b_hh]})) return results;
-  const char* name = lstm ? "MkldnnRnnLayerBackward0" : "StackBackward0";
-  const bool y_is_result = out_type == type;
-  Ref<Node> node =
-      make_node(name, {&a[at_x], &a[at_h], &a[at_c], &a[at_w_ih], &a[at_w_hh], &a[at_b_ih], &a[at_b_hh]},
-                [plan](BackwardCall& call) {
-                  const auto saved = [&](size_t i) { return call.has(int(i)) ? call.saved(int(i)) : Tensor(); };
-                  Arguments a(argument_count), grads;
-                  std::vector<bool> needed(argument_count);
-                  for (size_t i = 0; i < at_w_hr; ++i) {
-                    a[i] = saved(i);
-                    needed[i] = call.needs(int(i));
-                  }
-                  for (const Tensor& g : call.grads) grads.push_back(g);
-                  bool any = false;
-                  for (const Arguments* list : {&a, &grads}) {
-                    for (const Tensor& t : *list) any = any || recording(t);
-                  }
-                  Arguments made;
-                  if (any) {
-                    made = gradients_of([&](const Arguments& in) { return composite(plan, in); }, a, grads);
-                  } else {
-                    const Tensor y = saved(at_w_hr + 1), gates = saved(at_w_hr);
-                    made = fused_backward(plan, a, {gates ? gates : y, y, saved(at_w_hr + 2)}, grads, needed);
-                  }
-                  for (size_t i = 0; i < at_w_hr; ++i) {
-                    if (needed[i] && made[i]) call.set(int(i), made[i]);
-                  }
-                });
-  node->results = static_cast<uint16_t>(results.size());
-  for (size_t i = 0; i < at_w_hr; ++i) node->saved.push_back(Saved(a[i], false));
-  node->saved.push_back(Saved(one ? Tensor() : kept, false));
-  node->saved.push_back(Saved(y_is_result ? results[0] : y, y_is_result));
-  node->saved.push_back(Saved(cells, false));
-  uint32_t index = 0;
-  for (const Tensor& r : results) set_producer(r, node, index++);
+  record_fused(plan, a, results, {one ? Tensor() : kept, y, cells});
   return results;
 }
 

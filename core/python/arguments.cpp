@@ -187,6 +187,40 @@ bool convert_list(const Parameter& p, PyObject* o, Value& v) {
   return true;
 }
 
+bool convert_boolean(PyObject* o, Value& v) {
+  if (PyBool_Check(o)) {
+    v.b = o == Py_True;
+    return true;
+  }
+  if (is_tensor(o)) {
+    if (impl_of(o)->layout.dims() != 0 || impl_of(o)->dtype != DType::boolean) return false;
+    v.b = item_data(tensor_of(o)).i != 0;
+    return true;
+  }
+  const char* type = Py_TYPE(o)->tp_name;
+  if (std::strcmp(type, "numpy.bool") && std::strcmp(type, "numpy.bool_")) return false;
+  const int truth = PyObject_IsTrue(o);
+  must(truth);
+  v.b = truth;
+  return true;
+}
+
+// Python's own float, bool and int stand for dtypes.
+bool names_dtype(PyObject* o) {
+  for (PyTypeObject* type : {&PyFloat_Type, &PyBool_Type, &PyLong_Type}) {
+    if (o == reinterpret_cast<PyObject*>(type)) return true;
+  }
+  return false;
+}
+
+bool convert_string(PyObject* o, Value& v) {
+  if (!PyUnicode_Check(o)) return false;
+  const char* text = PyUnicode_AsUTF8(o);  // null for surrogates that stand alone
+  if (!text) throw PendingError();
+  v.text = text;
+  return true;
+}
+
 bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_tensors) {
   v.present = true;
   if (o == Py_None) {
@@ -226,40 +260,12 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
       if (!is_number(o)) return false;
       v.d = number_value(o).as_double();
       return true;
-    case ArgType::boolean:
-      if (PyBool_Check(o)) {
-        v.b = o == Py_True;
-        return true;
-      }
-      if (is_tensor(o) && impl_of(o)->layout.dims() == 0 && impl_of(o)->dtype == DType::boolean) {
-        v.b = item_data(tensor_of(o)).i != 0;
-        return true;
-      }
-      if (PyLong_CheckExact(o) || is_tensor(o) || !std::strcmp(Py_TYPE(o)->tp_name, "numpy.bool") ||
-          !std::strcmp(Py_TYPE(o)->tp_name, "numpy.bool_")) {
-        if (is_tensor(o) || PyLong_CheckExact(o)) return false;
-        const int truth = PyObject_IsTrue(o);
-        must(truth);
-        v.b = truth;
-        return true;
-      }
-      return false;
+    case ArgType::boolean: return convert_boolean(o, v);
     case ArgType::dtype:
-      if (!is_dtype(o) && !PyType_Check(o)) return false;
-      if (PyType_Check(o) && o != reinterpret_cast<PyObject*>(&PyFloat_Type) &&
-          o != reinterpret_cast<PyObject*>(&PyBool_Type) && o != reinterpret_cast<PyObject*>(&PyLong_Type)) {
-        return false;
-      }
+      if (!is_dtype(o) && !names_dtype(o)) return false;
       v.dtype = dtype_value(o);
       return true;
-    case ArgType::string:
-      if (!PyUnicode_Check(o)) return false;
-      {
-        const char* text = PyUnicode_AsUTF8(o);  // null for surrogates that stand alone
-        if (!text) throw PendingError();
-        v.text = text;
-      }
-      return true;
+    case ArgType::string: return convert_string(o, v);
     case ArgType::device:
       if (!is_device(o) && !PyUnicode_Check(o) && !(PyLong_Check(o) && !PyBool_Check(o))) return false;
       v.device = device_value(o);

@@ -79,23 +79,8 @@ nb::list registry_list() {
   return out;
 }
 
-}  // namespace
-
-}  // namespace bulssi::python
-
-NB_MODULE(_core, m) {
-  using namespace bulssi;
-  using namespace bulssi::python;
-  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
-    try {
-      std::rethrow_exception(p);
-    } catch (...) {
-      set_python_error();
-    }
-  });
-  cpu::choose_isa(std::getenv("BULSSI_ISA"));
-  setup_formulas();
-  register_formulas();
+// What the core asks of Python.
+void set_hooks() {
   warn = warn_python;
   blas_find_library = find_blas;
   interpreter_lock.release = []() -> void* { return PyEval_SaveThread(); };
@@ -109,37 +94,9 @@ NB_MODULE(_core, m) {
   check_interrupt = [] {
     if (PyErr_CheckSignals() < 0) throw PendingError();
   };
-  add_small_types(m.ptr());
-  add_tensor_type(m.ptr());
-  add_torch_function(m.ptr());
-  add_modes(m.ptr());
-  add_autocast(m.ptr());
-  add_overridable(m.ptr());
-  add_operations(m.ptr(), tensor_type);
-  add_node_types(m.ptr());
-  add_hook_functions(m.ptr());
-  add_data_functions(m.ptr());
-  add_optimizers(m.ptr());
-  add_interchange_functions(m.ptr());
-  add_dlpack_functions(m.ptr());
-  add_storage_functions(m.ptr());
-  add_generator_type(m.ptr());
-  m.def("_install_source_hooks", install_source_hooks);
-  m.def("_set_parameter_type", [](nb::handle type) { parameter_type = reinterpret_cast<PyTypeObject*>(type.ptr()); });
-  m.def(
-      "show_as",
-      [](nb::handle result, const char* name, bool joint, nb::args inputs) {
-        Small<Tensor, 4> given;
-        for (nb::handle input : inputs) given.push_back(is_tensor(input.ptr()) ? tensor_of(input.ptr()) : Tensor());
-        if (is_tensor(result.ptr())) show_as(tensor_of(result.ptr()), name, given, joint);
-        return nb::borrow(result);
-      },
-      "The result itself; the graph from it back to the inputs is shown as one node of this name (`joint`: its "
-      "gradients "
-      "count as made from the inputs).");
-  m.def("registry", registry_list, "Every operation: name, kind, schema, doc and forms.");
-  m.def("live_tensors", [] { return live_tensors; }, "How many tensors exist.");
-  m.def("_blas_loaded", [] { return blas_loaded(); }, "Whether an operation has needed the BLAS library yet.");
+}
+
+void add_machine_functions(nb::module_& m) {
   m.def("isa", [] { return cpu::isa(); }, "The instruction set whose kernels run.");
   m.def("isas_built", [] {
     nb::list out;
@@ -164,6 +121,9 @@ NB_MODULE(_core, m) {
     d["refused"] = s.refused;
     return d;
   });
+}
+
+void add_defaults(nb::module_& m) {
   auto dtype = [](DType d) { return nb::borrow(dtype_object(d)); };
   m.def(
       "promote_types",
@@ -194,6 +154,7 @@ NB_MODULE(_core, m) {
       },
       nb::arg("tensor1"), nb::arg("tensor2"), "The dtype in which an operation on both would be done.");
   m.def("get_default_dtype", [] { return nb::borrow(dtype_object(default_dtype())); });
+  m.def("_set_default_dtype", [](nb::handle d) { set_default_dtype(dtype_value(d.ptr())); });
   m.def("_set_default_device", [](nb::handle d) {
     const Device device = device_value(d.ptr());
     check_device(device);
@@ -202,5 +163,60 @@ NB_MODULE(_core, m) {
   m.def(
       "get_default_device", [] { return nb::steal(device_object(default_device)); },
       "The device of tensors that are made without naming one.");
-  m.def("_set_default_dtype", [](nb::handle d) { set_default_dtype(dtype_value(d.ptr())); });
+}
+
+void add_looks_inside(nb::module_& m) {
+  m.def("_install_source_hooks", install_source_hooks);
+  m.def("_set_parameter_type", [](nb::handle type) { parameter_type = reinterpret_cast<PyTypeObject*>(type.ptr()); });
+  m.def(
+      "show_as",
+      [](nb::handle result, const char* name, bool joint, nb::args inputs) {
+        Small<Tensor, 4> given;
+        for (nb::handle input : inputs) given.push_back(is_tensor(input.ptr()) ? tensor_of(input.ptr()) : Tensor());
+        if (is_tensor(result.ptr())) show_as(tensor_of(result.ptr()), name, given, joint);
+        return nb::borrow(result);
+      },
+      "The result itself; the graph from it back to the inputs is shown as one node of this name (`joint`: its "
+      "gradients count as made from the inputs).");
+  m.def("registry", registry_list, "Every operation: name, kind, schema, doc and forms.");
+  m.def("live_tensors", [] { return live_tensors; }, "How many tensors exist.");
+  m.def("_blas_loaded", [] { return blas_loaded(); }, "Whether an operation has needed the BLAS library yet.");
+}
+
+}  // namespace
+
+}  // namespace bulssi::python
+
+NB_MODULE(_core, m) {
+  using namespace bulssi;
+  using namespace bulssi::python;
+  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+    try {
+      std::rethrow_exception(p);
+    } catch (...) {
+      set_python_error();
+    }
+  });
+  cpu::choose_isa(std::getenv("BULSSI_ISA"));
+  setup_formulas();
+  register_formulas();
+  set_hooks();
+  add_small_types(m.ptr());
+  add_tensor_type(m.ptr());
+  add_torch_function(m.ptr());
+  add_modes(m.ptr());
+  add_autocast(m.ptr());
+  add_overridable(m.ptr());
+  add_operations(m.ptr(), tensor_type);
+  add_node_types(m.ptr());
+  add_hook_functions(m.ptr());
+  add_data_functions(m.ptr());
+  add_optimizers(m.ptr());
+  add_interchange_functions(m.ptr());
+  add_dlpack_functions(m.ptr());
+  add_storage_functions(m.ptr());
+  add_generator_type(m.ptr());
+  add_looks_inside(m);
+  add_machine_functions(m);
+  add_defaults(m);
 }

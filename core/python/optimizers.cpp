@@ -72,122 +72,129 @@ struct States {
   int count = 0;
 };
 
-// Advances the counters among the states and computes the kernel's numbers; returns its variant. Full-size states are
-// appended to item.data.
-int prepare(Optimizer kind, const Scalars& s, const States& st, Item& item) {
-  double* x = item.numbers;
+// Advances the counters among a parameter's states, computes the numbers of its kernel and chooses the variant.
+// Full-size states are appended to the item's data. One function per optimizer.
+class Preparation {
+ public:
+  Preparation(const Scalars& scalars, const States& states, Item& item)
+      : s(scalars), st(states), item_(item), x(item.numbers) {
+    x[0] = s.flag("maximize") ? -1 : 1;
+  }
+  void sgd() {
+    penalty(false);
+    x[2] = s("lr"), x[3] = s("momentum"), x[4] = 1 - s("dampening");
+    if (st.all[0]) variant |= 2 | (s.flag("nesterov") ? 4 : 0) | (s.flag("first_step") ? 8 : 0);
+    take(0);
+  }
+  void adam() {
+    const double step = advance(), beta1 = s("beta1"), beta2 = s("beta2");
+    x[8] = penalty(s.flag("decoupled_weight_decay"));
+    x[2] = -s("lr") / (1 - std::pow(beta1, step));
+    x[3] = 1 - beta1, x[4] = beta2, x[5] = 1 - beta2;
+    x[6] = std::sqrt(1 - std::pow(beta2, step)), x[7] = s("eps");
+    if (st.all[3]) variant |= 2;
+    take(1), take(2), take(3);
+  }
+  void adagrad() {
+    const double step = advance();
+    penalty(false);
+    x[2] = -s("lr") / (1 + (step - 1) * s("lr_decay")), x[3] = s("eps");
+    take(1);
+  }
+  void adadelta() {
+    advance();
+    penalty(false);
+    x[2] = -s("lr"), x[3] = s("rho"), x[4] = 1 - s("rho"), x[5] = s("eps");
+    take(1), take(2);
+  }
+  void adamax() {
+    const double step = advance(), beta1 = s("beta1");
+    penalty(false);
+    x[2] = -s("lr") / (1 - std::pow(beta1, step)), x[3] = 1 - beta1, x[4] = s("beta2"), x[5] = s("eps");
+    take(1), take(2);
+  }
+  void nadam() {
+    const double step = advance(), beta1 = s("beta1"), beta2 = s("beta2"), decay = s("momentum_decay"), lr = s("lr");
+    x[9] = penalty(s.flag("decoupled_weight_decay"));
+    const double mu = beta1 * (1.0 - 0.5 * std::pow(0.96, step * decay));
+    const double next = beta1 * (1.0 - 0.5 * std::pow(0.96, (step + 1) * decay));
+    const Tensor& kept = st.all[1];  // multiplied in its own precision, as a tensor operation would
+    const bool single = kept.dtype() == DType::f32;
+    const double product = write(kept, single ? float(read(kept)) * float(mu) : read(kept) * mu);
+    x[2] = -lr * (1.0 - mu) / (1.0 - product), x[3] = -lr * next / (1.0 - product * next);
+    x[4] = 1 - beta1, x[5] = beta2, x[6] = 1 - beta2, x[7] = 1 - std::pow(beta2, step), x[8] = s("eps");
+    take(2), take(3);
+  }
+  void radam() {
+    const double step = advance(), beta1 = s("beta1"), beta2 = s("beta2");
+    x[10] = penalty(s.flag("decoupled_weight_decay"));
+    const double power = std::pow(beta2, step), bias2 = 1 - power, limit = 2 / (1 - beta2) - 1;
+    const double rho = limit - 2 * step * power / bias2;
+    x[2] = s("lr"), x[3] = 1 - beta1, x[4] = beta2, x[5] = 1 - beta2, x[6] = 1 - std::pow(beta1, step);
+    x[7] = std::sqrt(bias2), x[9] = s("eps");
+    if (rho > 5) {
+      x[8] = std::sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho));
+      variant |= 2;
+    }
+    take(1), take(2);
+  }
+  void rmsprop() {
+    advance();
+    penalty(false);
+    x[2] = -s("lr"), x[3] = s("alpha"), x[4] = 1 - s("alpha"), x[5] = s("eps"), x[6] = s("momentum");
+    variant |= (st.all[2] ? 2 : 0) | (st.all[3] ? 4 : 0);
+    take(1), take(2), take(3);
+  }
+  void rprop() {
+    advance();
+    x[2] = s("etaminus"), x[3] = s("etaplus"), x[4] = s("step_size_min"), x[5] = s("step_size_max");
+    take(1), take(2);
+  }
+  void asgd() {
+    const double step = advance(), lr = s("lr"), lambd = s("lambd"), mu = read(st.all[1]), rate = read(st.all[2]);
+    penalty(false);
+    x[2] = -rate, x[3] = 1 - lambd * rate, x[4] = mu;
+    if (mu == 1) variant |= 2;
+    take(3);
+    write(st.all[2], lr / std::pow(1 + lambd * lr * step, s("alpha")));
+    write(st.all[1], 1 / std::max(1.0, step - s("t0")));
+  }
+
   int variant = 0;
-  x[0] = s.flag("maximize") ? -1 : 1;
-  const auto take = [&](int i) { item.data[item.slots++] = st.all[i] ? st.all[i]->data() : nullptr; };
-  const auto penalty = [&](bool decoupled) {
+
+ private:
+  void take(int i) { item_.data[item_.slots++] = st.all[i] ? st.all[i]->data() : nullptr; }
+  // Counts the step, in the first state.
+  double advance() { return write(st.all[0], read(st.all[0]) + 1); }
+  // An L2 penalty goes to the gradient, a decoupled decay to the parameter: its factor is returned.
+  double penalty(bool decoupled) {
     const double decay = s("weight_decay");
     if (decay != 0 && !decoupled) {
       x[1] = decay;
       variant |= 1;
     }
     return decoupled ? 1 - s("lr") * decay : 1;
-  };
-  const auto advance = [&] { return write(st.all[0], read(st.all[0]) + 1); };
-  switch (kind) {
-    case Optimizer::sgd: {
-      penalty(false);
-      x[2] = s("lr"), x[3] = s("momentum"), x[4] = 1 - s("dampening");
-      if (st.all[0]) variant |= 2 | (s.flag("nesterov") ? 4 : 0) | (s.flag("first_step") ? 8 : 0);
-      take(0);
-      break;
-    }
-    case Optimizer::adam: {
-      const double step = advance(), beta1 = s("beta1"), beta2 = s("beta2");
-      x[8] = penalty(s.flag("decoupled_weight_decay"));
-      x[2] = -s("lr") / (1 - std::pow(beta1, step));
-      x[3] = 1 - beta1, x[4] = beta2, x[5] = 1 - beta2;
-      x[6] = std::sqrt(1 - std::pow(beta2, step)), x[7] = s("eps");
-      if (st.all[3]) variant |= 2;
-      take(1), take(2), take(3);
-      break;
-    }
-    case Optimizer::adagrad: {
-      const double step = advance();
-      penalty(false);
-      x[2] = -s("lr") / (1 + (step - 1) * s("lr_decay")), x[3] = s("eps");
-      take(1);
-      break;
-    }
-    case Optimizer::adadelta: {
-      advance();
-      penalty(false);
-      x[2] = -s("lr"), x[3] = s("rho"), x[4] = 1 - s("rho"), x[5] = s("eps");
-      take(1), take(2);
-      break;
-    }
-    case Optimizer::adamax: {
-      const double step = advance(), beta1 = s("beta1");
-      penalty(false);
-      x[2] = -s("lr") / (1 - std::pow(beta1, step)), x[3] = 1 - beta1, x[4] = s("beta2"), x[5] = s("eps");
-      take(1), take(2);
-      break;
-    }
-    case Optimizer::nadam: {
-      const double step = advance(), beta1 = s("beta1"), beta2 = s("beta2"), decay = s("momentum_decay"), lr = s("lr");
-      x[9] = penalty(s.flag("decoupled_weight_decay"));
-      const double mu = beta1 * (1.0 - 0.5 * std::pow(0.96, step * decay));
-      const double next = beta1 * (1.0 - 0.5 * std::pow(0.96, (step + 1) * decay));
-      const Tensor& kept = st.all[1];  // multiplied in its own precision, as a tensor operation would
-      const bool single = kept.dtype() == DType::f32;
-      const double product = write(kept, single ? float(read(kept)) * float(mu) : read(kept) * mu);
-      x[2] = -lr * (1.0 - mu) / (1.0 - product), x[3] = -lr * next / (1.0 - product * next);
-      x[4] = 1 - beta1, x[5] = beta2, x[6] = 1 - beta2, x[7] = 1 - std::pow(beta2, step), x[8] = s("eps");
-      take(2), take(3);
-      break;
-    }
-    case Optimizer::radam: {
-      const double step = advance(), beta1 = s("beta1"), beta2 = s("beta2");
-      x[10] = penalty(s.flag("decoupled_weight_decay"));
-      const double power = std::pow(beta2, step), bias2 = 1 - power, limit = 2 / (1 - beta2) - 1;
-      const double rho = limit - 2 * step * power / bias2;
-      x[2] = s("lr"), x[3] = 1 - beta1, x[4] = beta2, x[5] = 1 - beta2, x[6] = 1 - std::pow(beta1, step);
-      x[7] = std::sqrt(bias2), x[9] = s("eps");
-      if (rho > 5) {
-        x[8] = std::sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho));
-        variant |= 2;
-      }
-      take(1), take(2);
-      break;
-    }
-    case Optimizer::rmsprop: {
-      advance();
-      penalty(false);
-      x[2] = -s("lr"), x[3] = s("alpha"), x[4] = 1 - s("alpha"), x[5] = s("eps"), x[6] = s("momentum");
-      variant |= (st.all[2] ? 2 : 0) | (st.all[3] ? 4 : 0);
-      take(1), take(2), take(3);
-      break;
-    }
-    case Optimizer::rprop: {
-      advance();
-      x[2] = s("etaminus"), x[3] = s("etaplus"), x[4] = s("step_size_min"), x[5] = s("step_size_max");
-      take(1), take(2);
-      break;
-    }
-    case Optimizer::asgd: {
-      const double step = advance(), lr = s("lr"), lambd = s("lambd"), mu = read(st.all[1]), rate = read(st.all[2]);
-      penalty(false);
-      x[2] = -rate, x[3] = 1 - lambd * rate, x[4] = mu;
-      if (mu == 1) variant |= 2;
-      take(3);
-      write(st.all[2], lr / std::pow(1 + lambd * lr * step, s("alpha")));
-      write(st.all[1], 1 / std::max(1.0, step - s("t0")));
-      break;
-    }
   }
-  return variant;
-}
 
-// How many states a formula has, how many of the first are counters (0-d), and which may be None, as bits.
-struct Shape {
-  int states, counters, optional;
+  const Scalars& s;
+  const States& st;
+  Item& item_;
+  double* x;
 };
-constexpr Shape shapes[optimizer_count] = {{1, 0, 1}, {4, 1, 8}, {2, 1, 0},  {3, 1, 0}, {3, 1, 0},
-                                           {4, 2, 0}, {3, 1, 0}, {4, 1, 12}, {3, 1, 0}, {4, 3, 0}};
+
+// How many states a formula has, how many of the first are counters (0-d), which may be None, as bits, and how its
+// numbers are made.
+struct Formula {
+  int states, counters, optional;
+  void (Preparation::*prepare)();
+};
+constexpr Formula formulas[] = {
+    {1, 0, 1, &Preparation::sgd},      {4, 1, 8, &Preparation::adam},     {2, 1, 0, &Preparation::adagrad},
+    {3, 1, 0, &Preparation::adadelta}, {3, 1, 0, &Preparation::adamax},   {4, 2, 0, &Preparation::nadam},
+    {3, 1, 0, &Preparation::radam},    {4, 1, 12, &Preparation::rmsprop}, {3, 1, 0, &Preparation::rprop},
+    {4, 3, 0, &Preparation::asgd},
+};
+static_assert(std::size(formulas) == optimizer_count);
 
 bool takes(const Tensor& t) {
   return t.contiguous() && t.device().kind == DeviceKind::cpu && (t.dtype() == DType::f32 || t.dtype() == DType::f64);
@@ -195,23 +202,23 @@ bool takes(const Tensor& t) {
 
 // Gathers one parameter's tensors; false when they are not for the kernels.
 bool gather(Optimizer kind, PyObject* param, PyObject* grad, PyObject* states, Tensor& p, Tensor& g, States& st) {
-  const Shape shape = shapes[int(kind)];
+  const Formula& formula = formulas[int(kind)];
   if (!is_tensor(param) || !is_tensor(grad) || !PyTuple_Check(states)) return false;
   st.count = int(PyTuple_GET_SIZE(states));
-  check(st.count == shape.states, ErrorKind::type, "fused_step: ", optimizer_names[int(kind)], " has ", shape.states,
-        " states, got ", st.count);
+  check(st.count == formula.states, ErrorKind::type, "fused_step: ", optimizer_names[int(kind)], " has ",
+        formula.states, " states, got ", st.count);
   p = tensor_of(param), g = tensor_of(grad);
   if (!takes(p) || g.dtype() != p.dtype() || g.shape() != p.shape() || g.device().kind != DeviceKind::cpu) {
     return false;
   }
   for (int i = 0; i < st.count; ++i) {
     PyObject* o = PyTuple_GET_ITEM(states, i);
-    if (o == Py_None && (shape.optional >> i & 1)) continue;
+    if (o == Py_None && (formula.optional >> i & 1)) continue;
     if (!is_tensor(o)) return false;
     st.all[i] = tensor_of(o);
     if (!takes(st.all[i])) return false;
-    if (i < shape.counters ? st.all[i].numel() != 1
-                           : st.all[i].dtype() != p.dtype() || st.all[i].shape() != p.shape()) {
+    if (i < formula.counters ? st.all[i].numel() != 1
+                             : st.all[i].dtype() != p.dtype() || st.all[i].shape() != p.shape()) {
       return false;
     }
   }
@@ -243,8 +250,9 @@ bool fused_step(const char* name, nb::list params, nb::list grads, nb::list stat
     Item& item = items[i];
     g[i] = dense(g[i]);
     item.data[0] = p[i]->data(), item.data[1] = g[i]->data();
-    const int variant = prepare(kind, numbers, st[i], item);
-    item.kernel = cpu::optimizer_kernels().kernel[p[i].dtype() == DType::f64][int(kind)][variant];
+    Preparation preparation(numbers, st[i], item);
+    (preparation.*formulas[int(kind)].prepare)();
+    item.kernel = cpu::optimizer_kernels().kernel[p[i].dtype() == DType::f64][int(kind)][preparation.variant];
     item.begin = total, item.count = p[i].numel(), item.itemsize = itemsize(p[i].dtype());
     total += item.count;
     p[i]->bump_version();

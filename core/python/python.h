@@ -192,6 +192,5 @@ int set_item(PyObject* self, PyObject* index, PyObject* value);
 extern PyMethodDef tensor_methods[];
 extern PyGetSetDef tensor_properties[];
 void add_tensor_type(PyObject* module);
-void add_autograd_functions(PyObject* module);
 
 }  // namespace bulssi::python

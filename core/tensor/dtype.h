@@ -85,13 +85,7 @@ struct Complex128 {
   double re = 0, im = 0;
 };
 
-template <DType>
-struct CType;
 #define BULSSI_CTYPE(tag, type, ...) \
-  template <>                        \
-  struct CType<DType::tag> {         \
-    using type_ = type;              \
-  };                                 \
   constexpr DType dtype_tag(const type*) { return DType::tag; }
 BULSSI_DTYPES(BULSSI_CTYPE)
 #undef BULSSI_CTYPE

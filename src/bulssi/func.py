@@ -157,6 +157,15 @@ def _called(func: Callable[..., Any], given: list[Any], kwargs: dict[str, Any], 
     return output
 
 
+def _called_at(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Any, has_aux: bool
+) -> tuple[list[Tensor], list[Any], Any, Any]:
+    """Calls with new variables at `argnums`: the variables, the nesting of each argument, the output, and what else."""
+    given, variables, specs = _with_variables(args, _chosen(args, argnums))
+    output, aux = _called(func, given, kwargs, has_aux)
+    return variables, specs, output, aux
+
+
 def _output_leaves(output: Any, caller: str) -> tuple[list[Tensor], Any]:
     leaves, spec = _pytree.tree_flatten(output)
     for leaf in leaves:
@@ -185,10 +194,8 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen = _chosen(args, argnums)
         with _inside() as nested:
-            given, variables, specs = _with_variables(args, chosen)
-            output, aux = _called(func, given, kwargs, has_aux)
+            variables, specs, output, aux = _called_at(func, args, kwargs, argnums, has_aux)
             if not isinstance(output, bulssi.Tensor):
                 raise RuntimeError(
                     f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}"
@@ -329,10 +336,8 @@ def jacrev(
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen = _chosen(args, argnums)
         with _inside() as nested:
-            given, variables, specs = _with_variables(args, chosen)
-            output, aux = _called(func, given, kwargs, has_aux)
+            variables, specs, output, aux = _called_at(func, args, kwargs, argnums, has_aux)
             leaves, spec = _output_leaves(output, "jacrev(f, ...)(*args)")
             keep = nested or _others_matter(leaves, variables)
             jacobians = [_shaped(_rows(leaf, variables, keep), specs, argnums) for leaf in leaves]

@@ -69,16 +69,14 @@ def pointwise(call: Call, meta: Any) -> Labels:
     return Labels(labels, [i if n != 1 else None for i, n in enumerate(out)], linear=linear)
 
 
+# What works element by element beside the pointwise operations of the registry: compositions of them, and operators.
 _ELEMENTWISE = (
-    "pow rpow rsub rdiv clamp clip gelu nan_to_num masked_fill where float_power copy zero fill isfinite isnan isinf "
-    "true_divide floor_divide remainder square "
-    "radd rmul rtruediv truediv invert and or xor hardswish hardsigmoid relu6 "
-    "positive negative logaddexp"
+    "clamp clip copy fill float_power gelu masked_fill nan_to_num positive pow square zero "
+    "and invert or radd rdiv rmul rpow rtruediv truediv xor"
 ).split()
 _KEPT = (
     "to type type_as float double half bfloat16 int long bool short char byte cpu clone contiguous "
-    "zeros_like ones_like "
-    "empty_like full_like"
+    "zeros_like ones_like empty_like full_like"
 )
 
 
@@ -88,8 +86,8 @@ def _elementwise() -> frozenset[str]:
     for row in _core.registry():
         if row["kind"] == "pointwise":
             names.add(row["name"])
-            names.update(alias.rpartition(".")[2] for alias in row["aliases"].split(","))
-    return frozenset(names - {""})
+            names.update(alias.rpartition(".")[2] for alias in row["aliases"].split())
+    return frozenset(names)
 
 
 # ---- products --------------------------------------------------------------------------------------------------------

@@ -157,27 +157,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# What PyTorch writes in Python, and where it therefore meets a wrong argument with an AttributeError of its own.
-_IN_PYTHON = frozenset(
-    """
-    adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
-    adaptive_max_pool3d_with_indices affine_grid binary_cross_entropy binary_cross_entropy_with_logits dropout1d
-    dropout2d dropout3d fractional_max_pool2d fractional_max_pool2d_with_indices fractional_max_pool3d
-    fractional_max_pool3d_with_indices gaussian_nll_loss glu group_norm huber_loss instance_norm interpolate l1_loss
-    linear_cross_entropy local_response_norm log_softmax lp_pool1d lp_pool2d lp_pool3d margin_ranking_loss
-    max_unpool1d max_unpool2d max_unpool3d mse_loss multi_head_attention_forward normalize sigmoid smooth_l1_loss
-    softmax softmin softsign tanh tanhshrink triplet_margin_with_distance_loss upsample upsample_bilinear
-    upsample_nearest
-    """.split()
-)
-
-
 def _publish() -> None:
     """Functions are seen by __torch_function__ and by modes such as autocast, under the name that programs use."""
     for name, function in list(globals().items()):
         if not name.startswith("_") and isinstance(function, FunctionType):
             function.__module__ = __name__
-            checks = () if name in _IN_PYTHON else (refuse_what_is_no_tensor,)
+            checks = () if "in_python" in function.__dict__ else (refuse_what_is_no_tensor,)
             globals()[name] = _core.overridable(function, function.__dict__.get("autocast", "composite"), *checks)
 
 

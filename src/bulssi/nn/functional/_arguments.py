@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING
 from bulssi import Tensor
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., object])
 
 # PyTorch's messages name the operation behind the function where that has another name.
 _OPERATIONS = {"cross_entropy": "cross_entropy_loss", "nll_loss": "nll_loss_nd", "fold": "col2im", "unfold": "im2col"}
+
+
+def in_python(function: F) -> F:
+    """Marks what PyTorch writes in Python, where it therefore meets a wrong argument with an AttributeError of its own.
+
+    What is marked does not name the argument, as functions of the core do: :func:`refuse_what_is_no_tensor`.
+    """
+    function.__dict__["in_python"] = True
+    return function
 
 
 def refuse_what_is_no_tensor(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

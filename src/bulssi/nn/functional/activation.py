@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn._native import native
 
-from ._arguments import check_floating
+from ._arguments import check_floating, in_python
 from ._graph import shown_as
 
 if TYPE_CHECKING:
@@ -86,27 +86,32 @@ def rrelu(
     return native.rrelu_(input, lower, upper, training) if inplace else native.rrelu(input, lower, upper, training)
 
 
+@in_python
 def sigmoid(input: Tensor) -> Tensor:
     """``1 / (1 + exp(-x))``."""
     return input.sigmoid()
 
 
+@in_python
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent."""
     return input.tanh()
 
 
+@in_python
 def tanhshrink(input: Tensor) -> Tensor:
     """``x - tanh(x)``."""
     return input - input.tanh()
 
 
+@in_python
 def softsign(input: Tensor) -> Tensor:
     """``x / (1 + |x|)``."""
     return input / (input.abs() + 1)
 
 
 @shown_as("GluBackward0")
+@in_python
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """One half of ``input`` along ``dim``, times the sigmoid of the other half."""
     if input.dim() == 0:
@@ -132,6 +137,7 @@ def _implicit_dim(name: str, input: Tensor, stacklevel: int) -> int:
     return 0 if input.dim() in (0, 1, 3) else 1
 
 
+@in_python
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``, computed in ``dtype`` if given."""
     if dim is None:
@@ -139,6 +145,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return input.softmax(dim) if dtype is None else input.softmax(dim, dtype=dtype)
 
 
+@in_python
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """``softmax(-x)``."""
     if dim is None:
@@ -146,6 +153,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return softmax(-input, dim, dtype=dtype)
 
 
+@in_python
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """The logarithm of the softmax along ``dim``, computed in ``dtype`` if given."""
     if dim is None:
@@ -204,6 +212,7 @@ def _channel_dropout(input: Tensor, p: float, training: bool, inplace: bool, bat
     return input if inplace else out.squeeze(0)
 
 
+@in_python
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Dropout of whole channels of ``(N, C, L)`` or ``(C, L)``."""
     _check_p(p)
@@ -229,6 +238,7 @@ def _warn_dropout_dims(name: str, input: Tensor, spatial: int) -> None:
     )
 
 
+@in_python
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Dropout of whole channels of ``(N, C, H, W)``."""
     _check_p(p)
@@ -246,6 +256,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _channel_dropout(input, p, training, inplace, batched=True)
 
 
+@in_python
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Dropout of whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
     _check_p(p)

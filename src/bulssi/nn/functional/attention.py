@@ -10,6 +10,7 @@ import bulssi
 from bulssi import Tensor
 from bulssi.nn._native import native
 
+from ._arguments import in_python
 from .activation import dropout
 from .padding import pad
 
@@ -43,6 +44,20 @@ def _none_or_dtype(input: Tensor | None) -> Any:
     raise RuntimeError("input to _none_or_dtype() must be None or torch.Tensor")
 
 
+def _resolve_causal(
+    mask: Tensor | None, is_causal: bool, hint_is_enough: bool, query: Tensor
+) -> tuple[Tensor | None, bool]:
+    """The mask as numbers, or none and the hint alone."""
+    if is_causal and mask is None:
+        raise RuntimeError(
+            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
+            "`generate_square_subsequent_mask` to create this mask."
+        )
+    if is_causal and hint_is_enough:
+        return None, True
+    return _canonical_mask(mask, "attn_mask", None, "", query.dtype, check_other=False), False
+
+
 def _check_mha_shapes(
     query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None, attn_mask: Tensor | None, heads: int
 ) -> bool:
@@ -71,8 +86,12 @@ def _check_mha_shapes(
     return dims == 3
 
 
-def _project_packed(q: Tensor, k: Tensor, v: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
+def _project_packed(q: Tensor, k: Tensor, v: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, ...]:
     """Queries, keys and values from one weight of three times the size; in one product where they are the same."""
+    if k.shape != v.shape:
+        raise AssertionError(f"key shape {k.shape} does not match value shape {v.shape}")
+    if weight is None:
+        raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
     if q is k and k is v:
         return native.linear(q, weight, bias).chunk(3, -1)
     size = q.shape[-1]
@@ -85,6 +104,10 @@ def _project_packed(q: Tensor, k: Tensor, v: Tensor, weight: Tensor, bias: Tenso
 
 
 def _project_separate(inputs: Any, weights: Any, bias: Any) -> tuple[Tensor, ...]:
+    """Queries, keys and values from a weight each; keys and values may have sizes of their own."""
+    _, key, value = inputs
+    if key.shape[:2] != value.shape[:2]:
+        raise AssertionError(f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}")
     size = inputs[0].shape[-1]
     biases = (None, None, None) if bias is None else bias.chunk(3)
     for name, x, weight, b in zip(("query", "key", "value"), inputs, weights, biases, strict=True):
@@ -113,6 +136,42 @@ def _merge_masks(
     return padding if attn_mask is None else attn_mask + padding
 
 
+def _biases(
+    bias_k: Tensor | None, bias_v: Tensor | None, static_k: Tensor | None, static_v: Tensor | None
+) -> tuple[Tensor, Tensor] | None:
+    """The key and the value beside those given, if there are such; then none is static."""
+    if bias_k is None or bias_v is None:
+        if bias_k is not bias_v:
+            raise AssertionError(
+                "bias_k is set but bias_v is None" if bias_v is None else "bias_v is set but bias_k is None"
+            )
+        return None
+    if static_k is not None:
+        raise AssertionError("bias cannot be added to static key.")
+    if static_v is not None:
+        raise AssertionError("bias cannot be added to static value.")
+    return bias_k, bias_v
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, heads: int, dropout_p: float, is_causal: bool, weigh: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Attention of ``(batch * heads, length, head_dim)``, and its weights if ``weigh``; without them by the core."""
+    rows, targets, head_dim = q.shape
+    sources = k.shape[1]
+    if weigh:
+        scores = bulssi.matmul(q * math.sqrt(1.0 / head_dim), k.transpose(-2, -1))
+        weights = (scores if mask is None else scores + mask).softmax(-1)
+        if dropout_p > 0:
+            weights = dropout(weights, dropout_p)
+        return bulssi.matmul(weights, v), weights
+    shape = (rows // heads, heads, -1, head_dim)
+    if mask is not None:
+        mask = mask.unsqueeze(0) if mask.shape[0] == 1 else mask.reshape(rows // heads, heads, -1, sources)
+    by_head = (x.reshape(shape) for x in (q, k, v))
+    return scaled_dot_product_attention(*by_head, mask, dropout_p, is_causal).reshape(rows, targets, head_dim), None
+
+
 def _check_static(name: str, static: Tensor, batch_heads: int, head_dim: int) -> Tensor:
     for i, expected in ((0, batch_heads), (2, head_dim)):
         if static.shape[i] != expected:
@@ -120,6 +179,16 @@ def _check_static(name: str, static: Tensor, batch_heads: int, head_dim: int) ->
     return static
 
 
+def _check_attn_mask(mask: Tensor, rows: int, targets: int, sources: int) -> Tensor:
+    if mask.dim() not in (2, 3):
+        raise RuntimeError(f"attn_mask's dimension {mask.dim()} is not supported")
+    expected = (targets, sources) if mask.dim() == 2 else (rows, targets, sources)
+    if tuple(mask.shape) != expected:
+        raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {expected}.")
+    return mask.unsqueeze(0) if mask.dim() == 2 else mask
+
+
+@in_python
 def multi_head_attention_forward(
     query: Tensor,
     key: Tensor,
@@ -163,47 +232,23 @@ def multi_head_attention_forward(
     key_padding_mask = _canonical_mask(
         key_padding_mask, "key_padding_mask", _none_or_dtype(attn_mask), "attn_mask", query.dtype
     )
-    if is_causal and attn_mask is None:
-        raise RuntimeError(
-            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
-            "`generate_square_subsequent_mask` to create this mask."
-        )
-    if is_causal and key_padding_mask is None and not need_weights:
-        attn_mask = None  # the hint is enough
-    else:
-        attn_mask = _canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, check_other=False)
-        is_causal = False
+    attn_mask, is_causal = _resolve_causal(attn_mask, is_causal, key_padding_mask is None and not need_weights, query)
     if size != embed_dim_to_check:
         raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {size}")
     head_dim = size // num_heads
     if head_dim * num_heads != size:
         raise AssertionError(f"embed_dim {size} not divisible by num_heads {num_heads}")
     if use_separate_proj_weight:
-        if key.shape[:2] != value.shape[:2]:
-            raise AssertionError(
-                f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}"
-            )
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
         q, k, v = _project_separate((query, key, value), weights, in_proj_bias)
     else:
-        if key.shape != value.shape:
-            raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
-        if in_proj_weight is None:
-            raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
         q, k, v = _project_packed(query, key, value, in_proj_weight, in_proj_bias)
     if attn_mask is not None:
         attn_mask = _check_attn_mask(attn_mask, batch * num_heads, targets, key.shape[0])
-    if (bias_k is None) != (bias_v is None):
-        raise AssertionError(
-            "bias_k is set but bias_v is None" if bias_v is None else "bias_v is set but bias_k is None"
-        )
     extra = 0  # keys and values that are there for every query, seen through no mask
-    if bias_k is not None and bias_v is not None:
-        if static_k is not None:
-            raise AssertionError("bias cannot be added to static key.")
-        if static_v is not None:
-            raise AssertionError("bias cannot be added to static value.")
-        k, v = bulssi.cat([k, bias_k.repeat(1, batch, 1)]), bulssi.cat([v, bias_v.repeat(1, batch, 1)])
+    biases = _biases(bias_k, bias_v, static_k, static_v)
+    if biases is not None:
+        k, v = (bulssi.cat([x, bias.repeat(1, batch, 1)]) for x, bias in zip((k, v), biases, strict=True))
         extra += 1
     rows = batch * num_heads
 
@@ -221,22 +266,7 @@ def multi_head_attention_forward(
         key_padding_mask = None if key_padding_mask is None else pad(key_padding_mask, (0, extra))
     sources = k.shape[1]
     mask = _merge_masks(attn_mask, key_padding_mask, batch, num_heads, targets, sources)
-    if not training:
-        dropout_p = 0.0
-    weights = None
-    if need_weights:
-        scores = bulssi.matmul(q * math.sqrt(1.0 / head_dim), k.transpose(-2, -1))
-        weights = (scores if mask is None else scores + mask).softmax(-1)
-        if dropout_p > 0:
-            weights = dropout(weights, dropout_p)
-        out = bulssi.matmul(weights, v)
-    else:
-        shape = (batch, num_heads, -1, head_dim)
-        if mask is not None:
-            mask = mask.unsqueeze(0) if mask.shape[0] == 1 else mask.reshape(batch, num_heads, -1, sources)
-        out = scaled_dot_product_attention(
-            q.reshape(shape), k.reshape(shape), v.reshape(shape), mask, dropout_p, is_causal
-        ).reshape(rows, targets, head_dim)
+    out, weights = _attend(q, k, v, mask, num_heads, dropout_p if training else 0.0, is_causal, need_weights)
     out = native.linear(out.transpose(0, 1).reshape(targets * batch, size), out_proj_weight, out_proj_bias)
     out = out.reshape(targets, batch, out.shape[1])
     if weights is not None:
@@ -246,12 +276,3 @@ def multi_head_attention_forward(
     if batched:
         return out, weights
     return out.squeeze(1), None if weights is None else weights.squeeze(0)
-
-
-def _check_attn_mask(mask: Tensor, rows: int, targets: int, sources: int) -> Tensor:
-    if mask.dim() not in (2, 3):
-        raise RuntimeError(f"attn_mask's dimension {mask.dim()} is not supported")
-    expected = (targets, sources) if mask.dim() == 2 else (rows, targets, sources)
-    if tuple(mask.shape) != expected:
-        raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {expected}.")
-    return mask.unsqueeze(0) if mask.dim() == 2 else mask

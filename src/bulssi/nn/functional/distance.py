@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import bulssi
 
+from ._arguments import in_python
 from ._graph import shown_as
 from ._precision import as_is
 
@@ -46,6 +47,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
 
 
 @as_is
+@in_python
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """``input / max(|input|_p, eps)`` with the norm along ``dim``."""
     norm = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)

@@ -14,7 +14,7 @@ import bulssi
 from bulssi.nn._native import native
 
 from . import _reduction
-from ._arguments import check_floating, scalar_name
+from ._arguments import check_floating, in_python, scalar_name
 from ._graph import shown_as
 from ._precision import float32
 from .distance import pairwise_distance
@@ -58,6 +58,7 @@ def _weighted(loss: Tensor, input: Tensor, weight: Tensor | None, reduction: str
 
 @shown_as("MseLossBackward0")
 @float32
+@in_python
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -74,6 +75,7 @@ def mse_loss(
 
 
 @float32
+@in_python
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -91,6 +93,7 @@ def l1_loss(
 
 @shown_as("SmoothL1LossBackward0")
 @float32
+@in_python
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -110,6 +113,7 @@ def smooth_l1_loss(
 
 @shown_as("HuberLossBackward0")
 @float32
+@in_python
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -143,6 +147,7 @@ def poisson_nll_loss(
     return _reduction.apply(loss, reduction)
 
 
+@in_python
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -378,6 +383,7 @@ def _mean_of(total: Tensor, count: float) -> Tensor:
 
 
 @float32
+@in_python
 def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,
@@ -433,6 +439,7 @@ _BCE_EDGE = 1e-12  # where x * (1 - x) is smaller, the gradient's denominator is
 
 @shown_as("BinaryCrossEntropyBackward0")
 @float32
+@in_python
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -475,6 +482,7 @@ def binary_cross_entropy(
 
 @shown_as("BinaryCrossEntropyWithLogitsBackward0")
 @float32
+@in_python
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -547,6 +555,7 @@ def hinge_embedding_loss(
 
 
 @float32
+@in_python
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -735,6 +744,7 @@ def triplet_margin_loss(
     )
 
 
+@in_python
 def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,

@@ -9,7 +9,7 @@ import bulssi
 from bulssi.nn import _kernels
 from bulssi.nn._native import native
 
-from ._arguments import check_floating
+from ._arguments import check_floating, in_python
 from ._graph import shown_as
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequen
 
 
 @shown_as("ViewBackward0", joint=True)
+@in_python
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -178,6 +179,7 @@ def instance_norm(
 
 
 @shown_as("NativeGroupNormBackward0")
+@in_python
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
@@ -239,6 +241,7 @@ def rms_norm(
     return _kernels.in_channel_order(native.rms_norm(input, shape, weight, eps), input)
 
 
+@in_python
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """``x / (k + alpha * mean of x^2 over size neighbouring channels)**beta`` (Krizhevsky et al. 2012)."""
     if input.dim() < 3:

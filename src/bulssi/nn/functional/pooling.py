@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn import _kernels
 
-from ._arguments import check_floating
+from ._arguments import check_floating, in_python
 from ._graph import shown_as
 from ._precision import float32
 from .conv import _sizes
@@ -271,6 +271,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
 
 
 @_adaptive_avg_shown(2)
+@in_python
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """As :func:`adaptive_avg_pool1d`, over two dimensions."""
     return _adaptive_avg(2, input, output_size)
@@ -278,6 +279,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 @_adaptive_avg_shown(3)
 @float32
+@in_python
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """As :func:`adaptive_avg_pool1d`, over three dimensions."""
     return _adaptive_avg(3, input, output_size)
@@ -314,6 +316,7 @@ def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = 
 
 
 @shown_as("AdaptiveMaxPool2DBackward0", joint=True)
+@in_python
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As :func:`adaptive_max_pool1d`, over two dimensions."""
     return _adaptive_max(2, input, output_size, return_indices)
@@ -321,6 +324,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
 
 @shown_as("AdaptiveMaxPool3DBackward0", joint=True)
 @float32
+@in_python
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As :func:`adaptive_max_pool1d`, over three dimensions."""
     return _adaptive_max(3, input, output_size, return_indices)
@@ -331,12 +335,14 @@ def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_ind
     return _adaptive_max(1, input, output_size, True)
 
 
+@in_python
 def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """:func:`adaptive_max_pool2d` with its indices."""
     return _adaptive_max(2, input, output_size, True)
 
 
 @float32
+@in_python
 def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """:func:`adaptive_max_pool3d` with its indices."""
     return _adaptive_max(3, input, output_size, True)
@@ -393,6 +399,7 @@ def _fractional_starts(sample: Tensor, size: int, kernel: int, out: int) -> Tens
 
 @shown_as("FractionalMaxPool2DBackward0", joint=True)
 @float32
+@in_python
 def fractional_max_pool2d(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -404,6 +411,7 @@ def fractional_max_pool2d(
 
 @shown_as("FractionalMaxPool3DBackward0", joint=True)
 @float32
+@in_python
 def fractional_max_pool3d(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -413,6 +421,7 @@ def fractional_max_pool3d(
 
 
 @float32
+@in_python
 def fractional_max_pool2d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -421,6 +430,7 @@ def fractional_max_pool2d_with_indices(
 
 
 @float32
+@in_python
 def fractional_max_pool3d_with_indices(
     input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
 ) -> Any:
@@ -480,6 +490,7 @@ def _given_unpool_size(given: tuple[int, ...], default: list[int], stride: Seque
 
 @shown_as("SqueezeBackward1")
 @float32
+@in_python
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """Put the values of a max pooling back where they were; zeros elsewhere."""
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
@@ -487,6 +498,7 @@ def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_siz
 
 @shown_as("MaxUnpool2DBackward0")
 @float32
+@in_python
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """As :func:`max_unpool1d`, over two dimensions."""
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
@@ -494,6 +506,7 @@ def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_siz
 
 @shown_as("MaxUnpool3DBackward0")
 @float32
+@in_python
 def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """As :func:`max_unpool1d`, over three dimensions."""
     return _unpool(3, input, indices, kernel_size, stride, padding, output_size)
@@ -509,16 +522,19 @@ def _lp_pool(rank: int, input: Tensor, norm_type: float, kernel_size: Any, strid
     return (mean.sign() * mean.abs().relu()).mul(area).pow(1.0 / norm_type)
 
 
+@in_python
 def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
     """``(sum of x**p over each window)**(1/p)``."""
     return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@in_python
 def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
     """As :func:`lp_pool1d`, over two dimensions."""
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@in_python
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
     """As :func:`lp_pool1d`, over three dimensions."""
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)

@@ -10,6 +10,7 @@ import bulssi
 from bulssi.nn import _kernels
 from bulssi.nn._native import native
 
+from ._arguments import in_python
 from ._graph import shown_as
 from ._precision import as_is, float32, lower
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -38,6 +39,7 @@ def _resize_name(
 
 @shown_as(_resize_name)
 @as_is
+@in_python
 def interpolate(
     input: Tensor,
     size: int | Sequence[int] | None = None,
@@ -247,12 +249,14 @@ def _antialiased(at: Tensor, size: int, step: float, kind: tuple[Any, int]) -> t
     return index.clamp(max=size - 1), weight / weight.sum(1, keepdim=True)
 
 
+@in_python
 def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None) -> Tensor:
     """Deprecated: :func:`interpolate`."""
     warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+@in_python
 def upsample_nearest(input, size=None, scale_factor=None) -> Tensor:
     """Deprecated: :func:`interpolate` with mode "nearest"."""
     warnings.warn(
@@ -261,6 +265,7 @@ def upsample_nearest(input, size=None, scale_factor=None) -> Tensor:
     return interpolate(input, size, scale_factor, mode="nearest")
 
 
+@in_python
 def upsample_bilinear(input, size=None, scale_factor=None) -> Tensor:
     """Deprecated: :func:`interpolate` with mode "bilinear" and aligned corners."""
     warnings.warn(
@@ -416,6 +421,7 @@ def _grid_bicubic(input: Tensor, at: list[Tensor], padding_mode: str, align_corn
 
 @shown_as("AffineGridGeneratorBackward0")
 @lower
+@in_python
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """The grid for :func:`grid_sample` that maps an output of ``size`` through affine maps.
 
