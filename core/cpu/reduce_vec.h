@@ -84,5 +84,14 @@ BULSSI_INLINE Vec<T> across(Vec<T> v, F combine) {
   if constexpr (Vec<T>::lanes >= 4) v = combine(v, rotate_lanes<2>(v, all));
   return combine(v, rotate_lanes<1>(v, all));
 }
+template <class T>
+BULSSI_INLINE T total(Vec<T> v) {
+  return across(v, [](Vec<T> a, Vec<T> b) { return a + b; })[0];
+}
+// The lanes in use of v, and `other` in the rest.
+template <class T>
+BULSSI_INLINE Vec<T> pick_lanes(Piece<T> p, Vec<T> v, T other) {
+  return p.count == Vec<T>::lanes ? v : select(first_lanes<T>(p.count), v, Vec<T>(other));
+}
 
 }  // namespace bulssi::BULSSI_ISA

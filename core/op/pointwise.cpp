@@ -101,6 +101,7 @@ void setup() {
   op.info = &D::info;
   op.index = I;
   op.tensors = tensor_count<D>;
+  static_assert(attribute_count<D> <= max_attributes, "a formula with so many attributes: see max_attributes");
   op.attributes = attribute_count<D>;
   op.kernels = &cpu::formula_kernels(I);
   op.node_name = D::info.node ? D::info.node : backward_name(D::info.name);

@@ -1,4 +1,5 @@
 // Operations as Python callables: functions of modules and methods of Tensor, made by a loop over the registry.
+#include <cctype>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -310,7 +311,8 @@ PyObject* operation_repr(PyObject* self) {
 PyObject* operation_name(PyObject* self, void*) {
   return PyUnicode_FromString(reinterpret_cast<PyOperation*>(self)->family->name.c_str());
 }
-std::string signature_text(const Operation& op, const std::string& name) {
+// A call of the operation under a name; methods have no `out`.
+std::string signature_text(const Operation& op, const std::string& name, Form form) {
   std::string text = name + "(";
   bool first = true, star = false;
   for (const Parameter& p : op.signature.parameters) {
@@ -319,28 +321,50 @@ std::string signature_text(const Operation& op, const std::string& name) {
       star = true;
       first = false;
     }
-    text += str(first ? "" : ", ", p.name == "self" ? "input" : p.name.c_str(),
-                p.has_default ? "=" + p.default_text : std::string());
+    const char* shown = p.name != "self" ? p.name.c_str() : form == Form::method ? "self" : "input";
+    text += str(first ? "" : ", ", shown, p.has_default ? "=" + p.default_text : std::string());
     first = false;
   }
-  if (op.traits.out) text += star ? ", out=None" : ", *, out=None";
+  if (op.traits.out && form == Form::function) text += star ? ", out=None" : ", *, out=None";
   return text + ")";
 }
+// What is said about an operation: methods have a self, functions an input.
+std::string doc_text(const Operation& op, Form form) {
+  std::string text = op.doc;
+  if (form == Form::method) return text;
+  const auto in_word = [&](size_t i) {
+    return i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) || text[i] == '_');
+  };
+  for (size_t at = 0; (at = text.find("self", at)) != std::string::npos; at += 4) {
+    if (!in_word(at - 1) && !in_word(at + 4)) text.replace(at, 4, "input");
+  }
+  return text;
+}
+// The signatures of all overloads, each followed by what is said about it, or by others of which the same is said.
+std::string doc_text(const PyOperation& o) {
+  std::string text, last;
+  const Operation* before = nullptr;
+  for (const Operation* op : o.family->overloads) {
+    const bool alike = before && before->doc == op->doc;
+    const std::string shown = signature_text(*op, o.family->name, o.form);
+    if (alike && shown == last) continue;  // they differ in types, which signatures do not show
+    if (before) text += alike ? "\n" : str("\n\n", doc_text(*before, o.form), "\n\n");
+    text += last = shown;
+    before = op;
+  }
+  if (before) text += str("\n\n", doc_text(*before, o.form));
+  if (o.form == Form::inplace) text += "\n\nIn place: the result is written to input, which is returned.";
+  return text;
+}
 PyObject* operation_doc(PyObject* self, void*) {
-  return guard([&]() -> PyObject* {
-    auto* o = reinterpret_cast<PyOperation*>(self);
-    std::string text;
-    for (const Operation* op : o->family->overloads) {
-      text += str(text.empty() ? "" : "\n\n", signature_text(*op, o->family->name), "\n\n", op->doc);
-    }
-    return PyUnicode_FromString(text.c_str());
-  });
+  return guard(
+      [&]() -> PyObject* { return PyUnicode_FromString(doc_text(*reinterpret_cast<PyOperation*>(self)).c_str()); });
 }
 PyObject* operation_text_signature(PyObject* self, void*) {
   return guard([&]() -> PyObject* {
     auto* o = reinterpret_cast<PyOperation*>(self);
     if (o->family->overloads.size() != 1) Py_RETURN_NONE;
-    return PyUnicode_FromString(signature_text(*o->family->overloads[0], "").c_str());
+    return PyUnicode_FromString(signature_text(*o->family->overloads[0], "", o->form).c_str());
   });
 }
 PyObject* operation_module(PyObject*, void*) { return PyUnicode_FromString("bulssi"); }

@@ -6,7 +6,7 @@ namespace bulssi::python {
 
 namespace {
 
-#define BULSSI_GET(name, expression)                      \
+#define BULSSI_GET(name, doc, expression)                 \
   {name,                                                  \
    [](PyObject* self, void*) -> PyObject* {               \
      return guard([&]() -> PyObject* {                    \
@@ -14,7 +14,7 @@ namespace {
        return expression;                                 \
      });                                                  \
    },                                                     \
-   nullptr, nullptr, nullptr}
+   nullptr, doc, nullptr}
 
 Tensor reversed(const Tensor& t) {
   Dims order;
@@ -207,7 +207,7 @@ PyObject* is_contiguous(PyObject* self, PyObject* args, PyObject* kwargs) {
     return PyBool_FromLong(wanted.fits(impl_of(self)->layout));
   });
 }
-#define BULSSI_METHOD(name, expression)         \
+#define BULSSI_METHOD(name, doc, expression)    \
   {name,                                        \
    [](PyObject* self, PyObject*) -> PyObject* { \
      return guard([&]() -> PyObject* {          \
@@ -215,7 +215,7 @@ PyObject* is_contiguous(PyObject* self, PyObject* args, PyObject* kwargs) {
        return expression;                       \
      });                                        \
    },                                           \
-   METH_NOARGS, nullptr}
+   METH_NOARGS, doc}
 
 }  // namespace
 
@@ -234,59 +234,74 @@ PyMethodDef tensor_methods[] = {
     {"_in_class", in_class, METH_VARARGS | METH_STATIC, nullptr},
     {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(is_contiguous)),
      METH_VARARGS | METH_KEYWORDS, "Whether the elements lie in memory in row-major order without gaps."},
-    BULSSI_METHOD("dim", PyLong_FromLong(t.dims())),
-    BULSSI_METHOD("ndimension", PyLong_FromLong(t.dims())),
-    BULSSI_METHOD("numel", PyLong_FromLongLong(t.numel())),
-    BULSSI_METHOD("nelement", PyLong_FromLongLong(t.numel())),
-    BULSSI_METHOD("element_size", PyLong_FromLong(itemsize(t.dtype()))),
-    BULSSI_METHOD("data_ptr", PyLong_FromVoidPtr(t.numel() && !without_elements(t) ? t->data() : nullptr)),
-    BULSSI_METHOD("storage_offset", PyLong_FromLongLong(t.layout().offset)),
+    BULSSI_METHOD("dim", "The number of dimensions.", PyLong_FromLong(t.dims())),
+    BULSSI_METHOD("ndimension", "The number of dimensions: dim().", PyLong_FromLong(t.dims())),
+    BULSSI_METHOD("numel", "The number of elements.", PyLong_FromLongLong(t.numel())),
+    BULSSI_METHOD("nelement", "The number of elements: numel().", PyLong_FromLongLong(t.numel())),
+    BULSSI_METHOD("element_size", "The bytes of one element.", PyLong_FromLong(itemsize(t.dtype()))),
+    BULSSI_METHOD("data_ptr", "The address of the first element; 0 where there are none.",
+                  PyLong_FromVoidPtr(t.numel() && !without_elements(t) ? t->data() : nullptr)),
+    BULSSI_METHOD("storage_offset", "Where the first element is in the storage, in elements.",
+                  PyLong_FromLongLong(t.layout().offset)),
     // Of an inference tensor, it counts its own changes.
-    BULSSI_METHOD("detach", wrap_like(self, t->inference ? data_of(t) : detach(t))),
-    BULSSI_METHOD("is_floating_point", PyBool_FromLong(is_floating(t.dtype()))),
-    BULSSI_METHOD("is_complex", PyBool_FromLong(is_complex(t.dtype()))),
-    BULSSI_METHOD("is_signed", PyBool_FromLong(is_signed(t.dtype()))),
-    BULSSI_METHOD("is_inference", PyBool_FromLong(t->inference)),
-    BULSSI_METHOD("is_pinned", PyBool_FromLong(0)),
-    BULSSI_METHOD("_is_view", PyBool_FromLong(t->is_view && t->autograd && t->autograd->base)),
-    BULSSI_METHOD("_storage_bytes", PyLong_FromLongLong(t->storage->bytes)),
-    BULSSI_METHOD("_storage_ptr", PyLong_FromVoidPtr(t->storage->data)),
+    BULSSI_METHOD("detach",
+                  "A view of the same memory outside the graph: no gradient flows through it. Both count the changes "
+                  "of the memory.",
+                  wrap_like(self, t->inference ? data_of(t) : detach(t))),
+    BULSSI_METHOD("is_floating_point", "Whether the dtype is a floating one.", PyBool_FromLong(is_floating(t.dtype()))),
+    BULSSI_METHOD("is_complex", "Whether the dtype is a complex one.", PyBool_FromLong(is_complex(t.dtype()))),
+    BULSSI_METHOD("is_signed", "Whether the dtype can hold negative numbers.", PyBool_FromLong(is_signed(t.dtype()))),
+    BULSSI_METHOD("is_inference", "Whether it was made in inference mode, where nothing is recorded.",
+                  PyBool_FromLong(t->inference)),
+    BULSSI_METHOD("is_pinned", "False: there is no device to copy to.", PyBool_FromLong(0)),
+    BULSSI_METHOD("_is_view", "Whether it is a view, of which gradients know.",
+                  PyBool_FromLong(t->is_view && t->autograd && t->autograd->base)),
+    BULSSI_METHOD("_storage_bytes", "The bytes of its storage.", PyLong_FromLongLong(t->storage->bytes)),
+    BULSSI_METHOD("_storage_ptr", "The address of its storage.", PyLong_FromVoidPtr(t->storage->data)),
     {}};
 
 PyGetSetDef tensor_properties[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, "The attributes that the program has set.", nullptr},
-    BULSSI_GET("shape", size_object(t.shape())),
-    BULSSI_GET("ndim", PyLong_FromLong(t.dims())),
-    BULSSI_GET("dtype", (Py_INCREF(dtype_object(t.dtype())), dtype_object(t.dtype()))),
-    BULSSI_GET("device", device_object(t.device())),
-    BULSSI_GET("itemsize", PyLong_FromLong(itemsize(t.dtype()))),
-    BULSSI_GET("nbytes", PyLong_FromLongLong(t.numel() * itemsize(t.dtype()))),
-    BULSSI_GET("T", wrap_like(self, reversed(t))),
-    BULSSI_GET("mT", (check(t.dims() >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got ",
-                            t.dims(), "-D tensor."),
-                      wrap_like(self, mT(t)))),
-    BULSSI_GET("H", (check(t.dims() == 2 || t.dims() == 0, "tensor.H is only supported on matrices (2-D tensors). Got ",
-                           t.dims(), "-D tensor."),
-                     wrap_like(self, t.dims() ? mT(t) : t))),
-    BULSSI_GET("mH", (check(t.dims() >= 2, "tensor.mH is only supported on matrices or batches of matrices. Got ",
-                            t.dims(), "-D tensor."),
-                      wrap_like(self, mT(t)))),
-    BULSSI_GET("real", (check(!is_complex(t.dtype()), ErrorKind::not_implemented, "real: not for complex tensors"),
-                        Object::borrow(self).take())),
-    BULSSI_GET("is_leaf", PyBool_FromLong(is_leaf(t))),
-    BULSSI_GET("retains_grad", PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
-    BULSSI_GET("grad_fn", node_object(producer(t).get())),
-    BULSSI_GET("output_nr", PyLong_FromLong(t->autograd ? t->autograd->result_index : 0)),
-    BULSSI_GET("_version", (check(!t->inference || t->own_version, "Inference tensors do not track version counter."),
-                            PyLong_FromLong(t->version()))),
-    BULSSI_GET("_base", wrap(t->is_view && t->autograd ? t->autograd->base : Tensor())),
-    BULSSI_GET("is_cpu", PyBool_FromLong(t.device().kind == DeviceKind::cpu)),
-    BULSSI_GET("is_cuda", PyBool_FromLong(t.device().kind == DeviceKind::cuda)),
-    BULSSI_GET("is_meta", PyBool_FromLong(t.device().kind == DeviceKind::meta)),
-    BULSSI_GET("is_xpu", PyBool_FromLong(0)),
-    BULSSI_GET("is_mps", PyBool_FromLong(0)),
-    BULSSI_GET("layout", Object::borrow(strided_object()).take()),
-#define BULSSI_NEVER(name) BULSSI_GET(name, PyBool_FromLong(0))  // of kinds that there are none of
+    BULSSI_GET("shape", "The sizes of the dimensions, a Size.", size_object(t.shape())),
+    BULSSI_GET("ndim", "The number of dimensions.", PyLong_FromLong(t.dims())),
+    BULSSI_GET("dtype", "The type of the elements.", (Py_INCREF(dtype_object(t.dtype())), dtype_object(t.dtype()))),
+    BULSSI_GET("device", "Where the elements are.", device_object(t.device())),
+    BULSSI_GET("itemsize", "The bytes of one element.", PyLong_FromLong(itemsize(t.dtype()))),
+    BULSSI_GET("nbytes", "The bytes of all elements, without gaps.",
+               PyLong_FromLongLong(t.numel() * itemsize(t.dtype()))),
+    BULSSI_GET("T", "A view with the dimensions in reverse order.", wrap_like(self, reversed(t))),
+    BULSSI_GET("mT", "A view with the last two dimensions exchanged.",
+               (check(t.dims() >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got ", t.dims(),
+                      "-D tensor."),
+                wrap_like(self, mT(t)))),
+    BULSSI_GET("H", "The conjugate transpose of a matrix; of real numbers the view T.",
+               (check(t.dims() == 2 || t.dims() == 0, "tensor.H is only supported on matrices (2-D tensors). Got ",
+                      t.dims(), "-D tensor."),
+                wrap_like(self, t.dims() ? mT(t) : t))),
+    BULSSI_GET("mH", "mT, conjugated; of real numbers the view mT.",
+               (check(t.dims() >= 2, "tensor.mH is only supported on matrices or batches of matrices. Got ", t.dims(),
+                      "-D tensor."),
+                wrap_like(self, mT(t)))),
+    BULSSI_GET("real", "The real parts; of real numbers the tensor itself.",
+               (check(!is_complex(t.dtype()), ErrorKind::not_implemented, "real: not for complex tensors"),
+                Object::borrow(self).take())),
+    BULSSI_GET("is_leaf", "Whether no operation that was recorded made it.", PyBool_FromLong(is_leaf(t))),
+    BULSSI_GET("retains_grad", "Whether retain_grad() was called on a tensor that is no leaf.",
+               PyBool_FromLong(t->autograd && t->autograd->retains_grad)),
+    BULSSI_GET("grad_fn", "The node of the graph that made it, or None.", node_object(producer(t).get())),
+    BULSSI_GET("output_nr", "Which result of grad_fn it is.",
+               PyLong_FromLong(t->autograd ? t->autograd->result_index : 0)),
+    BULSSI_GET("_version", "How many in-place changes its memory has seen.",
+               (check(!t->inference || t->own_version, "Inference tensors do not track version counter."),
+                PyLong_FromLong(t->version()))),
+    BULSSI_GET("_base", "The tensor that it is a view of, or None.",
+               wrap(t->is_view && t->autograd ? t->autograd->base : Tensor())),
+    BULSSI_GET("is_cpu", "Whether its device is the CPU.", PyBool_FromLong(t.device().kind == DeviceKind::cpu)),
+    BULSSI_GET("is_cuda", "Whether its device is a GPU of CUDA.", PyBool_FromLong(t.device().kind == DeviceKind::cuda)),
+    BULSSI_GET("is_meta", "Whether it has a shape and no elements.",
+               PyBool_FromLong(t.device().kind == DeviceKind::meta)),
+    BULSSI_GET("layout", "torch.strided.", Object::borrow(strided_object()).take()),
+#define BULSSI_NEVER(name) BULSSI_GET(name, "False.", PyBool_FromLong(0))  // of kinds that there are none of
     BULSSI_NEVER("is_sparse"),
     BULSSI_NEVER("is_sparse_csr"),
     BULSSI_NEVER("is_quantized"),
@@ -303,7 +318,7 @@ PyGetSetDef tensor_properties[] = {
     {"requires_grad",
      [](PyObject* self, void*)
          -> PyObject* { return guard([&]() -> PyObject* { return PyBool_FromLong(requires_grad(tensor_of(self))); }); },
-     set_requires_grad_property, nullptr, nullptr},
+     set_requires_grad_property, "Whether operations on it are recorded, for gradients.", nullptr},
     {"grad", get_grad, set_grad, "The gradient that backward() added up, or None.", nullptr},
     {"_grad", get_grad, set_grad, nullptr, nullptr},
     {"data",

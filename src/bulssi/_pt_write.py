@@ -49,7 +49,7 @@ class _Name:
 _names: dict[tuple[str, str], _Name] = {}
 
 
-def _name(module: str, name: str) -> _Name:
+def named(module: str, name: str) -> _Name:
     return _names.setdefault((module, name), _Name(module, name))
 
 
@@ -74,7 +74,7 @@ class _TensorRecord:
     def rebuild(self) -> _Name:
         """The name of the function that makes the tensor."""
         typed = _dtype_name(self.tensor.dtype) in STORAGE_NAMES
-        return _name("torch._utils", "_rebuild_tensor_v2" if typed else "_rebuild_tensor_v3")
+        return named("torch._utils", "_rebuild_tensor_v2" if typed else "_rebuild_tensor_v3")
 
     def span(self) -> tuple[int, int, int]:
         """(start of the storage, first byte, byte after the last) as addresses."""
@@ -117,7 +117,7 @@ def _int(value: int) -> bytes:
     return b"\x8a" + bytes([len(data)]) + data
 
 
-class _Parts(list):
+class Parts(list):
     """What a pickler writes: bytes, and the tensors' records between them."""
 
     def write(self, data: bytes) -> None:
@@ -135,10 +135,10 @@ def _plain_record(obj: Any) -> _TensorRecord | None:
     return None
 
 
-class _Pickler(pickle._Pickler):
+class Pickler(pickle._Pickler):
     """Protocol 2, with tensors as records and this library's names as PyTorch's."""
 
-    def __init__(self, parts: _Parts) -> None:
+    def __init__(self, parts: Parts) -> None:
         super().__init__(parts, protocol=2)  # pyright: ignore
         self.parts = parts
         self.records: list[_TensorRecord] = []
@@ -163,11 +163,11 @@ class _Pickler(pickle._Pickler):
         if isinstance(obj, bulssi.Tensor):
             return self._reduce_tensor(obj)
         if isinstance(obj, bulssi.Size):
-            return _name("torch", "Size"), (tuple(obj),)
+            return named("torch", "Size"), (tuple(obj),)
         if isinstance(obj, bulssi.device):
-            return _name("torch", "device"), (obj.type,) if obj.index is None else (obj.type, obj.index)
+            return named("torch", "device"), (obj.type,) if obj.index is None else (obj.type, obj.index)
         if isinstance(obj, bulssi.layout):
-            return _name("torch.serialization", "_get_layout"), (str(obj),)
+            return named("torch.serialization", "_get_layout"), (str(obj),)
         if isinstance(obj, bulssi.memory_format):
             raise TypeError(f"cannot pickle {obj}: files have no word for memory formats; save str(memory_format)")
         return NotImplemented
@@ -179,17 +179,17 @@ class _Pickler(pickle._Pickler):
         if type(t) is bulssi.nn.Parameter:
             args = (t.detach(), bool(t.requires_grad), OrderedDict())
             if state:
-                return _name("torch._utils", "_rebuild_parameter_with_state"), (*args, state)
-            return _name("torch._utils", "_rebuild_parameter"), args
+                return named("torch._utils", "_rebuild_parameter_with_state"), (*args, state)
+            return named("torch._utils", "_rebuild_parameter"), args
         if t.device.type == "meta":
-            make, args = _name("torch._utils", "_rebuild_meta_tensor_no_storage"), _meta_args(t)
+            make, args = named("torch._utils", "_rebuild_meta_tensor_no_storage"), _meta_args(t)
             return (make, args) if type(t) is bulssi.Tensor and not state else self._of_type(t, make, args, state)
         record = _TensorRecord(t, call=False)
         return self._of_type(t, record.rebuild, record, state)
 
     @staticmethod
     def _of_type(t: Tensor, make: _Name, args: Any, state: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-        return _name("torch._tensor", "_rebuild_from_type_v2"), (make, type(t), args, state)
+        return named("torch._tensor", "_rebuild_from_type_v2"), (make, type(t), args, state)
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         if isinstance(obj, _Name):
@@ -294,8 +294,8 @@ class Contents:
     """What a file will hold: the pickle of `obj` and the storages of its tensors."""
 
     def __init__(self, obj: object) -> None:
-        parts = _Parts()
-        pickler = _Pickler(parts)
+        parts = Parts()
+        pickler = Pickler(parts)
         pickler.dump(obj)
         self.storages = _lay_out(pickler.records)
         self.pickle = b"".join([part.opcodes() if isinstance(part, _TensorRecord) else part for part in parts])

@@ -641,11 +641,11 @@ def test_policies() -> None:
             super().__init__()
             self.module, self.options = module, options
 
-    wrap._wrap_children(net, size, Unit, Unit, set())
+    wrap.wrap_children(net, size, Unit, Unit, set())
     assert [type(child) for child in net] == [Unit, Unit, nn.ModuleList]
     net = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2)))
     custom = wrap.CustomPolicy(lambda m: {"x": 1} if isinstance(m, nn.Linear) else False)
-    wrap._wrap_children(net, custom, Unit, Unit, set())
+    wrap.wrap_children(net, custom, Unit, Unit, set())
     assert net[0].options == {"x": 1} == net[1][0].options
     with wrap.enable_wrap(wrapper_cls=Unit, a=1):
         assert wrap.wrap(nn.ReLU(), b=2).options == {"a": 1, "b": 2}

@@ -7,14 +7,6 @@
 namespace bulssi::BULSSI_ISA {
 namespace {
 
-template <class T>
-BULSSI_INLINE Vec<T> pick_lanes(Piece<T> p, Vec<T> v, T other) {
-  return p.count == Vec<T>::lanes ? v : select(first_lanes<T>(p.count), v, Vec<T>(other));
-}
-template <class T>
-BULSSI_INLINE T total(Vec<T> v) {
-  return across(v, [](Vec<T> a, Vec<T> b) { return a + b; })[0];
-}
 BULSSI_INLINE int64_t seen(int64_t i, int64_t n, int64_t first, int64_t more) {
   const int64_t count = first + i * more;
   return count < n ? count : n;

@@ -7,19 +7,6 @@
 namespace bulssi::BULSSI_ISA {
 namespace {
 
-template <class T>
-BULSSI_INLINE Vec<T> pick_lanes(Piece<T> p, Vec<T> v, T other) {
-  return p.count == Vec<T>::lanes ? v : select(first_lanes<T>(p.count), v, Vec<T>(other));
-}
-template <class T>
-struct Adder {
-  BULSSI_INLINE Vec<T> operator()(Vec<T> a, Vec<T> b) const { return a + b; }
-};
-template <class T>
-BULSSI_INLINE T total(Vec<T> v) {
-  return across(v, Adder<T>{})[0];
-}
-
 // The sum of f(Piece) over n elements: runs of 64 registers, then the runs' totals, so that errors stay small.
 template <class T, class F>
 BULSSI_INLINE T sum_over(int64_t n, F f) {

@@ -2,6 +2,15 @@
 
 Processes talk over sockets, each with each; the backend is called ``"gloo"``, as programs for the CPU call it. When a
 process dies, the others are told: what waits for it raises.
+
+How it is made. `_mesh` connects each process with each, and `_process_group` builds collectives of its messages:
+everybody sends to everybody, and one process sums up each element in the order of ranks. `DistributedDataParallel`
+sums gradients in buckets from hooks of the parameters, in a thread, while backward goes on. A `DeviceMesh` is a grid
+of processes with a group for each row. A `DTensor` (`tensor`) is a tensor without elements, of the shape of the
+whole, that holds this process's part; operations come to it by `__torch_function__`, shapes and errors of the whole
+come from doing them on the tensors without elements, and autograd sees only the parts. A sharded module (`fsdp`) has
+a `Unit`, whose parts are `DTensor` (`fully_shard`) or one flat parameter. `checkpoint` writes parts where they are,
+one file of each process, and last of all the file that names them. `rpc` is requests and answers over the same mesh.
 """
 
 from __future__ import annotations

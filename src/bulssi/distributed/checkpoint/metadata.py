@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 import bulssi
-from bulssi._pt_write import _name, _Parts, _Pickler
+from bulssi._pt_write import Parts, Pickler, named
 
 __all__ = [
     "BytesStorageMetadata",
@@ -48,7 +48,7 @@ class _Layout:
     """The layout of dense tensors, as it stands in files."""
 
     def __reduce__(self) -> Any:
-        return _name("torch.serialization", "_get_layout"), ("torch.strided",)
+        return named("torch.serialization", "_get_layout"), ("torch.strided",)
 
 
 @dataclass
@@ -148,8 +148,8 @@ _StorageInfo.__module__ = "bulssi.distributed.checkpoint.filesystem"  # where fi
 
 def dump(metadata: Metadata) -> bytes:
     """The contents of the file."""
-    parts = _Parts()
-    _Pickler(parts).dump(metadata)
+    parts = Parts()
+    Pickler(parts).dump(metadata)
     return b"".join(parts)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import bulssi
 from bulssi import Tensor, _core
-from bulssi.nn.parallel.distributed import _tensors_in
+from bulssi.nn.parallel.distributed import tensors_in
 from bulssi.nn.parameter import Parameter
 from bulssi.utils._pytree import tree_map
 
@@ -296,7 +296,7 @@ class Unit:
         if self.precision.output is not None:
             out = _cast(out, self.precision.output)
         if bulssi.is_grad_enabled():
-            for tensor in _tensors_in(out):
+            for tensor in tensors_in(out):
                 if tensor.requires_grad:
                     tensor.register_hook(self._before_backward)
         return out

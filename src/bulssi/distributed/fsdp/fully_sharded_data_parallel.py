@@ -37,7 +37,7 @@ from .api import (
     StateDictSettings,
     StateDictType,
 )
-from .wrap import _wrap_children
+from .wrap import wrap_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -172,8 +172,8 @@ class FullyShardedDataParallel(Module):
                     wrapped._unit.precision.output = low
                 return wrapped
 
-            _wrap_children(module, own, full, FullyShardedDataParallel, ignored)
-        _wrap_children(
+            wrap_children(module, own, full, FullyShardedDataParallel, ignored)
+        wrap_children(
             module,
             policy,
             lambda child, **more: FullyShardedDataParallel(child, **{**options, **more}),

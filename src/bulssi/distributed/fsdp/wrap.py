@@ -121,7 +121,7 @@ def wrap(module: Module, **wrap_overrides: Any) -> Module:
     return kind(module, **{**options, **wrap_overrides})
 
 
-def _wrap_children(
+def wrap_children(
     module: Module, policy: Any, wrapped: Callable[..., Module], unit: type, ignored: set[Module]
 ) -> None:
     """Make units of the modules below one as a policy says, the innermost first."""
@@ -129,7 +129,7 @@ def _wrap_children(
         for name, child in list(module.named_children()):
             if child in ignored or isinstance(child, unit):
                 continue
-            _wrap_children(child, policy, wrapped, unit, ignored)
+            wrap_children(child, policy, wrapped, unit, ignored)
             options = policy.options(child)
             if options is not False:
                 setattr(module, name, wrapped(child, **(options if isinstance(options, dict) else {})))

@@ -70,15 +70,16 @@ def _buckets(parameters: list[Tensor], limit: float) -> list[GradBucket]:
     return [GradBucket(i, group, i == len(groups) - 1) for i, group in enumerate(groups)]
 
 
-def _tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of a result, in lists, tuples and dicts too."""
     if isinstance(value, bulssi.Tensor):
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _tensors_in(item)
+            yield from tensors_in(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _tensors_in(item)
+            yield from tensors_in(item)
 
 
 class DistributedDataParallel(Module):
@@ -226,7 +227,7 @@ class DistributedDataParallel(Module):
         seen: set[Any] = set()
         used: set[int] = set()
         stack = []
-        for t in _tensors_in(result):
+        for t in tensors_in(result):
             if t.grad_fn is not None:
                 stack.append(t.grad_fn)
             else:

@@ -350,7 +350,7 @@ def l1_unstructured(module: Module, name: str, amount: float, importance_scores:
     """Prune the ``amount`` of elements of ``name`` with the smallest magnitudes (of ``importance_scores``).
 
     Example:
-        >>> layer = prune.l1_unstructured(nn.Linear(2, 3), "weight", amount=2)
+        >>> layer = nn.utils.prune.l1_unstructured(nn.Linear(2, 3), "weight", amount=2)
         >>> int((layer.weight == 0).sum())
         2
     """

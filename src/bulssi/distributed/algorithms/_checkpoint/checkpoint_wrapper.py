@@ -156,7 +156,7 @@ def apply_activation_checkpointing(
     auto_wrap_policy: Callable[..., bool] | None = None,
 ) -> None:
     """Wrap the modules below one for which ``check_fn`` is true, or as a policy of `fsdp.wrap` says, in place."""
-    from bulssi.distributed.fsdp.wrap import _wrap_children, lambda_auto_wrap_policy
+    from bulssi.distributed.fsdp.wrap import lambda_auto_wrap_policy, wrap_children
 
     policy = auto_wrap_policy or partial(lambda_auto_wrap_policy, lambda_fn=check_fn)
-    _wrap_children(model, policy, checkpoint_wrapper_fn, ActivationWrapper, set())
+    wrap_children(model, policy, checkpoint_wrapper_fn, ActivationWrapper, set())
