@@ -72,6 +72,6 @@ def test_methods_and_properties_of_tensors_say_what_they_are() -> None:
 def test_signatures_of_operations() -> None:
     assert bulssi.exp.__doc__ == "exp(input, *, out=None)\n\ne to the power of input."
     assert bulssi.Tensor.exp.__doc__ == "exp(self)\n\ne to the power of self."
-    assert bulssi.Tensor.exp_.__doc__.startswith("exp_(self)\n\ne to the power of self.\n\nIn place: ")
-    texts = bulssi.float_power.__doc__.split("\n")
-    assert texts[0].startswith("float_power(") and texts[1].startswith("float_power(") and len(set(texts)) == len(texts)
+    assert bulssi.Tensor.exp_.__doc__.startswith("exp_(input)\n\ne to the power of input.\n\nIn place: ")
+    assert bulssi.float_power.__doc__.count("float_power(") == 1  # its overloads differ in types only
+    assert bulssi.movedim.__doc__.count("movedim(") == 2
