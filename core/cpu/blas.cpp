@@ -56,6 +56,8 @@ const char* blas_config() {
   return config();
 }
 
+void blas_detail::open() { open_library(); }
+
 void* blas_detail::find(const char* name) {
   void* handle = open_library();
   void* symbol = dlsym(handle, (std::string("scipy_") + name).c_str());

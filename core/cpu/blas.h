@@ -14,8 +14,9 @@ bool blas_loaded() noexcept;
 const char* blas_config();
 
 namespace blas_detail {
+void open();  // the library, unless it is
 void* find(const char* name);
-}
+}  // namespace blas_detail
 
 // The function `name` (without the package's prefix "scipy_": "dgesdd_", "cblas_dgemm"), with 32-bit integers. Opens
 // the library if need be. Throws Error, naming the path, when the library or the function is missing. The library runs

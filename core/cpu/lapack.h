@@ -61,6 +61,9 @@ struct RoutineName {
 template <class T, RoutineName name>
 const Routine& lapack() {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
+  // Before the static: looking for the library runs Python, which may let another thread in here, and that one would
+  // wait for this one with the interpreter's lock.
+  blas_detail::open();
   static const Routine routine = [] {
     RoutineName full = name;
     full.letters[0] = std::is_same_v<T, float> ? 's' : 'd';

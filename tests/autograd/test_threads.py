@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -148,3 +150,23 @@ def test_will_run_is_asked_about_the_run_of_this_thread():
     in_threads(lambda: total.backward(retain_graph=True), 3)
     assert seen == [True] * 3
     assert not torch._core.will_execute_node(y.grad_fn)
+
+
+def test_the_first_factorisations_of_a_program():
+    """LAPACK is opened by the first of several threads, in a process of its own."""
+    program = """
+import threading, time
+import bulssi as torch
+x = torch.eye(8)
+def run():
+    ready.wait()
+    torch.linalg.inv(x)
+ready = threading.Barrier(4)
+threads = [threading.Thread(target=run) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print("end")
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "end\n", done.stderr
