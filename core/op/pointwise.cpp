@@ -188,14 +188,24 @@ struct Number {
 
 class FormulaNode final : public Node {
  public:
-  explicit FormulaNode(const FormulaOp& op) : op_(op) {}
+  // As in PyTorch, what chooses, and a number for which another rule is there, have no edge.
+  FormulaNode(const FormulaOp& op, std::span<const Operand> args, bool in_place) : op_(op) {
+    init_node(*this);
+    const auto number = [](const Operand& a) { return !a.tensor || (*a.tensor)->wrapped_number; };
+    int end = op.tensors;
+    if (number(args.back()) && (name_ = op.info->node_of_number)) --end;
+    if (number(args.front()) && op.info->node_of_first_number) name_ = op.info->node_of_first_number, first_ = 1;
+    if (in_place && op.info->node_in_place) name_ = op.info->node_in_place;
+    if (op.info->condition) first_ = 1;
+    for (int k = first_; k < end; ++k) {
+      edges.push_back(args[k].tensor && op.takes_gradient(k) ? edge_to(*args[k].tensor) : Edge{});
+    }
+  }
   std::string name() const override { return name_ ? name_ : op_.node_name; }
   void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override;
-  void name_for(std::span<const Operand> args, bool in_place) {
-    const auto number = [](const Operand& a) { return !a.tensor || (*a.tensor)->wrapped_number; };
-    if (number(args.back())) name_ = op_.info->node_of_number;
-    if (number(args.front())) name_ = op_.info->node_of_first_number;
-    if (in_place && op_.info->node_in_place) name_ = op_.info->node_in_place;
+  bool leads(int argument) const {
+    const int i = argument - first_;
+    return i >= 0 && i < int(edges.size()) && edges[i];
   }
 
   struct Input {
@@ -204,6 +214,7 @@ class FormulaNode final : public Node {
   };
   const FormulaOp& op_;
   const char* name_ = nullptr;  // another one than that of the formula
+  int8_t first_ = 0;            // argument of the first edge
   Scalar attributes_[max_attributes];
   // Shape and dtype of the tensor arguments, kept only where one differs from the result's.
   std::unique_ptr<Input[]> originals_;
@@ -362,7 +373,7 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
   double attributes[max_attributes];
   for (int a = 0; a < op_.attributes; ++a) attributes[a] = attributes_[a].as_double();
   for (int k = 0; k < op_.tensors; ++k) {
-    if (!needs(k)) continue;
+    if (!leads(k)) continue;
     check(op_.partial[k].exists, ErrorKind::not_implemented, "the derivative for '", op_.info->name,
           k == 0 ? ": input" : ": other", "' is not implemented.");
     Tensor d;
@@ -380,7 +391,7 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
       d = sum_to(d, originals_[k].shape);
       if (d.dtype() != originals_[k].dtype) d = cast(d, originals_[k].dtype);
     }
-    inputs[k] = std::move(d);
+    inputs[k - first_] = std::move(d);
   }
 }
 
@@ -419,41 +430,35 @@ Ref<Node> flat_node(const FormulaOp& op, std::span<const Operand> args, const ch
 }
 
 // Made before the operation runs; `saved` is filled by save_for_node.
-Ref<Node> formula_node(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes,
-                       bool in_place = false) {
-  auto* node = new FormulaNode(op);
-  Ref<Node> owned = Ref<Node>::adopt(node);
-  init_node(*node);
-  node->name_for(args, in_place);
+Ref<FormulaNode> formula_node(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes,
+                              bool in_place = false) {
+  auto node = Ref<FormulaNode>::adopt(new FormulaNode(op, args, in_place));
   for (int a = 0; a < op.attributes; ++a) node->attributes_[a] = attributes[a];
-  for (int k = 0; k < op.tensors; ++k) {
-    node->edges.push_back(args[k].tensor && op.takes_gradient(k) ? edge_to(*args[k].tensor) : Edge{});
-  }
-  return owned;
+  return node;
 }
 // Which arguments (and, as bit `tensors`, whether the result) are saved. As PyTorch, what only one of several partials
 // reads is left out if that one is not needed; anything else is saved, and so may not be changed, in any case.
-unsigned to_save(const Node& node, const FormulaOp& op) {
+unsigned to_save(const FormulaNode& node, const FormulaOp& op) {
   unsigned needed = op.tensors == 1 ? op.saves : op.saves & 1u << op.tensors, once = 0;
   for (int k = 0; k < op.tensors; ++k) {
     const unsigned uses = op.partial[k].uses;
-    if (node.edges[k]) needed |= uses;
+    if (node.leads(k)) needed |= uses;
     needed |= once & uses;
     once |= uses;
   }
   return needed;
 }
-void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> args, const Tensor& out,
-                   bool next_version) {
+void save_for_node(FormulaNode& node, const FormulaOp& op, std::span<const Operand> args, const Tensor& out,
+                   bool in_place) {
   const unsigned needed = to_save(node, op);
-  auto& formula = static_cast<FormulaNode&>(node);
   for (int k = 0; k <= op.tensors; ++k) {
     if (!(op.saves >> k & 1)) continue;
     if (!(needed >> k & 1)) {
       node.saved.push_back(Saved());
     } else if (k == op.tensors) {
+      if (in_place) check_writable(out, op.info->name);
       node.saved.push_back(Saved(out, true));
-      if (next_version) node.saved.back().expect_next_version();
+      if (in_place) node.saved.back().expect_next_version();
     } else {
       node.saved.push_back(Saved(args[k].tensor ? *args[k].tensor : wrapped_number(args[k].number), false));
     }
@@ -461,14 +466,14 @@ void save_for_node(Node& node, const FormulaOp& op, std::span<const Operand> arg
   if (needed == 0) node.saved.clear();
   bool differs = false;
   for (int k = 0; k < op.tensors; ++k) {
-    if (!node.edges[k]) continue;
+    if (!node.leads(k)) continue;
     const Tensor& t = *args[k].tensor;
     differs |= t.dtype() != out.dtype() || !(t.shape() == out.shape());
   }
   if (!differs) return;
-  formula.originals_.reset(new FormulaNode::Input[op.tensors]);
+  node.originals_.reset(new FormulaNode::Input[op.tensors]);
   for (int k = 0; k < op.tensors; ++k) {
-    if (node.edges[k]) formula.originals_[k] = {args[k].tensor->shape(), args[k].tensor->dtype()};
+    if (node.leads(k)) node.originals_[k] = {args[k].tensor->shape(), args[k].tensor->dtype()};
   }
 }
 
@@ -777,9 +782,9 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
       set_producer(out, flat_node(op, args, ""));
       return out;
     }
-    Ref<Node> node = formula_node(op, args, attributes);
+    const Ref<FormulaNode> node = formula_node(op, args, attributes);
     save_for_node(*node, op, args, out, false);
-    set_producer(out, std::move(node));
+    set_producer(out, Ref<Node>(node.get()));
   }
   return out;
 }
@@ -796,9 +801,11 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
   }
   // As PyTorch, what concerns the graph comes before memory, shapes and types.
   const FormulaOp& kept_by = *op.in_place;
+  Ref<FormulaNode> formula;
   Ref<Node> node;
   if (record && is_differentiable(self.dtype())) {
-    node = how == InPlace::recorded ? formula_node(kept_by, args, attributes, true) : flat_node(op, args);
+    if (how == InPlace::recorded) formula = formula_node(kept_by, args, attributes, true);
+    node = formula ? Ref<Node>(formula.get()) : flat_node(op, args);
   }
   check_no_internal_overlap(self);
   const Plan p = plan(op, args, attributes, &self);
@@ -806,13 +813,13 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
   for (const Operand& a : args) {
     if (a.tensor && !a.tensor->same(self)) check_no_partial_overlap(self, *a.tensor);
   }
-  check_writable(self, op.info->name);
-  if (!node || how != InPlace::recorded) {
+  if (!formula) {
+    check_writable(self, op.info->name);
     compute(op, args, attributes, p, self);
     changed_inplace(self, std::move(node), op.info->name);
     return self;
   }
-  const unsigned needed = to_save(*node, kept_by);
+  const unsigned needed = to_save(*formula, kept_by);
   // The old value, where backward reads it.
   Tensor old;
   Small<Operand, 3> kept(args.begin(), args.end());
@@ -822,7 +829,8 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
       kept[k].tensor = &old;
     }
   }
-  save_for_node(*node, kept_by, kept, self, true);
+  save_for_node(*formula, kept_by, kept, self, true);
+  check_writable(self, op.info->name);
   compute(op, args, attributes, p, self);
   changed_inplace(self, std::move(node), op.info->name);
   return self;
