@@ -58,6 +58,7 @@ double chebyshev(double x, double n, double first) {
   return recurrence(first, n, [x](double, double p, double before) { return 2 * x * p - before; });
 }
 constexpr double small_degree = 8;
+constexpr double end_of_degrees = 9223372036854775808.0;  // what is no int64 has no polynomial, as in PyTorch
 
 }  // namespace
 
@@ -73,14 +74,14 @@ double airy_ai(double x) {
 
 double chebyshev_t(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (std::fabs(x) == 1) return parity(x, n);
   if (n > small_degree && std::fabs(x) < 1) return std::cos(n * std::acos(x));
   return chebyshev(x, n, x);
 }
 double chebyshev_u(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (std::fabs(x) == 1) return parity(x, n) * (n + 1);
   const double angle = std::acos(x);
   if (n > small_degree && std::fabs(x) < 1) return std::sin((n + 1) * angle) / std::sin(angle);
@@ -88,7 +89,7 @@ double chebyshev_u(double x, double n) {
 }
 double chebyshev_v(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (x == 1) return 1;
   if (x == -1) return parity(x, n) * (2 * n + 1);
   const double angle = std::acos(x);
@@ -97,7 +98,7 @@ double chebyshev_v(double x, double n) {
 }
 double chebyshev_w(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (x == 1) return 2 * n + 1;
   if (x == -1) return parity(x, n);
   const double angle = std::acos(x);
@@ -106,19 +107,19 @@ double chebyshev_w(double x, double n) {
 }
 double hermite_h(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (n == 0) return std::isnan(x) ? x : 1;
   return recurrence(2 * x, n, [x](double k, double p, double before) { return 2 * (x * p - k * before); });
 }
 double hermite_he(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (n == 0) return std::isnan(x) ? x : 1;
   return recurrence(x, n, [x](double k, double p, double before) { return x * p - k * before; });
 }
 double laguerre_l(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (x == 0) return 1;
   if (n == 0) return std::isnan(x) ? x : 1;
   return recurrence(1 - x, n,
@@ -126,7 +127,7 @@ double laguerre_l(double x, double n) {
 }
 double legendre_p(double x, double n) {
   n = std::trunc(n);
-  if (!(n >= 0)) return 0;
+  if (!(n >= 0 && n < end_of_degrees)) return 0;
   if (std::fabs(x) == 1) return parity(x, n);
   if (n == 0) return std::isnan(x) ? x : 1;
   return recurrence(x, n,

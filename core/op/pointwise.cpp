@@ -681,8 +681,45 @@ void execute(const FormulaOp& op, std::span<const Operand> args, const Scalar* a
   }
   execute(op, {args, size_t(op.tensors)}, attributes, p, out);
 }
+// In halves, arguments of other types are rounded before the kernel sees them, as in PyTorch; but products keep the
+// digits of a number, and of a second argument without dimensions, and so do quotients of the divisor.
+[[gnu::noinline]] void execute_half(const FormulaOp& op, std::span<const Operand> given, const Scalar* attributes,
+                                    const Plan& p, const Tensor& out) {
+  const auto rounded = [&](const Scalar& s) {
+    return dispatch(p.common, op.info->name, [&]<class T>() { return Scalar(convert<double>(s.as<T>())); });
+  };
+  const int o = op.index;
+  const bool product = o == index_of<Mul>;
+  const bool quotient =
+      o == index_of<Div> || o == index_of<DivFloor> || o == index_of<DivTrunc> || o == index_of<FloorDivide>;
+  const bool scaled =
+      o == index_of<AddScaled> || o == index_of<SubScaled> || o == index_of<RsubScaled> || o == index_of<PowScalar>;
+  Operand args[max_tensors];
+  Scalar numbers[max_attributes];
+  for (int k = 0; k < op.tensors; ++k) {
+    args[k] = given[k];
+    const Tensor* t = args[k].tensor;
+    if (op.info->condition && k == 0) continue;
+    if (t && (t->dtype() == p.common || without_elements(*t))) continue;
+    if (!t || (t->dims() == 0 && t->device() == p.device)) {
+      const Scalar value = t ? item_data(*t) : args[k].number;
+      const bool keeps = (product && (!t || k == 1)) || (quotient && k == 1);
+      args[k] = Operand(keeps ? value : rounded(value));
+    }
+  }
+  Small<Tensor, max_tensors> made(max_tensors, Tensor());
+  for (int k = 0; k < op.tensors; ++k) {
+    const Tensor* t = args[k].tensor;
+    if (!t || t->dtype() == p.common || without_elements(*t) || (op.info->condition && k == 0)) continue;
+    made[k] = cast_data(*t, p.common);
+    args[k].tensor = &made[k];
+  }
+  for (int a = 0; a < op.attributes; ++a) numbers[a] = scaled ? rounded(attributes[a]) : attributes[a];
+  execute(op, {args, size_t(op.tensors)}, numbers, p, out);
+}
 void compute(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Plan& p,
              const Tensor& out) {
+  if (p.common == DType::f16 || p.common == DType::bf16) return execute_half(op, args, attributes, p, out);
   const bool narrow = is_integral(p.common) && p.common != DType::i64;
   return narrow ? execute_wrapped(op, args, attributes, p, out) : execute(op, args, attributes, p, out);
 }
@@ -751,7 +788,12 @@ Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar
   }
   Tensor apart;  // before anything changes: its memory may be refused
   if (overlaps || p.out != into.dtype()) apart = empty(p.shape, p.out);
-  resize_output(into, p.shape);
+  if (into.shape() != p.shape) {
+    Layout fresh = make_result(p, args).layout();  // what is made anew is laid out like a result
+    resize_output(into, p.shape);
+    fresh.offset = into.layout().offset;
+    set_layout(into, fresh);
+  }
   check_no_internal_overlap(into);
   if (apart) {  // a result is rounded to its own type first
     compute(op, args, attributes, p, apart);

@@ -14,7 +14,7 @@ struct Relu {
                              .forms = {.out = false},
                              .no_bool = "Boolean inputs not supported for relu",
                              .joint = true};
-  static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, x); }
+  static constexpr auto value(auto x) { return select(x < 0.0, 0.0, x); }
   static constexpr auto dx(auto g, auto, auto r) { return select(r <= 0.0, 0.0, g); }
 };
 OP(Relu, relu)
@@ -27,7 +27,7 @@ struct Relu6 {
                              .forms = {.method = false, .out = false, .module = "nn"},
                              .no_bool = "Bool inputs not supported for hardtanh",
                              .joint = true};
-  static constexpr auto value(auto x) { return select(x <= 0.0, 0.0, select(x >= 6.0, 6.0, x)); }
+  static constexpr auto value(auto x) { return select(x < 0.0, 0.0, select(x >= 6.0, 6.0, x)); }
   static constexpr auto dx(auto g, auto x, auto) { return select((x > 0.0) & (x < 6.0), g, 0.0); }
 };
 OP(Relu6, relu6)
@@ -83,7 +83,7 @@ struct Elu {
   }
   static constexpr auto dx(auto g, auto x, auto, auto alpha, auto scale, auto in) {
     // As PyTorch, flat at 0: the second derivative is none there.
-    return select(x < 0.0, g * exp(x * in) * (alpha * scale * in),
+    return select(x < 0.0, g * exp(select(x < 0.0, x * in, 0.0)) * (alpha * scale * in),
                   select(x > 0.0, g * scale, g * (alpha * scale * in)));
   }
 };
@@ -116,7 +116,7 @@ struct Selu {
     return select(x > 0.0, x * 1.0507009873554805, vecmath::expm1(x) * 1.7580993408473768);
   }
   static constexpr auto dx(auto g, auto x, auto) {
-    return select(x < 0.0, g * exp(x) * 1.7580993408473768,
+    return select(x < 0.0, g * exp(select(x < 0.0, x, 0.0)) * 1.7580993408473768,
                   select(x > 0.0, g * 1.0507009873554805, g * 1.7580993408473768));
   }
 };
@@ -144,7 +144,9 @@ struct Celu {
                              .forms = {.method = false, .out = false},
                              .in_place_as = "celu_of_result"};
   static constexpr auto value(auto x, auto alpha) { return select(x > 0.0, x, vecmath::expm1(x / alpha) * alpha); }
-  static constexpr auto dx(auto g, auto x, auto, auto alpha) { return select(x < 0.0, g * exp(x / alpha), g); }
+  static constexpr auto dx(auto g, auto x, auto, auto alpha) {
+    return select(x < 0.0, g * exp(select(x < 0.0, x / alpha, 0.0)), g);
+  }
 };
 OP(Celu, celu)
 
@@ -249,7 +251,8 @@ struct Hardtanh {
                              .joint = true,
                              .check = check_hardtanh};
   static constexpr auto value(auto x, auto low, auto high) {
-    return select(x != x, x, vecmath::fmin(vecmath::fmax(x, low), high));
+    const auto raised = select(x < low, low, x);
+    return select(raised > high, high, raised);
   }
   static constexpr auto dx(auto g, auto x, auto, auto low, auto high) { return select((x > low) & (x < high), g, 0.0); }
 };
@@ -261,7 +264,10 @@ struct Hardsigmoid {
                              .doc = "min(max(self + 3, 0), 6) / 6.",
                              .forms = {.method = false, .out = false, .module = "nn"},
                              .once = true};
-  static constexpr auto value(auto x) { return vecmath::min(vecmath::max(x + 3.0, 0.0 * x), 6.0 + 0.0 * x) / 6.0; }
+  static constexpr auto value(auto x) {
+    const auto moved = x + 3.0;
+    return select(moved < 0.0, 0.0, select(moved > 6.0, 6.0, moved)) / 6.0;
+  }
   static constexpr auto dx(auto g, auto x, auto) {
     return select((x > -3.0) & (x < 3.0), g * 0.16666666666666667, 0.0);
   }

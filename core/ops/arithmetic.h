@@ -181,7 +181,7 @@ struct Remainder {
                              .numbers = 2};
   static constexpr auto value(auto x, auto y) { return vecmath::remainder(x, y); }
   static constexpr auto dx(auto g, auto, auto, auto) { return g; }
-  static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * Fn<Floor>{}(x / y); }
+  static constexpr auto dy(auto g, auto x, auto y, auto) { return -g * Fn<DivFloor>{}(x, y); }
 };
 OP(Remainder, remainder)
 
@@ -236,16 +236,16 @@ OP(Abs, abs)
 
 struct Sgn {
   static constexpr Info info{.name = "sgn", .dtypes = arithmetic, .doc = "Sign of self: -1, 0 or 1."};
-  // NaN has sign 0.
-  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x == 0.0, x, 0.0))); }
+  // NaN and both zeros have sign 0.
+  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, 0.0)); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Sgn, sgn)
 
 struct Sign {
   static constexpr Info info{.name = "sign", .dtypes = arithmetic, .doc = "Sign of self: -1, 0 or 1."};
-  // NaN has sign 0.
-  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, select(x == 0.0, x, 0.0))); }
+  // NaN and both zeros have sign 0.
+  static constexpr auto value(auto x) { return select(x > 0.0, 1.0, select(x < 0.0, -1.0, 0.0)); }
   static constexpr auto dx(auto, auto, auto) { return 0.0; }
 };
 OP(Sign, sign)
@@ -396,24 +396,14 @@ struct ClampScalars {
                              .forms = {.function = false, .method = false, .inplace = false, .out = false},
                              .mixed = 2};
   static constexpr auto value(auto x, auto low, auto high) {
-    return select(x != x, x, vecmath::fmin(vecmath::fmax(x, low), high));
+    const auto raised = select(x < low, low, x);
+    return select(raised > high, high, raised);
   }
   static constexpr auto dx(auto g, auto x, auto, auto low, auto high) {
     return select((x >= low) & (x <= high), g, 0.0);
   }
 };
 OP(ClampScalars, clamp_scalars)
-
-struct ClampMinScalar {
-  static constexpr Info info{.name = "clamp_min",
-                             .dtypes = arithmetic,
-                             .doc = "At least min.",
-                             .signature = "(Tensor self, Scalar min)",
-                             .mixed = 2};
-  static constexpr auto value(auto x, auto low) { return vecmath::max(x, low); }
-  static constexpr auto dx(auto g, auto x, auto, auto low) { return select(x >= low, g, 0.0); }
-};
-OP(ClampMinScalar, clamp_min_scalar)
 
 struct ClampMin {
   static constexpr Info info{.name = "clamp_min",
@@ -427,16 +417,16 @@ struct ClampMin {
 };
 OP(ClampMin, clamp_min)
 
-struct ClampMaxScalar {
-  static constexpr Info info{.name = "clamp_max",
+struct ClampMinScalar {
+  static constexpr Info info{.name = "clamp_min",
                              .dtypes = arithmetic,
-                             .doc = "At most max.",
-                             .signature = "(Tensor self, Scalar max)",
+                             .doc = "At least min.",
+                             .signature = "(Tensor self, Scalar min)",
                              .mixed = 2};
-  static constexpr auto value(auto x, auto high) { return vecmath::min(x, high); }
-  static constexpr auto dx(auto g, auto x, auto, auto high) { return select(x <= high, g, 0.0); }
+  static constexpr auto value(auto x, auto low) { return vecmath::max(low, x); }
+  static constexpr auto dx(auto g, auto x, auto, auto low) { return select(x >= low, g, 0.0); }
 };
-OP(ClampMaxScalar, clamp_max_scalar)
+OP(ClampMinScalar, clamp_min_scalar)
 
 struct ClampMax {
   static constexpr Info info{.name = "clamp_max",
@@ -449,6 +439,17 @@ struct ClampMax {
   static constexpr auto dy(auto g, auto x, auto y, auto) { return select(x > y, g, 0.0); }
 };
 OP(ClampMax, clamp_max)
+
+struct ClampMaxScalar {
+  static constexpr Info info{.name = "clamp_max",
+                             .dtypes = arithmetic,
+                             .doc = "At most max.",
+                             .signature = "(Tensor self, Scalar max)",
+                             .mixed = 2};
+  static constexpr auto value(auto x, auto high) { return vecmath::min(high, x); }
+  static constexpr auto dx(auto g, auto x, auto, auto high) { return select(x <= high, g, 0.0); }
+};
+OP(ClampMaxScalar, clamp_max_scalar)
 
 struct LerpScalar {
   static constexpr Info info{.name = "lerp",

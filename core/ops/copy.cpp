@@ -6,6 +6,7 @@
 #include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/ops/basics.h"
+#include "core/ops/index.h"
 #include "core/ops/channel_order.h"
 
 namespace bulssi {
@@ -114,7 +115,10 @@ struct CopySelf : Copy {
 };
 struct Fill {
   static constexpr Overlap overlap = Overlap::allowed;
-  static void write(const Tensor& self, Scalar value) { fill_data(self, value); }
+  static void write(const Tensor& self, Scalar value) {
+    if (is_integral(self.dtype())) check_fits(value, self.dtype());
+    fill_data(self, value);
+  }
   static Ref<Node> named(const char* name, const Tensor& self) {
     return make_node(name, {&self}, [](const Tensor& g) { return zeros_like(g); });
   }

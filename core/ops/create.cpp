@@ -5,6 +5,7 @@
 #include "core/op/registry.h"
 #include "core/ops/basics.h"
 #include "core/ops/create.h"
+#include "core/ops/index.h"
 
 // clang-format off: it lays out the lists of macros below differently each time
 namespace bulssi {
@@ -92,7 +93,9 @@ OPERATION("ones(int[] size, *, " OPTIONS, constant<1>, "A tensor of ones.",
 OPERATION("full(int[] size, Scalar fill_value, *, " OPTIONS,
           (+[](Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
             check_sizes(size);
-            return finish_new(full(size, v, dtype.value_or(of_value(v))), grad);
+            const DType d = dtype.value_or(of_value(v));
+            if (is_integral(d)) check_fits(v, d);
+            return finish_new(full(size, v, d), grad);
           }),
           "A tensor filled with a number.", {.method = false, .out = true, .differentiable = false})
 
@@ -116,6 +119,7 @@ OPERATION("full_like(Tensor self, Scalar fill_value, *, " LIKE,
           (+[](const Tensor& t, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                MemoryFormat format) {
             Tensor out = new_like(t, dtype, format);
+            if (is_integral(out.dtype())) check_fits(v, out.dtype());
             fill_data(out, v);
             return finish_new(out, grad);
           }),
@@ -186,7 +190,6 @@ OPERATION("new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS
 
 // ---- ranges ---------------------------------------------------------------------------------------------------------
 
-// Element i from both ends towards the middle, as PyTorch rounds.
 template <class F>
 void fill_by_index(const Tensor& out, const char* op, F value) {
   if (without_elements(out)) return;
@@ -204,7 +207,7 @@ Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryForma
   const DType d = dtype.value_or(all_whole ? DType::i64 : default_dtype());
   check(d != DType::boolean, ErrorKind::not_implemented, "\"arange_cpu\" not implemented for 'Bool'");
   check(step.as_double() != 0, "step must be nonzero");
-  if (is_integral(d)) {  // PyTorch counts in whole numbers then
+  if (d == DType::i64) {  // PyTorch counts in whole numbers then
     start = Scalar(start.as_int()), end = Scalar(end.as_int()), step = Scalar(step.as_int());
     check(step.i != 0, ErrorKind::value, "step must be nonzero");
   }
@@ -212,7 +215,7 @@ Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryForma
   check(std::isfinite(a) && std::isfinite(b), "unsupported range: ", a, " -> ", b);
   check((s > 0 && b >= a) || (s < 0 && b <= a), "upper bound and lower bound inconsistent with step sign");
   int64_t n;
-  if (all_whole || is_integral(d)) {
+  if (all_whole || d == DType::i64) {
     const __int128 distance = s > 0 ? __int128(end.i) - start.i : __int128(start.i) - end.i;
     const __int128 stride = s > 0 ? __int128(step.i) : -__int128(step.i);
     n = static_cast<int64_t>((distance + stride - 1) / stride);
@@ -227,7 +230,14 @@ Tensor arange(Scalar start, Scalar end, Scalar step, OptDType dtype, MemoryForma
       return convert<T>(static_cast<int64_t>(static_cast<uint64_t>(start.as_int()) +
                                              static_cast<uint64_t>(step.as_int()) * uint64_t(i)));
     } else {
-      return convert<T>(a + s * static_cast<double>(i));
+      // The bits of PyTorch: it makes pairs of vectors of 32 bytes, each from its first element rounded, and
+      // then what is left one by one.
+      using C = std::conditional_t<std::is_same_v<T, float> || std::is_same_v<T, double>, double, float>;
+      constexpr int64_t lanes = 32 / sizeof(T);
+      const int64_t lane = i < n / (2 * lanes) * (2 * lanes) ? i % lanes : 0;
+      const C base = std::fma(C(s), C(i - lane), C(a));
+      if (lane == 0) return convert<T>(base);
+      return convert<T>(std::fma(C(lane), C(s), static_cast<C>(convert<T>(base))));
     }
   });
   return finish_new(out, grad);
@@ -259,44 +269,65 @@ OPERATION("range(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS,
           }),
           "start, start + step, … up to and including end.", {.method = false, .differentiable = false})
 
+// Element i, from the nearer end, rounded as PyTorch rounds: the ends are numbers of T, and so are all steps in halves.
+template <class T>
+T spaced_element(Scalar from, Scalar to, int64_t steps, int64_t i) {
+  const bool first_half = i < steps / 2 || steps == 1;
+  const int64_t k = first_half ? i : steps - 1 - i;
+  const T start = from.as<T>(), end = to.as<T>();
+  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
+    const auto rounded = [](float v) { return static_cast<float>(T(v)); };
+    const float first = start, last = end;
+    const float step = steps > 1 ? rounded(rounded(last - first) / rounded(float(steps - 1))) : 0.0f;
+    const float moved = rounded(step * rounded(float(k)));
+    return T(first_half ? first + moved : last - moved);
+  } else {
+    using C = std::conditional_t<std::is_same_v<T, float>, float, double>;
+    const C step = steps > 1 ? (C(end) - C(start)) / C(steps - 1) : C(0);
+    return convert<T>(first_half ? std::fma(step, C(k), C(start)) : std::fma(-step, C(k), C(end)));
+  }
+}
+template <class T>
+T power_element(Scalar from, Scalar to, int64_t steps, double base, int64_t i) {
+  if (steps == 1) return convert<T>(std::pow(base, from.as_double()));
+  const T start = from.as<T>(), end = to.as<T>();
+  const double first = static_cast<double>(start), last = static_cast<double>(end);
+  double distance = last - first;
+  if constexpr (!std::is_integral_v<T>) distance = static_cast<double>(convert<T>(distance));
+  const double step = distance / double(steps - 1);
+  const double moved = step * double(i < steps / 2 ? i : steps - 1 - i);
+  return convert<T>(std::pow(base, i < steps / 2 ? first + moved : last - moved));
+}
 template <bool power>
-Tensor spaced(double start, double end, int64_t steps, double base, OptDType dtype, OptDevice device, OptBool grad) {
+Tensor spaced(Scalar start, Scalar end, int64_t steps, double base, OptDType dtype, OptBool grad) {
   check(steps >= 0, "number of steps must be non-negative");
-  check(dtype != DType::boolean, ErrorKind::not_implemented, "\"", power ? "logspace" : "linspace",
-        "_cpu\" not implemented for 'Bool'");
-  Tensor out = empty(Dims{steps}, dtype.value_or(default_dtype()));
+  const DType d = dtype.value_or(default_dtype());
+  if (steps > 1) check_fits(start, d), check_fits(end, d);
+  if (d == DType::boolean) {
+    check(steps < 2 && !(power && steps), ErrorKind::not_implemented, "\"", power ? "logspace" : "linspace",
+          "_cpu\" not implemented for 'Bool'");
+    return finish_new(full(Dims{steps}, start, d), grad);
+  }
+  Tensor out = empty(Dims{steps}, d);
   fill_by_index(out, power ? "logspace" : "linspace", [&]<class T>(int64_t i) {
-    using C = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, double, float>;
-    const double first = std::is_integral_v<T> ? std::trunc(start) : start;
-    const double last = std::is_integral_v<T> ? std::trunc(end) : end;
-    if constexpr (std::is_integral_v<T> && !power) {  // PyTorch forms integers in float steps
-      const float step = steps > 1 ? float(last - first) / float(steps - 1) : 0.0f;
-      const float v = i < steps / 2 || steps == 1 ? float(first) + step * float(i) : float(last) - step * float(steps - 1 - i);
-      return convert<T>(v);
-    } else {
-      const C step = steps > 1 ? (C(last) - C(first)) / C(steps - 1) : C(0);
-      const bool first_half = i < steps / 2 || steps == 1;  // each with one rounding, as PyTorch's kernels
-      const C v = first_half ? std::fma(step, C(i), C(first)) : std::fma(-step, C(steps - 1 - i), C(last));
-      return convert<T>(power ? C(std::pow(base, double(v))) : v);
-    }
+    return power ? power_element<T>(start, end, steps, base, i) : spaced_element<T>(start, end, steps, i);
   });
   return finish_new(out, grad);
 }
 // The ends, as numbers or as 0-d tensors.
-double end_point(Scalar s, const char*, const char*) { return s.as_double(); }
-double end_point(const Tensor& t, const char* op, const char* which) {
+Scalar end_point(Scalar s, const char*, const char*) { return s; }
+Scalar end_point(const Tensor& t, const char* op, const char* which) {
   check(t.dims() == 0, op, " only supports 0-dimensional start and end tensors, but got ", which, " with ", t.dims(),
         " dimension(s).");
-  return item_data(t).as_double();
+  return item_data(t);
 }
 template <class Start, class End>
-Tensor linspace(Start a, End b, int64_t n, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-  return spaced<false>(end_point(a, "linspace", "start"), end_point(b, "linspace", "end"), n, 0, dtype, device, grad);
+Tensor linspace(Start a, End b, int64_t n, OptDType dtype, MemoryFormat, OptDevice, OptBool, OptBool grad) {
+  return spaced<false>(end_point(a, "linspace", "start"), end_point(b, "linspace", "end"), n, 0, dtype, grad);
 }
 template <class Start, class End>
-Tensor logspace(Start a, End b, int64_t n, double base, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
-                OptBool grad) {
-  return spaced<true>(end_point(a, "logspace", "start"), end_point(b, "logspace", "end"), n, base, dtype, device, grad);
+Tensor logspace(Start a, End b, int64_t n, double base, OptDType dtype, MemoryFormat, OptDevice, OptBool, OptBool grad) {
+  return spaced<true>(end_point(a, "logspace", "start"), end_point(b, "logspace", "end"), n, base, dtype, grad);
 }
 #define BULSSI_SPACED(Start, End, start_type, end_type)                                                      \
   OPERATION("linspace(" Start " start, " End " end, int steps, *, " OPTIONS, (linspace<start_type, end_type>), \
@@ -329,7 +360,9 @@ OPERATION("eye(int n, int m, *, " OPTIONS,
           "Ones on the diagonal of an n x m matrix.", {.method = false, .out = true, .differentiable = false})
 OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
           (+[](Scalar s, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
-            return finish_new(full({}, s, dtype.value_or(default_dtype())), grad);
+            const DType d = dtype.value_or(default_dtype());
+            if (is_integral(d)) check_fits(s, d);
+            return finish_new(full({}, s, d), grad);
           }),
           "A 0-d tensor.", {.method = false, .differentiable = false})
 

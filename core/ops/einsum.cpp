@@ -196,6 +196,7 @@ Tensor contract(const Tensor& a0, const Tensor& b0, const Small<bool, 16>& summe
       right.push_back(i), sizes[2] *= y;
     }
   }
+  if (inner.empty()) return a * b;
   const auto together = [](std::initializer_list<const Dims*> lists) {
     Dims all;
     for (const Dims* l : lists) all.append(l->begin(), l->end());
@@ -243,7 +244,12 @@ Tensor einsum(std::string_view text, Tensors operands) {
   }
   Dims rest;
   for (int d = p.result_dims; d < p.dims; ++d) rest.push_back(d);
-  if (rest.empty()) return out;
+  if (rest.empty()) {
+    if (!out.same(operands[0])) return out;
+    Dims order;
+    for (int d = 0; d < out.dims(); ++d) order.push_back(d);
+    return permute(out, order);
+  }
   if (list.size() == 1) return sum(out, Ints(rest), false, std::nullopt);
   bool left = false;
   for (int64_t d : rest) left = left || out.shape()[d] != 1;

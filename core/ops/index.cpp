@@ -527,8 +527,12 @@ void check_fits(Scalar value, DType dtype) {
     const int bits = 8 * itemsize(dtype) - (is_signed(dtype) ? 1 : 0);
     const double top = std::ldexp(1.0, bits), d = value.as_double();
     if (value.integral() && dtype == DType::i64) return;
-    // Unsigned types take negative numbers down to -max, which wrap.
-    fit = is_signed(dtype) ? d >= -top && d < top : d > -top && d < top;
+    if (value.integral())  // unsigned types take negative ones down to -max, which wrap
+      fit = is_signed(dtype) ? d >= -top && d < top : d > -top && d < top;
+    else if (is_signed(dtype))
+      fit = d >= -top && (dtype == DType::i64 ? d <= top : d <= top - 1);
+    else
+      fit = d >= 0 && d <= top - 1;
   }
   check(fit, "value cannot be converted to type ", source_name(dtype), " without overflow");
 }

@@ -142,9 +142,11 @@ Tensor stack(Tensors ts, int64_t dim) {
   bool any = false;
   for (const Tensor& t : ts) any |= recording(t);
   if (!any || !is_differentiable(out.dtype())) return out;
-  Ref<Node> node = make_node("StackBackward0", {}, [d](BackwardCall& c) {
+  std::vector<DType> dtypes;
+  for (const Tensor& t : ts) dtypes.push_back(t.dtype());
+  Ref<Node> node = make_node("StackBackward0", {}, [d, dtypes](BackwardCall& c) {
     for (int i = 0; i < int(c.inputs.size()); ++i) {
-      if (c.needs(i)) c.set(i, select_index(c.grad(), d, i));
+      if (c.needs(i)) c.set(i, cast(select_index(c.grad(), d, i), dtypes[i]));
     }
   });
   for (const Tensor& t : ts) node->edges.push_back(edge_to(t));

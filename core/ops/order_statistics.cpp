@@ -121,7 +121,13 @@ std::tuple<Tensor, Tensor> mode(const Tensor& t, int64_t dim, bool keepdim) {
   const Tensor places = empty(Reduced(t, d, true).result_shape, DType::i64);
   dispatch(x.dtype(), "mode", [&]<class T>() {
     for_lines<T>(x, d, [&](int64_t k, std::vector<std::pair<T, int64_t>>& line) {
-      std::sort(line.begin(), line.end(), comes_before<T>);
+      // By value alone: which of equals is last, and so the answer, is as std::sort leaves it, in PyTorch as well.
+      bool any_nan = false;
+      for (const auto& [v, i] : line) any_nan |= v != v;
+      if (any_nan)
+        std::sort(line.begin(), line.end(), comes_before<T>);
+      else
+        std::sort(line.begin(), line.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
       size_t best = 0, best_count = 0;
       for (size_t i = 0, start = 0; i < line.size(); ++i) {
         if (line[i].first != line[start].first) start = i;
@@ -147,7 +153,7 @@ OPERATION("nanmedian(Tensor self) -> Tensor", median_all<true>, "The median of t
 OPERATION("nanmedian(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", median_along<true>,
           "Medians along dim of the elements that are not nan, and a place of each.", {.out = true, .apart = true})
 OPERATION("mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)", mode,
-          "The most frequent element along dim (the smallest of equals) and its last place.", {.out = true})
+          "The most frequent element along dim (the smallest of equals) and one of its places.", {.out = true})
 
 // ---- quantiles ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
 // Running sums, products and extremes.
+#include <cfloat>
 #include <cmath>
 
 #include "core/base/threads.h"
@@ -158,14 +159,12 @@ static Tensor logcumsumexp(const Tensor& t, int64_t dim) {
                   // x_k gets sum over i >= k of g_i * exp(x_k - y_i): in logarithms, g's signs apart.
                   const Tensor g = c.grad(), x = c.saved(0), y = c.saved(1);
                   if (x.dims() == 0) return c.set(0, g);
-                  if (recording({&g, &x, &y})) {
-                    // For derivatives of this: without logarithms of g, whose signs would leave infinities to
-                    // differentiate.
-                    const int64_t dim = d;
-                    const Tensor top = y.numel() ? amax(detach(y), Ints(&dim, 1), true) : y;
-                    return c.set(0, exp(x - top) * reverse_cumsum(g * exp(top - y), d));
-                  }
-                  const Tensor low = full({}, Scalar(-INFINITY), g.dtype());
+                  // Not the infinity, which has no derivative, for those of this.
+                  const double least = g.dtype() == DType::f16   ? -65504
+                                       : g.dtype() == DType::f64 ? -DBL_MAX
+                                       : g.dtype() == DType::f32 ? -FLT_MAX
+                                                                 : -3.3895313892515355e38;
+                  const Tensor low = full({}, Scalar(least), g.dtype());
                   const auto part = [&](const Tensor& log_g) {
                     return exp(reversed(logcumsumexp(reversed(log_g - y, d), d), d) + x);
                   };

@@ -320,6 +320,7 @@ Tensor bincount(const Tensor& self, const Tensor& weights, int64_t least) {
   check(least >= 0, "minlength should be >= 0");
   check(self.dims() == 1, "bincount only supports 1-d non-negative integral inputs.");
   check(!weights || weights.shape() == self.shape(), "weights should be 1-d and have the same length as input");
+  if (self.numel() == 0) return zeros(Dims{least}, DType::i64);
   const Tensor at = index_data(self);
   const int64_t *value = at.data<int64_t>(), n = at.numel();
   int64_t low = 0, high = -1;
@@ -388,7 +389,7 @@ void count_bins(const Tensor& data, const Tensor& weight, const Tensor& edges, B
     if (how == Binning::searched) {
       at = std::upper_bound(e, e + bins + 1, v) - e - 1;
     } else {
-      at = static_cast<int64_t>(T(T(T(v - low) / T(high - low)) * T(static_cast<Sum>(bins))));
+      at = static_cast<int64_t>(T(T(T(v - low) * T(static_cast<Sum>(bins))) / T(high - low)));
       if (how == Binning::even_checked) {  // rounding may miss by one
         const int64_t first = std::max<int64_t>(0, at - 1), last = std::min(at + 2, bins + 1);
         at = std::upper_bound(e + first, e + last, v) - e - 1;

@@ -90,7 +90,7 @@ Tensor movedim(const Tensor& t, Ints source, Ints destination) {
   Small<bool, 8> used(t.dims(), false);
   for (size_t i = 0; i < source.size(); ++i) {
     const int s = wrap_dim(source[i], t.dims()), d = wrap_dim(destination[i], t.dims());
-    if (t.dims() == 0) return t;
+    if (t.dims() == 0) return permute(t, {});
     check(!used[s], "movedim: repeated dim in `source` (", source, ")");
     check(order[d] == -1, "movedim: repeated dim in `destination` (", destination, ")");
     order[d] = s;

@@ -398,7 +398,8 @@ Two topk(const Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted) 
   const int d = wrap_dim(dim, self.dims());
   check(k >= 0 && k <= (self.dims() ? self.shape()[d] : 1), "selected index k out of range");
   if (self.dtype() == DType::boolean) fail(ErrorKind::not_implemented, "\"topk_cpu\" not implemented for 'Bool'");
-  Sorted s = top_data(self, d, k, largest, sorted);
+  // A 0-d tensor is its own top, also of k = 0.
+  Sorted s = top_data(self, d, self.dims() ? k : 1, largest, sorted);
   Tensor values = taken_along("TopkBackward0", self, s.values, s.indices, d);
   return {values, s.indices};
 }
@@ -415,7 +416,7 @@ Two kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keepdim) {
   auto last = [&](const Tensor& t) {
     if (t.dims() == 0) return t;
     const Layout l = t.layout().sliced(d, k - 1, 1, 1);
-    return dense(alias(t, l));
+    return clone(alias(t, l));
   };
   // The merged parts of a long row are in no order beyond the k-th either, so this holds for both ways.
   Tensor values = last(s.values), indices = last(s.indices);

@@ -20,8 +20,7 @@ using OptScalar = std::optional<Scalar>;
 struct Variance {
   Tensor mean, variance;  // in the compute dtype, with r.result_shape
 };
-Variance variance_data(const Tensor& t, const Reduced& r, double correction) {
-  const Tensor x = in_compute(t);
+Variance variance_of(const Tensor& x, const Reduced& r, double correction) {
   Tensor mean = reduce_data(Monoid::sum, x, r);
   if (without_elements(x)) return {mean, empty_like(mean)};
   dispatch(x.dtype(), "mean", [&]<class T>() {
@@ -38,6 +37,20 @@ Variance variance_data(const Tensor& t, const Reduced& r, double correction) {
   });
   return {mean, squares};
 }
+// Is the rounding of float a part of the variance that matters? Squares may also be too large for it.
+bool needs_double(const Variance& v) {
+  if (v.mean.dtype() != DType::f32 || without_elements(v.mean)) return false;
+  const float *mean = v.mean.data<float>(), *variance = v.variance.data<float>();
+  bool found = false;
+  for (int64_t i = 0; i < v.mean.numel(); ++i) {
+    found |= !(double(variance[i]) >= 1e-6 * double(mean[i]) * double(mean[i])) || std::isinf(variance[i]);
+  }
+  return found;
+}
+Variance variance_data(const Tensor& t, const Reduced& r, double correction) {
+  const Variance v = variance_of(in_compute(t), r, correction);
+  return needs_double(v) ? variance_of(cast_data(t, DType::f64), r, correction) : v;
+}
 void sqrt_data(const Tensor& t) {
   if (without_elements(t)) return;
   dispatch(t.dtype(), "std", [&]<class T>() {
@@ -45,7 +58,12 @@ void sqrt_data(const Tensor& t) {
     for (int64_t i = 0; i < t.numel(); ++i) p[i] = convert<T>(std::sqrt(static_cast<double>(p[i])));
   });
 }
-Tensor var_backward(const Tensor& g, const Tensor& x, const Dims& kept, const Dims& gone, double n, double correction) {
+// `whole`: no dimensions were named.
+Tensor var_backward(const Tensor& g, const Tensor& x, const Dims& kept, const Dims& gone, double n, double correction,
+                    bool whole) {
+  if (whole && n <= correction)
+    return restored(g, kept) * select(x == mean(x, Ints(gone), true), full({}, Scalar(NAN), x.dtype()),
+                                      full({}, Scalar(INFINITY), x.dtype()));
   const Tensor centred = x - mean(x, Ints(gone), true);
   return restored(g, kept) * (2.0 / (n - correction)) * centred;
 }
@@ -75,18 +93,19 @@ Tensor spread_of(const Tensor& t, OptDims dims, double correction, bool keepdim)
   Tensor out = cast_data(v, t.dtype());
   if (!recording(t)) return out;
   const double n = double(r.count);
+  const bool whole = !dims || t.dims() == 0;
   if constexpr (root) {
     return record("StdBackward0", {&t}, out,
-                  [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction](BackwardCall& c) {
+                  [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction, whole](BackwardCall& c) {
                     const Tensor y = c.saved(1);
                     const Tensor g = select(y == 0.0, zeros_like(y), c.grad() / (y * 2.0));
-                    c.set(0, var_backward(g, c.saved(0), kept, gone, n, correction));
+                    c.set(0, var_backward(g, c.saved(0), kept, gone, n, correction, whole));
                   },
                   {keep(t), result(out)});
   } else {
     return record("VarBackward0", {&t}, out,
-                  [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction](BackwardCall& c) {
-                    c.set(0, var_backward(c.grad(), c.saved(0), kept, gone, n, correction));
+                  [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction, whole](BackwardCall& c) {
+                    c.set(0, var_backward(c.grad(), c.saved(0), kept, gone, n, correction, whole));
                   },
                   {keep(t)});
   }
@@ -99,8 +118,9 @@ std::tuple<Tensor, Tensor> spread_and_mean(const Tensor& t, OptDims dims, double
   if (root) sqrt_data(v.variance);
   Tensor first = cast_data(v.variance, t.dtype()), second = cast_data(v.mean, t.dtype());
   const double n = double(r.count);
+  const bool whole = !dims || t.dims() == 0;
   record_all(root ? "StdMeanBackward0" : "VarMeanBackward0", {&t}, {first, second},
-             [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction](BackwardCall& c) {
+             [kept = r.kept_shape(t), gone = gone_dims(t, r), n, correction, whole](BackwardCall& c) {
                const Tensor x = c.saved(0);
                Tensor total;
                if (c.grad(0)) {
@@ -109,7 +129,7 @@ std::tuple<Tensor, Tensor> spread_and_mean(const Tensor& t, OptDims dims, double
                    const Tensor y = c.saved(1);
                    g = select(y == 0.0, zeros_like(y), g / (y * 2.0));
                  }
-                 total = var_backward(g, x, kept, gone, n, correction);
+                 total = var_backward(g, x, kept, gone, n, correction, whole);
                }
                if (c.grad(1)) {
                  const Tensor g = expand(restored(c.grad(1) / n, kept), x.shape());
@@ -138,11 +158,12 @@ double correction_of(OptScalar given) { return given ? given->as_double() : 1.0;
             text " over the dimensions dim; squares are divided by the count less correction (1).", {__VA_ARGS__}) \
   OPERATION(name "(Tensor self, bool unbiased) -> " results,                                                       \
             (+[](const Tensor& t, bool unbiased) { return function(t, std::nullopt, unbiased, false); }),          \
-            text " of all elements, with Bessel's correction if unbiased.")
+            text " of all elements, with Bessel's correction if unbiased.",                                        \
+            {.method = std::string_view(results) == "Tensor"})
 BULSSI_SPREAD("var", spread_of<false>, "Tensor", "Variance", .out = true, .out_dtype = Traits::Out::converted)
 BULSSI_SPREAD("std", spread_of<true>, "Tensor", "Standard deviation", .out = true, .out_dtype = Traits::Out::converted)
-BULSSI_SPREAD("var_mean", spread_and_mean<false>, "(Tensor, Tensor)", "Variance and mean")
-BULSSI_SPREAD("std_mean", spread_and_mean<true>, "(Tensor, Tensor)", "Standard deviation and mean")
+BULSSI_SPREAD("var_mean", spread_and_mean<false>, "(Tensor, Tensor)", "Variance and mean", .method = false)
+BULSSI_SPREAD("std_mean", spread_and_mean<true>, "(Tensor, Tensor)", "Standard deviation and mean", .method = false)
 #undef BULSSI_SPREAD
 
 // ---- norms --------------------------------------------------------------------------------------------------------
@@ -154,7 +175,6 @@ Tensor power(const Tensor& t, double p) { return Tensor::apply<PowScalar>(t, p);
 Tensor norm_backward(const Tensor& grad, const Tensor& x, const Tensor& result, double p, const Dims& kept,
                      const Dims& gone) {
   const Tensor g = restored(grad, kept), n = restored(result, kept);
-  if (p == 0) return zeros_like(x);
   if (p == 1) return sgn(x) * g;
   if (p == 2) return select(n == 0.0, zeros({}, x.dtype()), x * (g / n));
   if (std::isinf(p)) {
@@ -213,7 +233,7 @@ Tensor vector_norm(const Tensor& t, double p, OptDims dims, bool keepdim, std::o
   if (!recording(in)) return out;
   return record("LinalgVectorNormBackward0", {&in}, out,
                 [p, kept = r.kept_shape(in), gone = gone_dims(in, r)](BackwardCall& c) {
-                  c.set(0, norm_backward(c.grad(), c.saved(0), c.saved(1), p, kept, gone));
+                  if (p != 0) c.set(0, norm_backward(c.grad(), c.saved(0), c.saved(1), p, kept, gone));
                 },
                 {keep(in), result(out)});
 }

@@ -76,7 +76,15 @@ void infer(PyObject* o, size_t depth, Inferred& into, bool dtype_wanted) {
 
 template <class T>
 T element(PyObject* o) {
-  if (PyFloat_CheckExact(o)) return convert<T>(PyFloat_AS_DOUBLE(o));
+  if (PyFloat_CheckExact(o)) {
+    const double value = PyFloat_AS_DOUBLE(o);
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      constexpr double low = std::numeric_limits<T>::min(), high = std::numeric_limits<T>::max();
+      check(value >= low && value <= high, "value cannot be converted to type ", dtype_name(dtype_of<T>),
+            " without overflow");
+    }
+    return convert<T>(value);
+  }
   const Scalar s = is_tensor(o) ? item_data(tensor_of(o)) : [&] {
     if (!is_number(o)) fail(ErrorKind::type, "must be real number, not ", type_name(o));
     return number_value(o);

@@ -179,7 +179,7 @@ PyObject* dispatch_item(const char* name, PyObject* const* args, Py_ssize_t coun
 Tensor value_tensor(const Tensor& self, PyObject* value) {
   if (is_tensor(value)) return tensor_of(value);
   const Scalar number = number_value(value);
-  check_fits(number, self.dtype());
+  if (!is_floating(self.dtype())) check_fits(number, self.dtype());
   {
     const DeviceScope scope(self.device());
     return full({}, number, self.dtype());
@@ -215,7 +215,14 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
   const Parsed parsed(self, index, true);
   if (parsed.advanced) {
     const Tensor part = parsed.basic.changed() ? parsed.basic.view() : self;
-    index_put_(part, parsed.tensors, without_lead(value_tensor(self, value)), false);
+    Tensor v = without_lead(value_tensor(self, value));
+    // One number under one mask is filled in, whatever its type.
+    int masks = 0, others = 0;
+    for (const Tensor& t : parsed.tensors) {
+      if (t) ++(t.dtype() == DType::boolean ? masks : others);
+    }
+    if (v.numel() == 1 && masks == 1 && others == 0) v = cast(v, self.dtype());
+    index_put_(part, parsed.tensors, v, false);
     return;
   }
   if (!parsed.basic.changed()) {
@@ -235,7 +242,7 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
   }
   if (number) {
     const Scalar v = number_value(value);
-    check_fits(v, self.dtype());
+    if (!is_floating(self.dtype())) check_fits(v, self.dtype());
     fill_data(part, v);
     changed_inplace(part, {}, "fill");
   } else {

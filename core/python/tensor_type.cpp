@@ -136,6 +136,12 @@ PyObject* binary(PyObject* a, PyObject* b) {
   if (is_tensor(a) && overloaded(&b, 1)) return call_by_name(D::info.name, a, b);  // its class answers
   Py_RETURN_NOTIMPLEMENTED;
 }
+// A number over a tensor is the number times the reciprocal, as PyTorch rounds and records it.
+PyObject* divide(PyObject* a, PyObject* b) {
+  if (!is_number(a) || !is_tensor(b)) return binary<Div>(a, b);
+  Object reciprocal(call_by_name("reciprocal", b, nullptr));
+  return reciprocal ? binary<Mul>(reciprocal.get(), a) : nullptr;
+}
 bool mixable(PyObject* a, PyObject* b) { return (is_tensor(a) || is_number(a)) && (is_tensor(b) || is_number(b)); }
 // Operators whose operation is found by name.
 template <const char* name>
@@ -295,7 +301,7 @@ PyType_Slot slots[] = {BULSSI_SLOT(Py_tp_dealloc, dealloc),
                        BULSSI_SLOT(Py_nb_add, binary<Add>),
                        BULSSI_SLOT(Py_nb_subtract, binary<Sub>),
                        BULSSI_SLOT(Py_nb_multiply, binary<Mul>),
-                       BULSSI_SLOT(Py_nb_true_divide, binary<Div>),
+                       BULSSI_SLOT(Py_nb_true_divide, divide),
                        BULSSI_SLOT(Py_nb_remainder, named<n_remainder>),
                        BULSSI_SLOT(Py_nb_power, named_power<n_pow>),
                        BULSSI_SLOT(Py_nb_floor_divide, named<n_floor_divide>),

@@ -181,7 +181,8 @@ template <class T>
 using Accumulate = std::conditional_t<std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>, float,
                                       std::conditional_t<std::is_integral_v<T>, int64_t, T>>;
 
-// C++ leaves out-of-range float -> integer conversions undefined; here they wrap as x86 converts (via 64 bits).
+// C++ leaves out-of-range float -> integer conversions undefined; here they are as x86 converts:
+// to 32 bits (for uint8 as PyTorch to 64), where what does not fit becomes the least number, and then cut off.
 template <class To, class From>
 inline To convert(From value) {
   if constexpr (std::is_same_v<To, bool>) {
@@ -194,10 +195,9 @@ inline To convert(From value) {
   } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
     return To(static_cast<float>(value));
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    if (!(value >= From(-9223372036854775808.0) && value < From(9223372036854775808.0))) {
-      return static_cast<To>(std::numeric_limits<int64_t>::min());
-    }
-    return static_cast<To>(static_cast<int64_t>(value));
+    using Wide = std::conditional_t<sizeof(To) == 8 || std::is_same_v<To, uint8_t>, int64_t, int32_t>;
+    constexpr Wide least = std::numeric_limits<Wide>::min();
+    return static_cast<To>(value >= From(least) && value < -From(least) ? static_cast<Wide>(value) : least);
   } else {
     return static_cast<To>(value);
   }

@@ -84,6 +84,15 @@ struct floats {
   static constexpr bool value = same<T, float>::value || same<T, double>::value;
 };
 
+template <bool large>
+struct WideOf {
+  using type = int64_t;
+};
+template <>
+struct WideOf<false> {
+  using type = int32_t;
+};
+
 template <class To, class From>
 inline To convert_one(From v) {
   if constexpr (same<From, To>::value)
@@ -97,9 +106,10 @@ inline To convert_one(From v) {
   else if constexpr (is_half<To>::value)
     return narrow(float(v), To{});
   else if constexpr (floats<From>::value && !floats<To>::value) {
-    // Outside int64 the conversion is undefined in C++; x86 gives the smallest int64.
-    const bool fits = v >= From(-9223372036854775808.0) && v < From(9223372036854775808.0);
-    return To(fits ? int64_t(v) : INT64_MIN);
+    // Out of range C++ leaves it undefined; as convert() in core/tensor/dtype.h.
+    using Wide = typename WideOf<sizeof(To) == 8 || same<To, uint8_t>::value>::type;
+    constexpr Wide least = Wide(1) << (sizeof(Wide) * 8 - 1);
+    return To(v >= From(least) && v < -From(least) ? Wide(v) : least);
   } else
     return To(v);
 }

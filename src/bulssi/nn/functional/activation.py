@@ -168,12 +168,12 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     """
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
-    gumbels = -bulssi.empty_like(logits).exponential_().log()
+    gumbels = -bulssi.empty_like(logits, memory_format=bulssi.contiguous_format).exponential_().log()
     soft = ((logits + gumbels) / tau).softmax(dim)
     if not hard:
         return soft
     index = soft.max(dim, keepdim=True)[1]
-    one_hot = bulssi.zeros_like(logits).scatter_(dim, index, 1.0)
+    one_hot = bulssi.zeros_like(logits, memory_format=bulssi.contiguous_format).scatter_(dim, index, 1.0)
     return one_hot - soft.detach() + soft
 
 

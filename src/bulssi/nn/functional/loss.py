@@ -434,7 +434,7 @@ def linear_cross_entropy(
     )
 
 
-_BCE_EDGE = 1e-12  # where x * (1 - x) is smaller, the gradient's denominator is this
+_BCE_EDGE = 9.999999960041972e-13  # 1e-12 as a float: where x * (1 - x) is smaller, the gradient's denominator is this
 
 
 @shown_as("BinaryCrossEntropyBackward0")
@@ -462,6 +462,11 @@ def binary_cross_entropy(
             f"{target.dtype}; convert it with .to(input.dtype)."
         )
     check_floating(input, "binary_cross_entropy")
+    if input.dtype.itemsize == 2:  # what follows needs the range of float
+        loss = binary_cross_entropy(
+            input.float(), target.float(), None if weight is None else weight.float(), reduction="none"
+        )
+        return _reduction.apply(loss.to(input.dtype), reduction)
     with bulssi.no_grad():
         if not ((input >= 0) & (input <= 1)).all():
             raise RuntimeError(
@@ -585,7 +590,8 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """``log(1 + exp(-t x))``."""
-    return _reduction.apply(-native.logsigmoid(target * input), _reduction.resolve(reduction, size_average, reduce))
+    loss = (-target * input).exp().log1p()  # infinite where exp is, as PyTorch's
+    return _reduction.apply(loss, _reduction.resolve(reduction, size_average, reduce))
 
 
 @float32
@@ -656,13 +662,18 @@ def multi_margin_loss(
     index = target.reshape(count, 1)
     if ((index < 0) | (index >= classes)).any():
         raise RuntimeError(f"target out of range\nThere are {classes} classes, numbered from 0.")
-    loss = (margin - rows.gather(1, index) + rows).clamp(min=0)
+    loss = _positive(margin - rows.gather(1, index) + rows)
     if p == 2:
         loss = loss * loss
     if weight is not None:
         loss = loss * weight[index]
     loss = loss.scatter(1, index, 0.0).sum(1) / classes
     return _reduction.apply(loss.reshape(target.shape) if input.dim() < 2 else loss, reduction)
+
+
+def _positive(x: Tensor) -> Tensor:
+    """``max(x, 0)``, and 0 for nan, as PyTorch counts only what is above the margin."""
+    return bulssi.where(x > 0, x, 0.0)
 
 
 @shown_as("MultilabelMarginLossBackward0")
@@ -691,7 +702,7 @@ def multilabel_margin_loss(
     listed = (labels >= 0).long().cumprod(1).bool()
     index = labels.masked_fill(~listed, 0)
     others = bulssi.zeros_like(labels).scatter_add(1, index, listed.long()) == 0
-    loss = (1 - rows.gather(1, index).unsqueeze(2) + rows.unsqueeze(1)).clamp(min=0)
+    loss = _positive(1 - rows.gather(1, index).unsqueeze(2) + rows.unsqueeze(1))
     loss = loss * (listed.unsqueeze(2) & others.unsqueeze(1)).to(loss.dtype)
     loss = loss.sum((1, 2)) / classes
     return _reduction.apply(loss.reshape(input.shape[:-1]), reduction)

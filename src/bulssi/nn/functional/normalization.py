@@ -126,10 +126,16 @@ def batch_norm(
 def _follow(running_mean: Any, running_var: Any, mean: Tensor, var: Tensor, count: int, momentum: float) -> None:
     """Moves running statistics towards those of a batch with ``count`` elements of each channel."""
     if running_mean is not None:
-        running_mean.mul_(1 - momentum).add_(mean.reshape(-1).to(running_mean.dtype), alpha=momentum)
+        _move(running_mean, mean.reshape(-1), momentum)
     if running_var is not None:
-        unbiased = var.reshape(-1) * (count / (count - 1) if count > 1 else math.nan)
-        running_var.mul_(1 - momentum).add_(unbiased.to(running_var.dtype), alpha=momentum)
+        _move(running_var, var.reshape(-1) * (count / (count - 1) if count > 1 else math.nan), momentum)
+
+
+def _move(running: Tensor, new: Tensor, momentum: float) -> None:
+    if running.dtype.itemsize > 2:
+        running.mul_(1 - momentum).add_(new.to(running.dtype), alpha=momentum)
+    else:  # rounded once
+        running.copy_(running.float().mul_(1 - momentum).add_(new.float(), alpha=momentum))
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
