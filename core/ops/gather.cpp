@@ -243,6 +243,12 @@ void scatter_data(const char* op, const Tensor& self, int dim, const Tensor& ind
     });
     return;
   }
+  if (is_half(self.dtype()) && r != Reduce::amax && r != Reduce::amin) {
+    // Many parts are added up in float, and rounded once.
+    const Tensor wide = cast_data(self, DType::f32);
+    scatter_data(op, wide, dim, index, cast_data(from, DType::f32), r);
+    return copy_data(self, wide);
+  }
   dispatch(self.dtype(), op, [&]<class T>() {
     T *to = self.data<T>(), *in = from.data<T>();
     switch (r) {

@@ -49,9 +49,10 @@ Tensor cumprod_backward(const Tensor& g, const Tensor& x, const Tensor& y, int d
   return cat(Tensors(parts), dim);
 }
 
-Tensor scan_input(const Tensor& t, std::optional<DType> dtype) {
-  check(!recording(t) || !dtype || is_differentiable(*dtype),
+Tensor scan_input(const char* op, const Tensor& t, std::optional<DType> dtype) {
+  check(!recording(t) || !dtype || is_differentiable(*dtype) || dtype == DType::boolean,
         "Autograd not support dtype: ", legacy_name(dtype.value_or(t.dtype())));
+  check(dtype != DType::boolean, ErrorKind::not_implemented, "\"", op, "_out_cpu\" not implemented for 'Bool'");
   return cast(t, dtype.value_or(category(t.dtype()) < 2 ? DType::i64 : t.dtype()));
 }
 
@@ -59,7 +60,7 @@ Tensor scan_input(const Tensor& t, std::optional<DType> dtype) {
 
 Tensor cumsum(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
   const int d = wrap_dim(dim, t.dims());
-  const Tensor in = scan_input(t, dtype);
+  const Tensor in = scan_input("cumsum", t, dtype);
   return record("CumsumBackward0", in, scan_data(false, in, d), [d](const Tensor& g) { return reverse_cumsum(g, d); });
 }
 OPERATION("cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", cumsum,
@@ -67,7 +68,7 @@ OPERATION("cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", c
 
 Tensor cumprod(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
   const int d = wrap_dim(dim, t.dims());
-  const Tensor in = scan_input(t, dtype);
+  const Tensor in = scan_input("cumprod", t, dtype);
   Tensor out = scan_data(true, in, d);
   return record("CumprodBackward0", {&in}, out,
                 [d](BackwardCall& c) { c.set(0, cumprod_backward(c.grad(), c.saved(0), c.saved(1), d)); },

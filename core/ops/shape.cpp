@@ -81,8 +81,12 @@ OPERATION("t(Tensor self) -> Tensor", (+[](const Tensor& t) {
                              [](const Tensor& g) { return transpose(g, 0, 1); });
           }),
           "A matrix transposed; vectors and numbers as they are.", {.kind = OpKind::view, .inplace = true})
-OPERATION("adjoint(Tensor self) -> Tensor", mT, "The last two dimensions swapped (and conjugated).",
-          {.kind = OpKind::view})
+OPERATION("adjoint(Tensor self) -> Tensor", (+[](const Tensor& t) {
+            check(t.dims() != 1,
+                  "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.");
+            return t.dims() ? mT(t) : permute(t, {});
+          }),
+          "The last two dimensions swapped (and conjugated).", {.kind = OpKind::view})
 Tensor movedim(const Tensor& t, Ints source, Ints destination) {
   check(source.size() == destination.size(), "movedim: Invalid source or destination dims: source (", source,
         " dims) should contain the same number of dims as destination (", destination, " dims)");

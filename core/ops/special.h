@@ -108,7 +108,7 @@ struct I1e;
 struct I0 {
   static constexpr Info info{
       .name = "i0", .doc = "Modified Bessel function of the first kind, order 0.", .aliases = "special.i0"};
-  static constexpr auto value(auto x) { return select(abs(x) == __builtin_inf(), __builtin_nan(""), vecmath::i0(x)); }  
+  static constexpr auto value(auto x) { return select(abs(x) == __builtin_inf(), __builtin_nan(""), vecmath::i0(x)); }
   static constexpr auto dx(auto g, auto x, auto) { return g * Fn<I1>{}(x); }
 };
 OP(I0, i0)
@@ -125,7 +125,7 @@ struct I1 {
   static constexpr Info info{.name = "i1",
                              .doc = "Modified Bessel function of the first kind, order 1.",
                              .forms = {.method = false, .inplace = false, .module = "special"}};
-  static constexpr auto value(auto x) { return select(abs(x) == __builtin_inf(), __builtin_nan(""), vecmath::i1(x)); }  
+  static constexpr auto value(auto x) { return select(abs(x) == __builtin_inf(), __builtin_nan(""), vecmath::i1(x)); }
   static constexpr auto dx(auto g, auto x, auto r) {
     return g * select(x == 0.0, 0.5, i0(x) - r / select(x == 0.0, 1.0, x));
   }

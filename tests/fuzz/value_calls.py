@@ -311,7 +311,7 @@ def _(m: Maker) -> Call:
 
 @family("joining", 3)
 def _(m: Maker) -> Call:
-    a = m.tensor()
+    a = m.tensor(whole=True)
     name = m.pick("repeat repeat_interleave tile flip roll rot90 tril triu fliplr flipud diag diag_embed diagflat "
                   "block_diag meshgrid cartesian_prod combinations kron select_scatter slice_scatter diagonal_scatter "
                   "as_strided_scatter")  # fmt: skip

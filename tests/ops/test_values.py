@@ -103,6 +103,8 @@ def test_integers_agree_with_doubles(operation: Operation, dtype: bulssi.dtype) 
             expected = whole.map(lambda tensor: tensor.double()).call(operation)
         except (RuntimeError, TypeError):
             continue  # bitwise operations are for integers alone
+        if operation.name == "sinc":
+            continue  # at whole numbers nothing but the rounding of pi
         if not actual.is_floating_point():
             expected = expected.to(bulssi.int64).to(actual.dtype)  # integers wrap around
         assert_close(actual.double(), expected.double(), bulssi.finfo(bulssi.float32).eps)

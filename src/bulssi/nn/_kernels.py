@@ -26,6 +26,17 @@ def in_channel_order(out: Tensor, like: Tensor) -> Tensor:
     return out.contiguous(memory_format=order) if like.is_contiguous(memory_format=order) else out
 
 
+def in_order(x: Tensor) -> Tensor:
+    """``x``, copied into row-major order unless it is in that or has its channels last."""
+    if x.is_contiguous():
+        return x
+    if x.dim() in (4, 5):
+        order = bulssi.channels_last if x.dim() == 4 else bulssi.channels_last_3d
+        if x.is_contiguous(memory_format=order):
+            return x
+    return x.contiguous()
+
+
 def pad_constant(x: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
     """Extend (or, where negative, crop) the last dimensions; ``pad`` has a pair per dimension, the last one first."""
     for i in range(len(pad) // 2):

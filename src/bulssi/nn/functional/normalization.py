@@ -106,6 +106,7 @@ def batch_norm(
     if _is_other(weight, dtype) or _is_other(running_mean, dtype):
         _check_dtypes(input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
     along = (1, -1, *(1,) * (input.dim() - 2))
+    input = _kernels.in_order(input)
     if _in_rows(input):
         statistics = (None, None) if training else (running_mean, running_var)
         out, mean, var = native._norm_channels(input, weight, bias, *statistics, 0, eps)
@@ -172,6 +173,7 @@ def instance_norm(
         _check_dtypes(input, weight=weight, bias=bias)
     if running_mean is None and running_var is None and eps > 0 and _in_rows(input):
         return native._norm_channels(input, weight, bias, None, None, channels, eps)[0]
+    input = input.contiguous()
     own = (running_mean, running_var)
     means, variances = (None if r is None else r.repeat(batch).to(input.dtype) for r in own)
     out = batch_norm(
@@ -244,6 +246,7 @@ def rms_norm(
             "and "
             f"normalized_shape = {list(shape)}"
         )
+    input = _kernels.in_order(input)
     return _kernels.in_channel_order(native.rms_norm(input, shape, weight, eps), input)
 
 
