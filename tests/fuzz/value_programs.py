@@ -68,7 +68,7 @@ class Maker:
         self.values = self.rng.choice(["plain", "plain", "ties", "edge", "wide", "positive"])
         self.layouts = self.rng.random() < 0.6
         self.family = self.rng.choice(names)
-        if self.family in ("products", "layers", "losses"):
+        if self.family in ("products", "layers", "losses") or (self.gradients and "scatter" in self.family):
             # Where sums overflow depends on their order.
             self.values = {"edge": "special", "wide": "plain"}.get(self.values, self.values)
 
