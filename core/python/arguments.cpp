@@ -1,5 +1,6 @@
 // Python arguments to C++ values, by the signature of the operation.
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "core/op/pointwise.h"
@@ -25,24 +26,34 @@ bool is_int(PyObject* o) {
   }
   return !PyFloat_Check(o) && Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_index;
 }
-int64_t int_value(PyObject* o) {
+// The value of an integer, or nothing if it has more than 64 bits.
+static std::optional<int64_t> small_int(PyObject* o) {
   if (is_tensor(o)) return item_data(tensor_of(o)).as_int();
-  if (PyLong_CheckExact(o)) {
-    int overflow;
-    const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
-    check(!overflow, "Overflow when unpacking long long: the integer does not fit in 64 bits");
-    return v;
-  }
-  Object number(must(PyNumber_Index(o)));
   int overflow;
-  const long long v = PyLong_AsLongLongAndOverflow(number.get(), &overflow);
-  check(!overflow, "Overflow when unpacking long long: the integer does not fit in 64 bits");
-  return v;
+  const Object index(PyLong_CheckExact(o) ? nullptr : must(PyNumber_Index(o)));
+  const long long v = PyLong_AsLongLongAndOverflow(index ? index.get() : o, &overflow);
+  return overflow ? std::nullopt : std::optional<int64_t>(v);
+}
+int64_t int_value(PyObject* o) {
+  const auto v = small_int(o);
+  if (!v) fail(ErrorKind::value, "Overflow when unpacking long long\nthe integer does not fit in 64 bits");
+  return *v;
 }
 bool is_number(PyObject* o) {
   return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) ||
          (!is_tensor(o) && Py_TYPE(o)->tp_as_number && !PySequence_Check(o) && !PyType_Check(o) &&
           (Py_TYPE(o)->tp_as_number->nb_index || Py_TYPE(o)->tp_as_number->nb_float));
+}
+// An integer that no number of a tensor can be.
+[[noreturn]] static void fail_large(PyObject* o) {
+  const Object index(must(PyNumber_Index(o)));
+  PyLong_AsUnsignedLongLong(index.get());
+  if (!PyErr_Occurred()) fail("value cannot be converted to type int64_t without overflow\nit is above 2^63 - 1");
+  PyErr_Clear();
+  const Object zero(must(PyLong_FromLong(0)));
+  const int negative = PyObject_RichCompareBool(index.get(), zero.get(), Py_LT);
+  fail(ErrorKind::overflow, negative ? "can't convert negative int to unsigned" : "int too big to convert",
+       "\nnumbers of tensors have at most 64 bits: give a float, or a number between -2^63 and 2^63 - 1");
 }
 Scalar number_value(PyObject* o) {
   if (PyBool_Check(o)) return Scalar(o == Py_True);
@@ -53,7 +64,11 @@ Scalar number_value(PyObject* o) {
     s.imag = PyComplex_ImagAsDouble(o);
     return s;
   }
-  if (PyLong_Check(o) || (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_index)) return Scalar(int_value(o));
+  if (PyLong_Check(o) || (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_index)) {
+    const auto v = small_int(o);
+    if (!v) fail_large(o);
+    return Scalar(*v);
+  }
   const double d = PyFloat_AsDouble(o);
   if (d == -1 && PyErr_Occurred()) throw PendingError();
   return Scalar(d);
@@ -81,7 +96,8 @@ static bool all_ints(PyObject* o) {
     return false;
   }
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
-    if (!is_int(PySequence_Fast_GET_ITEM(fast.get(), i))) return false;
+    const Object item = Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i));
+    if (!is_int(item.get()) || !small_int(item.get())) return false;
   }
   return true;
 }
@@ -112,24 +128,27 @@ const char* type_text(const Parameter& p) {
 }
 
 // The first of these objects that is no element for a list of the parameter's type; their number if all are.
-template <class Items>
-size_t first_stranger(const Parameter& p, const Items& items) {
+size_t first_stranger(const Parameter& p, std::span<PyObject* const> items) {
   size_t i = 0;
   for (; i < items.size(); ++i) {
     PyObject* item = items[i];
-    if (p.type == ArgType::tensor ? !is_tensor(item) : p.type == ArgType::integer ? !is_int(item) : !is_number(item)) {
-      break;
-    }
+    const bool fits = p.type == ArgType::tensor    ? is_tensor(item)
+                      : p.type == ArgType::integer ? is_int(item) && small_int(item)
+                                                   : is_number(item);
+    if (!fits) break;
   }
   return i;
 }
 
-// Why an argument is refused: objects[0] is what was given at a position (-1: by name), the rest what came after it.
-std::string refusal(const Operation& op, const Parameter& p, Py_ssize_t position, std::span<PyObject* const> objects) {
+// Why an argument is refused: objects[0] is what was given at a position (-1: by name), the rest what came after it;
+// number is the parameter's, counted without self.
+std::string refusal(const std::string& name, const Parameter& p, int number, Py_ssize_t position,
+                    std::span<PyObject* const> objects) {
   PyObject* o = objects[0];
-  const std::string argument = str(op.name, "(): argument '", shown_name(p), "'");
+  const std::string argument = str(name, "(): argument '", shown_name(p), "'");
   const std::string place = position < 0 ? "" : str(" (position ", position + 1, ")");
-  const bool spread = p.list && p.type == ArgType::integer && is_int(o) && objects.size() > 1;  // f(0, 'a')
+  const bool integers = p.list && p.type == ArgType::integer;
+  const bool spread = integers && is_int(o) && (objects.size() > 1 || !small_int(o));  // f(0, 'a')
   if (spread || (p.list && (PyTuple_Check(o) || PyList_Check(o)))) {
     Object fast(spread ? nullptr : must(PySequence_Fast(o, "")));
     const std::span<PyObject* const> items =
@@ -140,16 +159,29 @@ std::string refusal(const Operation& op, const Parameter& p, Py_ssize_t position
     if (at < items.size()) {
       const std::string got = type_name(items[at]);
       if (p.type == ArgType::tensor) {
-        return str("expected Tensor as element ", at, " in argument ", position < 0 ? 0 : position, ", but got ", got);
+        return str("expected Tensor as element ", at, " in argument ", number, ", but got ", got);
       }
-      if (p.type == ArgType::integer && at > 0) {
+      if (integers && is_int(items[at])) {
+        return str(argument, " failed to unpack the object at pos ", at + 1,
+                   " with error \"Overflow when unpacking long long\nthe integer does not fit in 64 bits\"");
+      }
+      if (integers && at > 0) {
         return str(argument, " failed to unpack the object at pos ", at + 1,
                    " with error \"type must be tuple of ints,but got ", got, "\"");
       }
-      return str(argument, place, " must be ", type_text(p), ", but found element of type ", got, " at pos ", at);
+      if (position >= 0) {
+        return str(argument, place, " must be ", type_text(p), ", but found element of type ", got, " at pos ", at);
+      }
     }
   }
   return str(argument, place, " must be ", type_text(p), ", not ", type_name(o));
+}
+
+double double_value(PyObject* o) {
+  if (!PyLong_Check(o)) return number_value(o).as_double();
+  const double d = PyLong_AsDouble(o);
+  if (d == -1 && PyErr_Occurred()) throw PendingError();
+  return d;
 }
 
 // Fills v from o if o is of the parameter's type.
@@ -169,7 +201,7 @@ bool convert_list(const Parameter& p, PyObject* o, Value& v) {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
       const Object item = Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i));
       if (!is_number(item.get())) return false;
-      v.doubles.push_back(number_value(item.get()).as_double());
+      v.doubles.push_back(double_value(item.get()));
     }
     return true;
   }
@@ -258,7 +290,7 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
         return true;
       }
       if (!is_number(o)) return false;
-      v.d = number_value(o).as_double();
+      v.d = double_value(o);
       return true;
     case ArgType::boolean: return convert_boolean(o, v);
     case ArgType::dtype:
@@ -322,18 +354,109 @@ void take_default(const Parameter& p, Value& v) {
   }
 }
 
+// Names that NumPy has for the same.
 bool name_matches(const Parameter& p, PyObject* name) {
-  if (PyUnicode_CompareWithASCIIString(name, p.name.c_str()) == 0) return true;
-  if (p.name == "self") return PyUnicode_CompareWithASCIIString(name, "input") == 0;
-  if (p.name == "dim") return PyUnicode_CompareWithASCIIString(name, "axis") == 0;
-  if (p.name == "keepdim") return PyUnicode_CompareWithASCIIString(name, "keepdims") == 0;
-  return false;
+  const auto is = [&](const char* text) { return PyUnicode_CompareWithASCIIString(name, text) == 0; };
+  if (p.name == "self") return is("input") || is("x") || is("a") || is("x1");
+  if (is(p.name.c_str())) return true;
+  if (p.name == "input") return is("x") || is("a") || is("x1");
+  return (p.name == "dim" && is("axis")) || (p.name == "keepdim" && is("keepdims")) || (p.name == "other" && is("x2"));
+}
+
+// The parameters of an overload as its callers see them: without the self of a method, with `out`.
+struct Seen {
+  const Operation& op;
+  int first, total, positional, required;
+  Parameter out;
+  Seen(const Operation& operation, bool method, bool takes_out) : op(operation), first(method ? 1 : 0) {
+    const Signature& s = op.signature;
+    total = static_cast<int>(s.parameters.size()) - first;
+    positional = s.positional - first;
+    required = s.required - first;
+    out.name = "out";
+    out.has_default = out.optional = out.keyword_only = true;
+    out.list = s.results.size() > 1;
+    if (takes_out && op.traits.out) ++total;
+  }
+  const Parameter& operator[](int k) const {
+    const auto& all = op.signature.parameters;
+    return static_cast<size_t>(k + first) < all.size() ? all[k + first] : out;
+  }
+};
+
+std::string missing(const std::string& name, const Seen& seen, int from) {
+  std::string text;
+  int n = 0;
+  for (int k = from; k < seen.total; ++k) {
+    if (seen[k].has_default) continue;
+    text += str(n++ ? ", " : "", '"', shown_name(seen[k]), '"');
+  }
+  return str(name, "() missing ", n, n == 1 ? " required positional arguments: " : " required positional argument: ",
+             text);
+}
+
+std::string too_many(const std::string& name, const Seen& seen, Py_ssize_t count) {
+  if (seen.required != seen.positional) {
+    return str(name, "() takes from ", seen.required, " to ", seen.positional, " positional arguments but ", count,
+               " were given");
+  }
+  return str(name, "() takes ", seen.positional, " positional argument", seen.positional == 1 ? "" : "s", " but ",
+             count, count == 1 ? " was given" : " were given");
+}
+
+// Why an overload does not fit the arguments: of several reasons the one that PyTorch finds first; "" if it fits.
+std::string mismatch(const std::string& name, const Seen& seen, PyObject* const* args, Py_ssize_t count,
+                     PyObject* names) {
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  const bool spreads = seen.positional == 1 && seen[0].list && seen[0].type == ArgType::integer;
+  if (count > seen.positional && !spreads) return too_many(name, seen, count);
+  Py_ssize_t at = 0, left = named;
+  for (int k = 0; k < seen.total; ++k) {
+    const Parameter& p = seen[k];
+    Py_ssize_t found = at;
+    const bool by_name = at >= count;
+    if (by_name) {
+      for (found = count; found < count + named && !name_matches(p, PyTuple_GET_ITEM(names, found - count));) ++found;
+      if (found == count + named) {
+        if (p.has_default) continue;
+        return missing(name, seen, k);
+      }
+    } else if (p.keyword_only) {
+      return too_many(name, seen, count);
+    }
+    Value value;
+    const bool numbers = seen.op.formula && seen.op.formula->info->number_allowed(k + seen.first);
+    const bool all = spreads && k == 0 && !by_name && is_int(args[0]);  // f(1, 2) for f((1, 2))
+    bool fits = false;
+    if (all) {
+      fits = first_stranger(p, {args, static_cast<size_t>(count)}) == static_cast<size_t>(count);
+    } else {
+      fits = convert_one(p, args[found], value, numbers);
+    }
+    if (!fits) {
+      const Py_ssize_t end = by_name ? found + 1 : count;
+      return refusal(name, p, k, by_name ? -1 : at, {args + found, static_cast<size_t>(end - found)});
+    }
+    if (by_name)
+      --left;
+    else
+      at = all ? count : at + 1;
+  }
+  for (Py_ssize_t i = 0; i < named && left; ++i) {
+    PyObject* given = PyTuple_GET_ITEM(names, i);
+    int k = 0;
+    while (k < seen.total && !name_matches(seen[k], given)) ++k;
+    const char* text = PyUnicode_AsUTF8(given);
+    if (!text) throw PendingError();
+    if (k == seen.total) return str(name, "() got an unexpected keyword argument '", text, "'");
+    if (k < count) return str(name, "() got multiple values for argument '", text, "'");
+  }
+  return "";
 }
 
 }  // namespace
 
-bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names, Value* into,
-           std::string* why) {
+bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names, Value* into) {
   const auto& parameters = op.signature.parameters;
   const int total = static_cast<int>(parameters.size());
   const auto number_allowed = [&](int k) { return op.formula && op.formula->info->number_allowed(k); };
@@ -345,19 +468,13 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
     at = 1;
   }
   for (Py_ssize_t i = 0; i < count; ++i, ++at) {
-    if (at >= op.signature.positional) {
-      if (why) {
-        *why = str(op.name, "() takes ", op.signature.positional - (self ? 1 : 0), " positional argument",
-                   op.signature.positional - (self ? 1 : 0) == 1 ? "" : "s", " but ", count, " were given");
-      }
-      return false;
-    }
+    if (at >= op.signature.positional) return false;
     const Parameter& p = parameters[at];
     // x.view(2, 3): all the numbers are one list.
     if (p.list && p.type == ArgType::integer && (count - i > 1 || p.list_size == 0) && is_int(args[i]) &&
         (at == (self || parameters[0].name != "self" ? (self ? 1 : 0) : 1))) {
       bool rest = true;
-      for (Py_ssize_t k = i; k < count; ++k) rest = rest && is_int(args[k]);
+      for (Py_ssize_t k = i; k < count; ++k) rest = rest && is_int(args[k]) && small_int(args[k]);
       if (rest && (p.list_size == 0 || count - i == 1 || op.traits.kind == OpKind::view)) {
         for (Py_ssize_t k = i; k < count; ++k) into[at].ints.push_back(int_value(args[k]));
         if (p.list_size > 0 && count - i == 1) into[at].ints = Dims(size_t(p.list_size), into[at].ints[0]);
@@ -374,81 +491,71 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
       into[at].present = given[at] = true;
       break;
     }
-    if (!convert_one(p, args[i], into[at], number_allowed(at))) {
-      if (why) {
-        *why = refusal(op, p, i, std::span(args + i, static_cast<size_t>(count - i)));
-      }
-      return false;
-    }
+    if (!convert_one(p, args[i], into[at], number_allowed(at))) return false;
     given[at] = true;
   }
   const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
   for (Py_ssize_t i = 0; i < named; ++i) {
     PyObject* name = PyTuple_GET_ITEM(names, i);
-    int k = 0;
+    int k = self ? 1 : 0;
     while (k < total && !name_matches(parameters[k], name)) ++k;
-    if (k == total) {
-      if (why) *why = str(op.name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(name), "'");
-      return false;
-    }
-    if (given[k]) {
-      if (why) *why = str(op.name, "() got multiple values for argument '", PyUnicode_AsUTF8(name), "'");
-      return false;
-    }
-    if (!convert_one(parameters[k], args[count + i], into[k], number_allowed(k))) {
-      if (why) {
-        *why = refusal(op, parameters[k], -1, std::span(args + count + i, 1));
-      }
-      return false;
-    }
+    if (k == total || given[k] || !convert_one(parameters[k], args[count + i], into[k], number_allowed(k))) return false;
     given[k] = true;
   }
   for (int k = 0; k < total; ++k) {
     if (given[k]) continue;
-    if (!parameters[k].has_default) {
-      if (why) {
-        *why = str(op.name, "() missing 1 required positional arguments: \"", shown_name(parameters[k]), "\"");
-      }
-      return false;
-    }
+    if (!parameters[k].has_default) return false;
     take_default(parameters[k], into[k]);
   }
   return true;
 }
 
-void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads, PyObject* self,
+void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads, bool method, bool out,
                       PyObject* const* args, Py_ssize_t count, PyObject* names) {
-  if (overloads.size() == 1) {
-    Value values[32];
-    std::string why;
-    parse(*overloads[0], self, args, count, names, values, &why);
-    if (why.empty()) why = str(name, "(): argument 'input' (position 1) must be Tensor");
-    fail(ErrorKind::type, why);
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  const auto because = [&](const Operation& op) {
+    const std::string why = mismatch(name, Seen(op, method, out), args, count, names);
+    if (PyErr_Occurred()) throw PendingError();
+    fail(ErrorKind::type, why.empty() ? str(name, "(): argument 'input' (position 1) must be Tensor") : why);
+  };
+  const Operation* only = overloads.size() == 1 ? overloads[0] : nullptr;
+  if (only && method && only->signature.parameters.size() == 1) {
+    if (named) fail(ErrorKind::type, "TensorBase.", name, "() takes no keyword arguments");
+    fail(ErrorKind::type, "TensorBase.", name, "() takes no arguments (", count, " given)");
   }
+  if (only) because(*only);
+  // Of several overloads the one that takes so many arguments is meant.
+  int fitting = 0;
   for (const Operation* op : overloads) {
-    Value values[32];
-    std::string why;
-    parse(*op, self, args, count, names, values, &why);
+    const Seen seen(*op, method, out);
+    if (count + named < seen.required || count + named > seen.total) continue;
+    ++fitting;
+    only = op;
+  }
+  if (fitting == 1) because(*only);
+  for (const Operation* op : overloads) {
+    const std::string why = mismatch(name, Seen(*op, method, out), args, count, names);
     if (why.find(" failed to unpack the object at pos ") != why.npos) fail(ErrorKind::type, why);
   }
   std::string text = name + "() received an invalid combination of arguments - got (";
   for (Py_ssize_t i = 0; i < count; ++i) text += (i ? ", " : "") + type_name(args[i]);
-  for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); ++i) {
+  for (Py_ssize_t i = 0; i < named; ++i) {
     text += str(count || i ? ", " : "", PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i)), "=", type_name(args[count + i]));
   }
   text += "), but expected one of:";
   for (const Operation* op : overloads) {
     text += "\n * (";
     bool first = true, star = false;
-    for (size_t i = self ? 1 : 0; i < op->signature.parameters.size(); ++i) {
-      const Parameter& p = op->signature.parameters[i];
+    const Seen seen(*op, method, out);
+    for (int i = 0; i < seen.total; ++i) {
+      const Parameter& p = seen[i];
       if (p.keyword_only && !star) {
         text += first ? "*" : ", *";
         star = true;
         first = false;
       }
       text += str(first ? "" : ", ", type_text(p), " ", shown_name(p),
-                  p.has_default ? " = " + p.default_text : std::string());
+                  p.has_default ? " = " + (p.default_text.empty() ? "None" : p.default_text) : std::string());
       first = false;
     }
     text += ")";

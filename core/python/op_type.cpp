@@ -86,16 +86,24 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
   }
 }
 
-// Takes the keyword `out` out of a call. Returns the number of out tensors, or -1 if there is none.
-int take_out(PyObject* const* args, Py_ssize_t count, PyObject* names, Small<Tensor, 2>& out, Object& other_names,
-             std::vector<PyObject*>& other_args) {
+// How errors name it: special_erf, cumsum_.
+std::string shown_name(const Family& family, Form form) {
+  const bool prefixed = form == Form::function && (family.path.starts_with("special.") || family.path.starts_with("linalg."));
+  if (!prefixed) return family.name;
+  std::string name = family.path;
+  name[name.find('.')] = '_';
+  return name;
+}
+
+// Takes the keyword `out` out of a call; null if there is none.
+PyObject* take_out(PyObject* const* args, Py_ssize_t count, PyObject* names, Object& other_names,
+                   std::vector<PyObject*>& other_args) {
   const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
   Py_ssize_t at = -1;
   for (Py_ssize_t i = 0; i < named; ++i) {
     if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), "out") == 0) at = i;
   }
-  if (at < 0) return -1;
-  PyObject* given = args[count + at];
+  if (at < 0) return nullptr;
   other_args.assign(args, args + count);
   other_names = Object(must(PyTuple_New(named - 1)));
   Py_ssize_t k = 0;
@@ -106,20 +114,30 @@ int take_out(PyObject* const* args, Py_ssize_t count, PyObject* names, Small<Ten
     Py_INCREF(name);
     PyTuple_SET_ITEM(other_names.get(), k++, name);
   }
-  if (given == Py_None) return 0;
-  if (is_tensor(given)) {
+  return args[count + at];
+}
+
+// The tensors to write into: one for an operation with one result, else a tuple or list of them. False: something else.
+bool convert_out(const Operation& op, PyObject* given, Small<Tensor, 2>& out) {
+  out.clear();
+  if (given == Py_None) return true;
+  if (!op.traits.out) return false;
+  if (op.signature.results.size() < 2) {
+    if (!is_tensor(given)) return false;
     out.push_back(tensor_of(given));
-    return 1;
+    return true;
   }
-  check(PyTuple_Check(given) || PyList_Check(given), ErrorKind::type, "argument 'out' must be Tensor, not ",
-        type_name(given));
+  if (!PyTuple_Check(given) && !PyList_Check(given)) return false;
   Object fast(must(PySequence_Fast(given, "")));
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
+  const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast.get());
+  for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(fast.get(), i);
-    check(is_tensor(item), ErrorKind::type, "argument 'out' must be tuple of Tensors, not tuple of ", type_name(item));
+    if (!is_tensor(item)) return false;
     out.push_back(tensor_of(item));
   }
-  return static_cast<int>(out.size());
+  check(n == static_cast<Py_ssize_t>(op.signature.results.size()), ErrorKind::type, "expected tuple of ",
+        op.signature.results.size(), " elements but got ", n);
+  return true;
 }
 
 PyObject* call_former(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
@@ -129,23 +147,20 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
                       PyObject* names) {
   PyObject* const* const given_args = args;
   PyObject* const given_names = names;
+  PyObject* given_out = nullptr;
   Small<Tensor, 2> out;
   Object other_names;
   std::vector<PyObject*> other_args;
-  if (names && form != Form::inplace && !family.own_out) {
-    const int n = take_out(args, count, names, out, other_names, other_args);
-    if (n >= 0) {
-      bool allowed = n == 0;
-      for (const Operation* op : family.overloads) allowed = allowed || op->traits.out;
-      check(allowed, ErrorKind::type, family.name, "() got an unexpected keyword argument 'out'");
-      args = other_args.data();
-      names = PyTuple_GET_SIZE(other_names.get()) ? other_names.get() : nullptr;
-    }
+  const bool takes_out = form == Form::function && !family.own_out;
+  if (names && takes_out) given_out = take_out(args, count, names, other_names, other_args);
+  if (given_out) {
+    args = other_args.data();
+    names = PyTuple_GET_SIZE(other_names.get()) ? other_names.get() : nullptr;
   }
   for (const Operation* op : family.overloads) {
-    if (!out.empty() && !op->traits.out) continue;
+    if (given_out && !op->traits.out) continue;
     Values values(op->signature.parameters.size());
-    if (!parse(*op, self, args, count, names, values.get(), nullptr)) {
+    if (!parse(*op, self, args, count, names, values.get()) || (given_out && !convert_out(*op, given_out, out))) {
       if (PyErr_Occurred()) throw PendingError();
       continue;
     }
@@ -162,7 +177,7 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
     return outcome_object(*op, run_out(*op, values.get(), out));
   }
   if (PyObject* result = call_former(family, form, self, given_args, count, given_names)) return result;
-  fail_no_overload(family.name, family.overloads, self, args, count, names);
+  fail_no_overload(shown_name(family, form), family.overloads, self, takes_out, given_args, count, given_names);
 }
 
 // Note [Former signatures]

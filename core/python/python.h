@@ -112,12 +112,11 @@ int64_t int_value(PyObject* o);
 Dims ints_value(PyObject* o);  // from a sequence
 std::string type_name(PyObject* o);
 
-// Parses a call for one overload. On a mismatch: returns false and, if `why` is given, says why.
-bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names, Value* into,
-           std::string* why);
-// All overloads of a name; the error when none fits.
-[[noreturn]] void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads,
-                                   PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names);
+// Parses a call for one overload; false where it does not fit (PyErr_Occurred tells whether by an error of its own).
+bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names, Value* into);
+// All overloads of a name (the arguments are those behind a method's self); the error when none fits.
+[[noreturn]] void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads, bool method,
+                                   bool out, PyObject* const* args, Py_ssize_t count, PyObject* names);
 
 PyObject* outcome_object(const Operation& op, Outcome&& o);
 

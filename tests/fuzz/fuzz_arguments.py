@@ -23,6 +23,7 @@ import sys
 import time
 import types
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 MODULES = [
@@ -304,8 +305,8 @@ def run_call(library: Any, text: str) -> str:
     return "" if total == 6.0 else f"afterwards (ones(3) + 1).sum() is {total}"
 
 
-def worker(library: Any, targets: list[Target], seed: int, first: int, last: int, pipe: int) -> None:
-    """Runs calls and tells the parent about each: its number, then what is wrong with it."""
+def worker(work: Callable[[int], str], first: int, last: int, pipe: int) -> None:
+    """Runs calls by number and tells the parent about each: its number, then what is wrong with it."""
     # AddressSanitizer reserves terabytes of addresses; there ASAN_OPTIONS=max_allocation_size_mb limits memory.
     if not SANITIZED:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
@@ -317,9 +318,9 @@ def worker(library: Any, targets: list[Target], seed: int, first: int, last: int
     os.dup2(null, 2)
     for number in range(first, last):
         os.write(pipe, f"{number}\n".encode())
-        wrong = run_call(library, call_text(targets, seed, number))
+        wrong = work(number)
         if wrong:
-            os.write(pipe, f"{number} {' '.join(wrong.split())[:300]}\n".encode("utf-8", "replace"))
+            os.write(pipe, f"{number} {' '.join(wrong.split())}\n".encode("utf-8", "replace"))
     os.write(pipe, b"done\n")
     os._exit(0)
 
@@ -327,14 +328,14 @@ def worker(library: Any, targets: list[Target], seed: int, first: int, last: int
 class Worker:
     """A forked process and what it has told."""
 
-    def __init__(self, library: Any, targets: list[Target], seed: int, first: int, last: int) -> None:
+    def __init__(self, work: Callable[[int], str], first: int, last: int) -> None:
         reading, writing = os.pipe()
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(reading)
             try:
-                worker(library, targets, seed, first, last, writing)
+                worker(work, first, last, writing)
             finally:
                 os._exit(70)
         os.close(writing)
@@ -387,15 +388,22 @@ class Worker:
         return f"ended the process with status {os.WEXITSTATUS(status)}"
 
 
-def fuzz(library: Any, seed: int, first: int, calls: int, workers: int = 2, block: int = 2000) -> list[tuple[int, str]]:
+def fuzz(library: Any, seed: int, first: int, calls: int, workers: int = 2) -> list[tuple[int, str]]:
     """The calls that went wrong, by number."""
     targets = find_targets(library)
+    return in_workers(lambda number: run_call(library, call_text(targets, seed, number))[:300], first, calls, workers)
+
+
+def in_workers(
+    work: Callable[[int], str], first: int, calls: int, workers: int = 2, block: int = 2000
+) -> list[tuple[int, str]]:
+    """What `work` says is wrong with calls, by number, and how the process ended where it did."""
     waiting = [(i, min(i + block, first + calls)) for i in range(first, first + calls, block)][::-1]
     running: dict[int, Worker] = {}
     wrong: list[tuple[int, str]] = []
     while waiting or running:
         while waiting and len(running) < workers:
-            made = Worker(library, targets, seed, *waiting.pop())
+            made = Worker(work, *waiting.pop())
             running[made.pipe] = made
         ready, _, _ = select.select(list(running), [], [], 1.0)
         for pipe, process in list(running.items()):
