@@ -65,6 +65,7 @@ struct Info {
   int mixed = 0;                  // integers with floating attributes: 0 truncated, 1 refused, 2 made floating
   // Where Python numbers may stand for tensors: 0 nowhere, 1 but for the first, 2 anywhere but not for all, 3 for all.
   int numbers = 0;
+  bool any_number = false;        // its numbers need not fit the dtype of the tensors
   bool condition = false;         // argument 0 is a bool that chooses: no promotion, no gradient, a Mask in kernels
   // Its slopes are constant, but its gradient counts as made from what it reads: differentiated once more, that gets
   // zeros, as in PyTorch, whose gradients of these are operations with derivatives of their own.

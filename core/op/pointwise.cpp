@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/cpu/cpu.h"
+#include "core/op/registry.h"
 #include "core/op/tensor_math.h"
 #include "core/program/backend.h"
 #include "core/ops/basics.h"
@@ -501,17 +502,30 @@ Compute compute_for(const FormulaOp& op, DType common) {
 
 // The one device of all arguments; tensors without dims may stay on the CPU.
 [[gnu::noinline, gnu::cold]] Device common_device(std::span<const Operand> args) {
-  Device device;
+  const Operand* first = nullptr;  // the one whose device counts
   for (const Operand& a : args) {
-    if (a.tensor && a.tensor->device().kind != DeviceKind::cpu) device = a.tensor->device();
+    if (!a.tensor) continue;
+    const bool free = a.tensor->device().kind == DeviceKind::cpu && a.tensor->dims() == 0;
+    if (first && !free && !(first->tensor->device() == a.tensor->device())) {
+      fail_devices(first->tensor->device(), a.tensor->device());
+    }
+    if (!first && !free) first = &a;
   }
-  for (const Operand& a : args) {
-    if (!a.tensor || a.tensor->device() == device) continue;
-    check(a.tensor->device().kind == DeviceKind::cpu && a.tensor->dims() == 0,
-          "Expected all tensors to be on the same device, but found at least two devices, ", device, " and ",
-          a.tensor->device(), "!");
+  return first->tensor->device();
+}
+
+// A number that is an attribute must fit the dtype, where it does not say that it need not.
+[[gnu::noinline, gnu::cold]] void check_attribute(const FormulaOp& op, int attribute, Scalar value, DType common) {
+  if (op.info->any_number) return;
+  for (const Operation& each : registry()) {
+    if (each.formula != &op) continue;
+    if (each.signature.parameters[size_t(op.tensors + attribute)].type == ArgType::scalar) check_fits(value, wide(common));
+    return;
   }
-  return device;
+}
+bool surely_fits(Scalar value, DType common) {
+  if (is_floating(common)) return std::abs(value.as_double()) < 3e38;
+  return !is_integral(common) || (value.integral() && value.i >= 0 && value.i < 128);
 }
 
 // What dtypes and attributes ask for beyond the common type of arguments: p.common may change.
@@ -576,6 +590,10 @@ Plan plan(const FormulaOp& op, std::span<const Operand> args, const Scalar* attr
   }
   if (!plain && !is_floating(p.common)) refuse_types(op, attributes, p);
   if (op.info->check) op.info->check(p.common, attributes);
+  for (int a = 0; a < op.attributes; ++a) {
+    if (!surely_fits(attributes[a], p.common)) [[unlikely]]
+      check_attribute(op, a, attributes[a], p.common);
+  }
   p.compute = compute_for(op, p.common);
   p.out = op.info->result == Result::boolean ? DType::boolean : p.common;
   return p;
@@ -770,6 +788,7 @@ const FormulaOp& stand_in(const FormulaOp& op, std::span<const Operand> args) {
 Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes, const Tensor& into) {
   const Plan p = plan(op, args, attributes);
   const DeviceScope scope(p.device);
+  check_out_device(p.device, into);
   // As PyTorch: what promotes nothing converts nothing.
   const bool exact =
       op.info->condition || (op.tensors == 1 && op.info->dtypes != Dtypes::floating && op.info->result == Result::same);
@@ -777,7 +796,8 @@ Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar
         legacy_name(p.out));
   check(category(p.out) <= category(into.dtype()), "result type ", legacy_name(p.out),
         " can't be cast to the desired output type ", legacy_name(into.dtype()));
-  check(!wants_recording(op, args) && !(grad_state.enabled && requires_grad(into)), op.info->name,
+  check(!wants_recording(op, args) && !(grad_state.enabled && op.differentiable() && requires_grad(into)),
+        op.info->name,
         "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
         "requires grad.");
   bool overlaps = false;

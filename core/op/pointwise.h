@@ -59,6 +59,13 @@ void setup_formulas();  // once, after the ISA is chosen
 // The type in which the arguments meet, by PyTorch's rules (tensors with dims, then 0-d tensors, then numbers).
 DType promoted_type(std::span<const Operand> args);
 
+[[noreturn]] void fail_devices(Device expected, Device other);  // of two tensors of a call
+void check_out_device(Device made, const Tensor& out);          // may a result go into `out`?
+// Fails where PyTorch does: "value cannot be converted to type uint8_t without overflow".
+void check_fits(Scalar value, DType dtype);
+// The type in which PyTorch computes: half precision with numbers of float32.
+inline DType wide(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16 ? DType::f32 : dtype; }
+
 // Runs the operation. `into`: write there instead of making a result (out=).
 Tensor call_formula(const FormulaOp& op, std::span<const Operand> args, const Scalar* attributes,
                     const Tensor* into = nullptr);

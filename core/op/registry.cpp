@@ -101,6 +101,27 @@ void for_each_tensor(const Operation& op, const Value* v, F f) {
 
 }  // namespace
 
+void fail_devices(Device expected, Device other) {
+  if (expected.kind != DeviceKind::meta && other.kind != DeviceKind::meta) {
+    fail("Expected all tensors to be on the same device, but found at least two devices, ", expected, " and ", other,
+         "!");
+  }
+  fail("Tensor on device ", other, " is not on the expected device ", expected,
+       "!\nExpected all tensors to be on the same device, but found at least two devices, ", expected, " and ", other);
+}
+// A call on the CPU, by its first tensor, cannot read elements of other devices. (Calls on `meta` read none, and take
+// what comes.) Tensors without dims may stay on the CPU.
+static void check_first_device(const Operation& op, const Value* v) {
+  bool any = false;
+  Device expected;
+  for_each_tensor(op, v, [&](size_t, const Tensor& t) {
+    if (t.device().kind == DeviceKind::cpu && t.dims() == 0) return;
+    if (!any) expected = t.device();
+    any = true;
+    if (expected.kind == DeviceKind::cpu && !(t.device() == expected)) fail_devices(expected, t.device());
+  });
+}
+
 Device device_of_call(const Operation& op, const Value* v) {
   const int given = op.signature.device;
   if (given >= 0 && v[given].present) {
@@ -113,6 +134,11 @@ Device device_of_call(const Operation& op, const Value* v) {
     any = true;
     if (found.kind == DeviceKind::cpu) found = t.device();
   });
+  // Indices may be elsewhere, and copies are what brings elements from one device to another.
+  const std::string_view name = op.signature.name;
+  const bool free = name.starts_with("index") || name.starts_with("embedding") || name == "copy_" ||
+                    op.traits.kind == OpKind::composite || op.traits.kind == OpKind::view;
+  if (found.kind != DeviceKind::cpu && !free) check_first_device(op, v);
   return given >= 0 && !any ? default_device : found;
 }
 
@@ -124,6 +150,30 @@ Outcome run(const Operation& op, Value* v) {
     show_as(result.tensor, op.traits.shown, inputs);
   }
   return result;
+}
+
+void check_fits(Scalar value, DType dtype) {
+  bool fit = true;
+  if (is_complex(dtype)) return;
+  if (value.kind == Scalar::Kind::complex && value.imag != 0) {
+    fit = false;
+  } else if (dtype == DType::boolean) {
+    return;
+  } else if (is_floating(dtype)) {
+    const double d = value.as_double();
+    fit = !std::isfinite(d) || std::abs(d) <= largest(dtype);
+  } else {
+    const int bits = 8 * itemsize(dtype) - (is_signed(dtype) ? 1 : 0);
+    const double top = std::ldexp(1.0, bits), d = value.as_double();
+    if (value.integral() && dtype == DType::i64) return;
+    if (value.integral())  // unsigned types take negative ones down to -max, which wrap
+      fit = is_signed(dtype) ? d >= -top && d < top : d > -top && d < top;
+    else if (is_signed(dtype))
+      fit = d >= -top && (dtype == DType::i64 ? d <= top : d <= top - 1);
+    else
+      fit = d >= 0 && d <= top - 1;
+  }
+  check(fit, "value cannot be converted to type ", source_name(dtype), " without overflow\nthe value is ", value);
 }
 
 // PyTorch counts the rules of a name through: those in place come after all the others.
@@ -187,11 +237,15 @@ Tensor run_inplace(const Operation& op, Value* v) {
 namespace {
 
 void check_no_recording(const Operation& op, const Value* v, std::span<const Tensor> out) {
-  if (!grad_state.enabled || !op.traits.differentiable) return;
-  bool any = false;
-  for_each_tensor(op, v, [&](size_t, const Tensor& t) { any = any || requires_grad(t); });
+  if (!grad_state.enabled) return;
+  bool any = false, tensors = false;
+  for_each_tensor(op, v, [&](size_t, const Tensor& t) {
+    tensors = true;
+    any = any || (op.traits.differentiable && requires_grad(t));
+  });
   for (const Tensor& t : out) any = any || requires_grad(t);
-  check(!any, op.name,
+  const std::string_view home = op.traits.module ? op.traits.module : "";
+  check(!any, tensors ? (home == "linalg" ? "linalg_" : "") : "aten::", op.name,
         "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
         "requires grad.");
 }
@@ -213,6 +267,11 @@ void check_out_dtype(const Operation& op, DType made, const Tensor& out) {
 
 }  // namespace
 
+void check_out_device(Device made, const Tensor& out) {
+  check(made == out.device(), "Attempting to copy from device ", made, " to device ", out.device(),
+        ", but cross-device copies are not allowed!\nout= must be on the device of the result");
+}
+
 Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
   check_no_recording(op, v, out);
   GradMode off(false);
@@ -232,7 +291,10 @@ Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
   if (result.kind == Outcome::Kind::tensor) result.tensors = {result.tensor};
   check(result.tensors.size() == out.size(), ErrorKind::type, op.name, "(): expected ", result.tensors.size(),
         " out tensors, got ", out.size());
+  bool placed = false;  // a result made from tensors is on their device
+  for_each_tensor(op, v, [&](size_t, const Tensor&) { placed = true; });
   for (size_t i = 0; i < out.size(); ++i) {
+    if (placed) check_out_device(result.tensors[i].device(), out[i]);
     check_out_dtype(op, result.tensors[i].dtype(), out[i]);
     if (op.traits.apart || out[i].shape() == result.tensors[i].shape()) check_no_internal_overlap(out[i]);
     if (!op.traits.apart) continue;

@@ -67,6 +67,11 @@ struct Traits {
   bool apart = false;  // out may not share memory with an argument that is read, not even all of it
   Autocast autocast = Autocast::composite;
   const char* shown = nullptr;  // of a composite: the one node that its part of the graph is shown as
+  // How many arguments overloads of the function take that PyTorch has beside these: a wrong call that fits several
+  // overloads by number is told of all.
+  struct Also {
+    int least = 0, most = -1;
+  } also = {};
 };
 
 using Call = Outcome (*)(Value* arguments);

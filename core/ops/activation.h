@@ -135,6 +135,7 @@ struct SeluOfResult {
 };
 OP(SeluOfResult, selu_of_result)
 
+void check_celu(DType, const Scalar* alpha);  // composite.cpp
 struct Celu {
   static constexpr Info info{.name = "celu",
                              .dtypes = only_floating,
@@ -142,7 +143,8 @@ struct Celu {
                              .signature = "(Tensor self, Scalar alpha=1.0)",
                              .node = "CeluBackward0",
                              .forms = {.method = false, .out = false},
-                             .in_place_as = "celu_of_result"};
+                             .in_place_as = "celu_of_result",
+                             .check = check_celu};
   static constexpr auto value(auto x, auto alpha) { return select(x > 0.0, x, vecmath::expm1(x / alpha) * alpha); }
   static constexpr auto dx(auto g, auto x, auto, auto alpha) {
     return select(x < 0.0, g * exp(select(x < 0.0, x / alpha, 0.0)), g);
@@ -251,7 +253,7 @@ struct Hardtanh {
                              .joint = true,
                              .check = check_hardtanh};
   static constexpr auto value(auto x, auto low, auto high) {
-    const auto raised = select(x < low, low, x);
+    const auto raised = select((x < low) | ((low != low) & (x == x)), low, x);
     return select(raised > high, high, raised);
   }
   static constexpr auto dx(auto g, auto x, auto, auto low, auto high) { return select((x > low) & (x < high), g, 0.0); }

@@ -319,7 +319,8 @@ struct PowScalar {
                              .doc = "self to a fixed power.",
                              .signature = "(Tensor self, Scalar exponent)",
                              .node = "PowBackward0",
-                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false},
+                             .any_number = true};
   static constexpr auto value(auto x, auto p) { return vecmath::pow(x, p); }
   static constexpr auto dx(auto g, auto x, auto, auto p) { return g * (Fn<PowScalar>{}(x, p - 1.0) * p); }
 };
@@ -619,7 +620,8 @@ struct NanToNum {
                              .doc = "nan and infinities replaced.",
                              .signature = "(Tensor self, Scalar nan, Scalar posinf, Scalar neginf)",
                              .node = "NanToNumBackward0",
-                             .forms = {.function = false, .method = false, .inplace = false, .out = false}};
+                             .forms = {.function = false, .method = false, .inplace = false, .out = false},
+                             .any_number = true};
   static constexpr auto value(auto x, auto nan, auto high, auto low) {
     return select(x != x, nan, select(x == __builtin_inf(), high, select(x == -__builtin_inf(), low, x)));
   }

@@ -17,9 +17,14 @@ void check_hardtanh(DType dtype, const Scalar* bounds) {
   check(dtype != DType::u8 || (bounds[0].as_double() >= 0 && bounds[1].as_double() >= 0),
         "cannot do hardtanh on an unsigned type with negative limits");
 }
+void check_celu(DType, const Scalar* alpha) {
+  check(alpha->as_double() != 0, "ZeroDivisionError: alpha cannot be 0 for CELU");
+}
 void check_softshrink(DType dtype, const Scalar* lambd) {
   const double most = largest(dtype);
-  check(lambd->as_double() >= 0 && lambd->as_double() <= most, "lambda must be in range [0, ", most,
+  char shown[24];
+  std::snprintf(shown, sizeof shown, "%g", most);
+  check(lambd->as_double() >= 0 && lambd->as_double() <= most, "lambda must be in range [0, ", shown,
         "] for input dtype ", legacy_name(dtype), ", but found ", *lambd);
 }
 
@@ -50,6 +55,9 @@ void check_where(const Operand* a) {
   const DType condition = a[0].dtype();
   check(condition == DType::boolean || condition == DType::u8,
         "where expected condition to be a boolean tensor, but got a tensor with dtype ", legacy_name(condition));
+  for (const Operand* value : {a + 1, a + 2}) {
+    if (!value->tensor && value->number.kind == Scalar::Kind::floating) check_fits(value->number, default_dtype());
+  }
 }
 
 namespace {
@@ -380,7 +388,12 @@ OPERATION("equal(Tensor self, Tensor other) -> bool", (+[](const Tensor& a, cons
           }),
           "Same shape and elements.", {.kind = OpKind::composite, .differentiable = false})
 OPERATION("where(Tensor condition, Scalar self, Scalar other) -> Tensor",
-          (+[](const Tensor& c, Scalar a, Scalar b) { return Tensor::apply<Where>(c, wrapped_number(a), b); }),
+          (+[](const Tensor& c, Scalar a, Scalar b) {
+            for (Scalar each : {a, b}) {
+              if (each.kind == Scalar::Kind::floating) check_fits(each, default_dtype());
+            }
+            return Tensor::apply<Where>(c, wrapped_number(a), b);
+          }),
           "One of two numbers, by condition.", {.kind = OpKind::composite, .method = false})
 OPERATION("where(Tensor self, Tensor condition, Tensor other) -> Tensor",
           (+[](const Tensor& self, const Tensor& c, const Tensor& other) {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/base/threads.h"
+#include "core/op/pointwise.h"
 #include "core/op/registry.h"
 #include "core/ops/basics.h"
 #include "core/ops/create.h"
@@ -94,7 +95,7 @@ OPERATION("full(int[] size, Scalar fill_value, *, " OPTIONS,
           (+[](Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
             check_sizes(size);
             const DType d = dtype.value_or(of_value(v));
-            if (is_integral(d)) check_fits(v, d);
+            if (!is_half(d)) check_fits(v, d);
             return finish_new(full(size, v, d), grad);
           }),
           "A tensor filled with a number.", {.method = false, .out = true, .differentiable = false})
@@ -119,7 +120,7 @@ OPERATION("full_like(Tensor self, Scalar fill_value, *, " LIKE,
           (+[](const Tensor& t, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                MemoryFormat format) {
             Tensor out = new_like(t, dtype, format);
-            if (is_integral(out.dtype())) check_fits(v, out.dtype());
+            if (!is_half(out.dtype())) check_fits(v, out.dtype());
             fill_data(out, v);
             return finish_new(out, grad);
           }),
@@ -142,6 +143,7 @@ OPERATION("new_full(Tensor self, int[] size, Scalar fill_value, *, " OPTIONS,
           (+[](const Tensor& t, Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
             check_sizes(size);
+            check_fits(v, dtype.value_or(t.dtype()));
             return finish_new(full(size, v, dtype.value_or(t.dtype())), grad);
           }),
           "A tensor of self's dtype filled with a number.", {.function = false, .differentiable = false})
@@ -361,7 +363,7 @@ OPERATION("eye(int n, int m, *, " OPTIONS,
 OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
           (+[](Scalar s, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
             const DType d = dtype.value_or(default_dtype());
-            if (is_integral(d)) check_fits(s, d);
+            if (!is_half(d)) check_fits(s, d);
             return finish_new(full({}, s, d), grad);
           }),
           "A 0-d tensor.", {.method = false, .differentiable = false})

@@ -120,7 +120,7 @@ Tensor counted_from_start(const Tensor& index, int64_t size) {
 }  // namespace
 OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor",
           (+[](const Tensor& self, const Tensor& indices, std::optional<int64_t> dim) {
-            check(is_integral(indices.dtype()), "torch.take_along_dim(): dtype of indices should be Long but got ",
+            check(indices.dtype() == DType::i64, "torch.take_along_dim(): dtype of indices should be Long but got ",
                   legacy_name(indices.dtype()));
             if (!dim) {
               return gather(reshape(self, Dims{-1}), 0, counted_from_start(reshape(indices, Dims{-1}), self.numel()),

@@ -511,30 +511,4 @@ void put_data(const Tensor& self, Tensors indices, const Tensor& values, bool ac
 ALTER("index_put(Tensor self, Tensor[] indices, Tensor values, bool accumulate=False) -> Tensor", IndexPut,
       "self with values written (or added, with accumulate) at self[indices]. Equal indices: the last value stays.", {})
 
-// ---- numbers --------------------------------------------------------------------------------------------------------
-
-void check_fits(Scalar value, DType dtype) {
-  bool fit = true;
-  if (is_complex(dtype)) return;
-  if (value.kind == Scalar::Kind::complex && value.imag != 0) {
-    fit = false;
-  } else if (dtype == DType::boolean) {
-    return;
-  } else if (is_floating(dtype)) {
-    const double d = value.as_double();
-    fit = !std::isfinite(d) || std::abs(d) <= largest(dtype);
-  } else {
-    const int bits = 8 * itemsize(dtype) - (is_signed(dtype) ? 1 : 0);
-    const double top = std::ldexp(1.0, bits), d = value.as_double();
-    if (value.integral() && dtype == DType::i64) return;
-    if (value.integral())  // unsigned types take negative ones down to -max, which wrap
-      fit = is_signed(dtype) ? d >= -top && d < top : d > -top && d < top;
-    else if (is_signed(dtype))
-      fit = d >= -top && (dtype == DType::i64 ? d <= top : d <= top - 1);
-    else
-      fit = d >= 0 && d <= top - 1;
-  }
-  check(fit, "value cannot be converted to type ", source_name(dtype), " without overflow");
-}
-
 }  // namespace bulssi

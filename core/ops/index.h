@@ -49,8 +49,6 @@ void put_data(const Tensor& self, Tensors indices, const Tensor& values, bool ac
 Tensor index_data(const Tensor& index);
 // Apart from the memory of `written`.
 Tensor apart(const Tensor& t, const Tensor& written);
-// Fails where PyTorch does: "value cannot be converted to type uint8_t without overflow".
-void check_fits(Scalar value, DType dtype);
 [[noreturn]] void fail_bounds(ErrorKind kind, int64_t index, int64_t dim, int64_t size);
 
 // ---- masks (masked.cpp) ---------------------------------------------------------------------------------------------

@@ -448,6 +448,7 @@ OPERATION("meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]",
               check(t.dims() <= 1, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: ", t.dims(),
                     "D");
               check(t.dtype() == in[0].dtype(), "torch.meshgrid expects all tensors to have the same dtype");
+              check(t.device() == in[0].device(), "torch.meshgrid expects all tensors to have the same device");
               shape.push_back(t.numel());
             }
             std::vector<Tensor> out;

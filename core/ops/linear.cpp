@@ -15,7 +15,10 @@ bool is_one(const Scalar& s) { return s.as_double() == 1; }
 bool is_zero(const Scalar& s) { return s.as_double() == 0; }
 Tensor scaled(const Tensor& t, const Scalar& s) { return is_one(s) ? t : Tensor::apply<Mul>(t, s); }
 // A factor of a product of integers is cut to an integer, as the kernels do.
-Scalar factor(const Scalar& s, DType dtype) { return is_floating(dtype) ? s : Scalar(s.as_int()); }
+Scalar factor(const Scalar& s, DType dtype) {
+  check_fits(s, wide(dtype));
+  return is_floating(dtype) ? s : Scalar(s.as_int());
+}
 
 // What an addition starts from: self broadcast to the shape of the result; self's bytes are not read where beta is 0.
 Tensor start(const Tensor& self, Ints shape, const Scalar& beta) {
@@ -67,7 +70,7 @@ Tensor addmm(const Tensor& self, const Tensor& mat1, const Tensor& mat2, Scalar 
 }
 OPERATION("addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", addmm,
           "beta * self + alpha * (mat1 @ mat2), self broadcast to (m, n). With beta = 0 self is not read.",
-          {.inplace = true, .out = true, .autocast = Autocast::lower})
+          {.inplace = true, .out = true, .autocast = Autocast::lower, .also = {4, 7}})
 
 Tensor addmv(const Tensor& self, const Tensor& mat, const Tensor& vec, Scalar beta, Scalar alpha) {
   check(mat.dims() == 2 && vec.dims() == 1 && self.dims() <= 1, "vector + matrix @ vector expected, got ", self.dims(),
@@ -112,6 +115,8 @@ Tensor addr_value(const Tensor& self, const Tensor& vec1, const Tensor& vec2, co
 Tensor addr(const Tensor& self, const Tensor& vec1, const Tensor& vec2, Scalar beta, Scalar alpha) {
   check(vec1.dims() == 1, "addr: Expected 1-D argument vec1, but got ", vec1.dims(), "-D");
   check(vec2.dims() == 1, "addr: Expected 1-D argument vec2, but got ", vec2.dims(), "-D");
+  const DType common = promote(self.dtype(), promote(vec1.dtype(), vec2.dtype()));
+  for (Scalar each : {beta, alpha}) check_fits(each, wide(common));
   Tensor out = addr_value(self, vec1, vec2, beta, alpha);
   if (!recording({&self, &vec1, &vec2})) return out;
   const DType types[] = {self.dtype(), vec1.dtype(), vec2.dtype()};
@@ -165,7 +170,7 @@ Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, S
 }
 OPERATION("baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", baddbmm,
           "beta * self + alpha * bmm(batch1, batch2). With beta = 0 self is not read.",
-          {.inplace = true, .out = true, .autocast = Autocast::lower})
+          {.inplace = true, .out = true, .autocast = Autocast::lower, .also = {4, 7}})
 
 namespace {
 

@@ -156,7 +156,7 @@ Tensor mm(const Tensor& self, const Tensor& mat2) {
 }
 OPERATION("mm(Tensor self, Tensor mat2) -> Tensor", mm,
           "Product of two matrices, (m, k) and (k, n); the result is (m, n).",
-          {.out = true, .autocast = Autocast::lower})
+          {.out = true, .autocast = Autocast::lower, .also = {3, 4}})
 
 // ---- bmm ----------------------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ Tensor bmm(const Tensor& self, const Tensor& mat2) {
 }
 OPERATION("bmm(Tensor self, Tensor mat2) -> Tensor", bmm,
           "Products of the matrices of two batches, (b, m, k) and (b, k, n); the result is (b, m, n).",
-          {.out = true, .autocast = Autocast::lower})
+          {.out = true, .autocast = Autocast::lower, .also = {3, 4}})
 
 // ---- vectors ------------------------------------------------------------------------------------------------------
 

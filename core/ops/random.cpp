@@ -283,18 +283,19 @@ Tensor integers_into(const Tensor& t, int64_t low, int64_t high, Generator* g) {
 
 #define RANDOM "Generator? generator=None, Tensor? out=None, " OPTIONS
 #define NEW {.method = false, .differentiable = false}
+#define NEW_TOO {.method = false, .differentiable = false, .also = {2, 9}}
 OPERATION("rand(int[] size, *, " RANDOM,
           (+[](Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
             return finish_new(written(uniform_into(target(out, size, dtype, default_dtype(), "rand"), g), out), grad);
           }),
-          "Numbers uniform in [0, 1).\n\n>>> torch.rand(2, 3).shape\ntorch.Size([2, 3])", NEW)
+          "Numbers uniform in [0, 1).\n\n>>> torch.rand(2, 3).shape\ntorch.Size([2, 3])", NEW_TOO)
 OPERATION("randn(int[] size, *, " RANDOM,
           (+[](Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
             return finish_new(written(normal_into(target(out, size, dtype, default_dtype(), "randn"), g), out), grad);
           }),
-          "Standard normal numbers.\n\n>>> torch.randn(2, 3).shape\ntorch.Size([2, 3])", NEW)
+          "Standard normal numbers.\n\n>>> torch.randn(2, 3).shape\ntorch.Size([2, 3])", NEW_TOO)
 
 Tensor randint(int64_t low, int64_t high, Ints size, Generator* g, const Tensor& out, OptDType dtype, MemoryFormat,
                OptDevice device, OptBool, OptBool grad) {
@@ -322,17 +323,17 @@ OPERATION("randperm(int n, *, " RANDOM,
             if (!numbers.same(t)) copy_data(t, numbers);
             return finish_new(written(t, out), grad);
           }),
-          "The integers 0, …, n - 1 in random order.", NEW)
+          "The integers 0, …, n - 1 in random order.", NEW_TOO)
 
 #define RANDOM_LIKE "Generator? generator=None, " LIKE
 OPERATION("rand_like(Tensor self, *, " RANDOM_LIKE,
           (+[](const Tensor& like, Generator* g, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                MemoryFormat format) { return finish_new(uniform_into(new_like(like, dtype, format), g), grad); }),
-          "As self, with numbers uniform in [0, 1).", NEW)
+          "As self, with numbers uniform in [0, 1).", NEW_TOO)
 OPERATION("randn_like(Tensor self, *, " RANDOM_LIKE,
           (+[](const Tensor& like, Generator* g, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                MemoryFormat format) { return finish_new(normal_into(new_like(like, dtype, format), g), grad); }),
-          "As self, with standard normal numbers.", NEW)
+          "As self, with standard normal numbers.", NEW_TOO)
 Tensor randint_like(const Tensor& like, int64_t low, int64_t high, Generator* g, OptDType dtype, MemoryFormat,
                     OptDevice device, OptBool, OptBool grad, MemoryFormat format) {
   check_can_require_grad(dtype.value_or(like.dtype()), grad);
@@ -342,7 +343,7 @@ OPERATION("randint_like(Tensor self, int high, *, " RANDOM_LIKE,
           (+[](const Tensor& like, int64_t high, Generator* g, OptDType dtype, MemoryFormat m, OptDevice device,
                OptBool pin, OptBool grad,
                MemoryFormat format) { return randint_like(like, 0, high, g, dtype, m, device, pin, grad, format); }),
-          "As self, with integers 0, …, high - 1.", NEW)
+          "As self, with integers 0, …, high - 1.", {.method = false, .differentiable = false, .also = {2, 2}})
 OPERATION("randint_like(Tensor self, int low, int high, *, " RANDOM_LIKE, randint_like,
           "As self, with integers low, …, high - 1.", NEW)
 

@@ -360,7 +360,7 @@ Tensor truth_dim(const Tensor& t, int64_t dim, bool keepdim) {
 }
 }  // namespace
 OPERATION("all(Tensor self) -> Tensor", truth_all<Monoid::all>, "Is every element true (not 0)?",
-          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
+          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted, .also = {1, 1}})
 OPERATION("all(Tensor self, int dim, bool keepdim=False) -> Tensor", truth_dim<Monoid::all>,
           "Are all elements along dim true?",
           {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
@@ -368,7 +368,7 @@ OPERATION("all(Tensor self, int[]? dim, bool keepdim=False) -> Tensor", truth_di
           "Are all elements along the dimensions dim true?",
           {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 OPERATION("any(Tensor self) -> Tensor", truth_all<Monoid::any>, "Is any element true (not 0)?",
-          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
+          {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted, .also = {1, 1}})
 OPERATION("any(Tensor self, int dim, bool keepdim=False) -> Tensor", truth_dim<Monoid::any>,
           "Is any element along dim true?", {.out = true, .differentiable = false, .out_dtype = Traits::Out::converted})
 OPERATION("any(Tensor self, int[]? dim, bool keepdim=False) -> Tensor", truth_dims<Monoid::any>,
@@ -379,6 +379,7 @@ static Tensor count_nonzero(const Tensor& t, std::optional<Ints> dims) {
   return sum(t != zeros({}, t.dtype()), dims, false, std::nullopt);
 }
 OPERATION("count_nonzero(Tensor self, int[1]? dim=None) -> Tensor", count_nonzero,
-          "How many elements are not 0 (a nan is not), over the dimensions dim.", {.differentiable = false})
+          "How many elements are not 0 (a nan is not), over the dimensions dim.",
+          {.differentiable = false, .also = {2, 2}})
 
 }  // namespace bulssi

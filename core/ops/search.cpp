@@ -418,6 +418,7 @@ Tensor binned(const Tensor& data, const Tensor& weight, const Tensor& edges, Bin
 Tensor histc(const Tensor& self, int64_t bins, Scalar least, Scalar most) {
   check_histogram(self, "histogram_cpu", true);
   check(bins > 0, "torch.histogram(): bins must be > 0, but got ", bins, " for dimension 0");
+  for (Scalar each : {least, most}) check_fits(each, self.dtype());
   double low = least.as_double(), high = most.as_double();
   if (low == high && self.numel() > 0) std::tie(low, high) = range_of(dense(self));
   if (low == high) low -= 1, high += 1;

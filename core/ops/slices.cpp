@@ -100,6 +100,7 @@ struct IndexAdd {
     const Tensor at = checked_index(self, d, index, "", ErrorKind::runtime, false);
     GradMode off(false);
     Tensor values = source;
+    check_fits(alpha, wide(self.dtype()));
     if (alpha.as_double() != 1) values = cast_data(Tensor::apply<Mul>(source, alpha), self.dtype());
     put_data(with_dim(self), at_dim(d, at), with_dim(values), true);
   }

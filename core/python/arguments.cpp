@@ -74,6 +74,13 @@ Scalar number_value(PyObject* o) {
   return Scalar(d);
 }
 
+double double_value(PyObject* o) {
+  if (!PyLong_Check(o)) return number_value(o).as_double();
+  const double d = PyLong_AsDouble(o);
+  if (d == -1 && PyErr_Occurred()) throw PendingError();
+  return d;
+}
+
 static bool is_sequence(PyObject* o) {
   return PyTuple_Check(o) || PyList_Check(o) ||
          (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !is_tensor(o) && Py_TYPE(o) != size_type &&
@@ -88,6 +95,11 @@ Dims ints_value(PyObject* o) {
   }
   return out;
 }
+// As PyTorch, which looks closely at the first alone: (3, True) are sizes, (True, 3) are none.
+static bool is_int_of_list(PyObject* o, Py_ssize_t i) {
+  if (is_tensor(o)) return impl_of(o)->layout.dims() == 0 && (is_integral(impl_of(o)->dtype) || impl_of(o)->dtype == DType::boolean);
+  return is_int(o) || (i > 0 && PyBool_Check(o));
+}
 static bool all_ints(PyObject* o) {
   if (!is_sequence(o)) return false;
   Object fast(PySequence_Fast(o, ""));
@@ -97,7 +109,7 @@ static bool all_ints(PyObject* o) {
   }
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
     const Object item = Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i));
-    if (!is_int(item.get()) || !small_int(item.get())) return false;
+    if (!is_int_of_list(item.get(), i) || !small_int(item.get())) return false;
   }
   return true;
 }
@@ -133,7 +145,7 @@ size_t first_stranger(const Parameter& p, std::span<PyObject* const> items) {
   for (; i < items.size(); ++i) {
     PyObject* item = items[i];
     const bool fits = p.type == ArgType::tensor    ? is_tensor(item)
-                      : p.type == ArgType::integer ? is_int(item) && small_int(item)
+                      : p.type == ArgType::integer ? is_int_of_list(item, i) && small_int(item)
                                                    : is_number(item);
     if (!fits) break;
   }
@@ -175,13 +187,6 @@ std::string refusal(const std::string& name, const Parameter& p, int number, Py_
     }
   }
   return str(argument, place, " must be ", type_text(p), ", not ", type_name(o));
-}
-
-double double_value(PyObject* o) {
-  if (!PyLong_Check(o)) return number_value(o).as_double();
-  const double d = PyLong_AsDouble(o);
-  if (d == -1 && PyErr_Occurred()) throw PendingError();
-  return d;
 }
 
 // Fills v from o if o is of the parameter's type.
@@ -246,6 +251,10 @@ bool names_dtype(PyObject* o) {
 }
 
 bool convert_string(PyObject* o, Value& v) {
+  if (PyBytes_Check(o)) {
+    v.text.assign(PyBytes_AS_STRING(o), static_cast<size_t>(PyBytes_GET_SIZE(o)));
+    return true;
+  }
   if (!PyUnicode_Check(o)) return false;
   const char* text = PyUnicode_AsUTF8(o);  // null for surrogates that stand alone
   if (!text) throw PendingError();
@@ -299,7 +308,7 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
       return true;
     case ArgType::string: return convert_string(o, v);
     case ArgType::device:
-      if (!is_device(o) && !PyUnicode_Check(o) && !(PyLong_Check(o) && !PyBool_Check(o))) return false;
+      if (!is_device(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !(PyLong_Check(o) && !PyBool_Check(o))) return false;
       v.device = device_value(o);
       return true;
     case ArgType::generator: v.generator = generator_value(o); return v.generator != nullptr;
@@ -511,28 +520,33 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
 }
 
 void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads, bool method, bool out,
-                      PyObject* const* args, Py_ssize_t count, PyObject* names) {
+                      bool former, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
   const auto because = [&](const Operation& op) {
     const std::string why = mismatch(name, Seen(op, method, out), args, count, names);
     if (PyErr_Occurred()) throw PendingError();
     fail(ErrorKind::type, why.empty() ? str(name, "(): argument 'input' (position 1) must be Tensor") : why);
   };
-  const Operation* only = overloads.size() == 1 ? overloads[0] : nullptr;
+  const FormulaOp* formula = overloads[0]->formula;
+  const bool for_numbers = formula && (formula->info->numbers == 1 || formula->info->numbers == 2);  // one for each kind
+  const bool single = overloads.size() == 1 && !for_numbers && !former;
+  const Operation* only = single ? overloads[0] : nullptr;
   if (only && method && only->signature.parameters.size() == 1) {
     if (named) fail(ErrorKind::type, "TensorBase.", name, "() takes no keyword arguments");
     fail(ErrorKind::type, "TensorBase.", name, "() takes no arguments (", count, " given)");
   }
-  if (only) because(*only);
+  if (only && (method || only->traits.also.most < 0)) because(*only);
   // Of several overloads the one that takes so many arguments is meant.
-  int fitting = 0;
+  int fitting = for_numbers ? 2 : 0;
   for (const Operation* op : overloads) {
+    const Traits::Also also = op->traits.also;
+    if (!method && count + named >= also.least && count + named <= also.most) ++fitting;
     const Seen seen(*op, method, out);
     if (count + named < seen.required || count + named > seen.total) continue;
     ++fitting;
     only = op;
   }
-  if (fitting == 1) because(*only);
+  if (fitting == 1) because(only ? *only : *overloads[0]);
   for (const Operation* op : overloads) {
     const std::string why = mismatch(name, Seen(*op, method, out), args, count, names);
     if (why.find(" failed to unpack the object at pos ") != why.npos) fail(ErrorKind::type, why);

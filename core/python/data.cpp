@@ -75,25 +75,25 @@ void infer(PyObject* o, size_t depth, Inferred& into, bool dtype_wanted) {
 }
 
 template <class T>
+[[noreturn, gnu::cold]] void refuse_element() {
+  fail(ErrorKind::runtime, "value cannot be converted to type ", dtype_name(dtype_of<T>), " without overflow");
+}
+template <class T>
 T element(PyObject* o) {
-  if (PyFloat_CheckExact(o)) {
-    const double value = PyFloat_AS_DOUBLE(o);
-    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      constexpr double low = std::numeric_limits<T>::min(), high = std::numeric_limits<T>::max();
-      check(value >= low && value <= high, "value cannot be converted to type ", dtype_name(dtype_of<T>),
-            " without overflow");
-    }
-    return convert<T>(value);
-  }
+  constexpr bool whole = std::is_integral_v<T> && !std::is_same_v<T, bool>;
+  if (!whole && PyFloat_CheckExact(o)) return convert<T>(PyFloat_AS_DOUBLE(o));
+  if (!whole && PyLong_CheckExact(o)) return convert<T>(double_value(o));
   const Scalar s = is_tensor(o) ? item_data(tensor_of(o)) : [&] {
     if (!is_number(o)) fail(ErrorKind::type, "must be real number, not ", type_name(o));
     return number_value(o);
   }();
-  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+  if constexpr (whole) {
     if (s.integral() && sizeof(T) < 8 && (s.i < std::numeric_limits<T>::min() || s.i > std::numeric_limits<T>::max())) {
-      if (!(std::is_unsigned_v<T> && s.i < 0 && s.i >= -int64_t{1} << (8 * sizeof(T) - 1))) {
-        fail(ErrorKind::runtime, "value cannot be converted to type ", dtype_name(dtype_of<T>), " without overflow");
-      }
+      if (!(std::is_unsigned_v<T> && s.i < 0 && s.i >= -int64_t{1} << (8 * sizeof(T) - 1))) refuse_element<T>();
+    }
+    if (s.kind == Scalar::Kind::floating) {
+      const double most = std::ldexp(1.0, 8 * int(sizeof(T)) - (std::is_signed_v<T> ? 1 : 0));
+      if (!(s.d > (std::is_signed_v<T> ? -most - 1 : -most) && s.d < most)) refuse_element<T>();
     }
   }
   return s.as<T>();

@@ -5,6 +5,7 @@
 #include "core/ops/index.h"
 
 #include "core/ops/basics.h"
+#include "core/op/pointwise.h"
 #include "core/python/python.h"
 
 namespace bulssi::python {

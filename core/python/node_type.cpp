@@ -241,14 +241,20 @@ Small<Tensor, 2> run_to_end(Tensors roots, Tensors grads, Tensors inputs, const 
   }
 }
 
+// A flag as C functions take it: a bool or an integer.
+bool truth(PyObject* o) {
+  if (!PyLong_Check(o)) fail(ErrorKind::type, "'", type_name(o), "' object cannot be interpreted as an integer");
+  return PyObject_IsTrue(o) == 1;
+}
+
 PyObject* py_run_backward(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guard([&]() -> PyObject* {
     check(count == 7, ErrorKind::type, "run_backward() takes 7 arguments");
     const auto roots = tensors_of(args[0], "tensors"), inputs = tensors_of(args[4], "inputs");
     auto grads = tensors_of(args[1], "gradients");
     RunOptions options;
-    options.retain_graph = PyObject_IsTrue(args[2]) == 1;
-    options.create_graph = PyObject_IsTrue(args[3]) == 1;
+    options.retain_graph = truth(args[2]);
+    options.create_graph = truth(args[3]);
     options.allow_unused = PyObject_IsTrue(args[5]) == 1;
     options.accumulate = PyObject_IsTrue(args[6]) == 1;
     options.has_inputs = !inputs.empty();

@@ -142,6 +142,7 @@ bool convert_out(const Operation& op, PyObject* given, Small<Tensor, 2>& out) {
 
 PyObject* call_former(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
                       PyObject* names);
+bool has_former(const Family& family);
 
 PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
                       PyObject* names) {
@@ -177,15 +178,15 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
     return outcome_object(*op, run_out(*op, values.get(), out));
   }
   if (PyObject* result = call_former(family, form, self, given_args, count, given_names)) return result;
-  fail_no_overload(shown_name(family, form), family.overloads, self, takes_out, given_args, count, given_names);
+  fail_no_overload(shown_name(family, form), family.overloads, self, takes_out, has_former(family), given_args, count, given_names);
 }
 
 // Note [Former signatures]
 // Old programs give the scales of add, addcmul, addmm and their like by position: x.add_(alpha, y), x.addcmul(value, a,
 // b), addmm(beta, x, alpha, a, b). The call is done with the scales by name; as in PyTorch, the first of all warns.
-PyObject* call_former(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
-                      PyObject* names) {
-  static const std::map<std::string, std::pair<int, std::vector<const char*>>> scales = {
+using FormerScales = std::pair<int, std::vector<const char*>>;  // tensors, and the numbers among them
+const FormerScales* former_scales(const Family& family) {
+  static const std::map<std::string, FormerScales> scales = {
       {"add", {2, {"alpha"}}},
       {"sub", {2, {"alpha"}}},
       {"addcmul", {3, {"value"}}},
@@ -197,10 +198,16 @@ PyObject* call_former(const Family& family, Form form, PyObject* self, PyObject*
       {"baddbmm", {3, {"beta", "alpha"}}}};
   const std::string base = family.name.back() == '_' ? family.name.substr(0, family.name.size() - 1) : family.name;
   const auto found = scales.find(base);
+  return found == scales.end() ? nullptr : &found->second;
+}
+bool has_former(const Family& family) { return former_scales(family); }
+PyObject* call_former(const Family& family, Form form, PyObject* self, PyObject* const* args, Py_ssize_t count,
+                      PyObject* names) {
+  const FormerScales* found = former_scales(family);
   const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
-  if (found == scales.end() || named > 1) return nullptr;
+  if (!found || named > 1) return nullptr;
   if (named && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "out") != 0) return nullptr;
-  const auto& [tensors, words] = found->second;
+  const auto& [tensors, words] = *found;
   const bool product = words.size() == 2;  // beta stands before the first tensor of a function
   std::vector<PyObject*> all(self ? 1 : 0, self), kept, numbers;
   all.insert(all.end(), args, args + count);
@@ -279,7 +286,7 @@ PyObject* plain_call(PyObject* callable, PyObject* const* args, Py_ssize_t count
   bool handled = false;
   PyObject* other = dispatch_torch_function(callable, args, count, names, &handled);
   if (handled) return other;
-  if (o->form == Form::function) return call(*o->family, o->form, nullptr, args, count, names);
+  if (Py_TYPE(callable) == function_type) return call(*o->family, o->form, nullptr, args, count, names);
   if (count < 1 || !is_tensor(args[0])) {
     if (count < 1) {
       PyErr_Format(PyExc_TypeError, "unbound method Tensor.%s() needs an argument", o->family->name.c_str());
@@ -320,7 +327,7 @@ PyObject* method_get(PyObject* self, PyObject* object, PyObject*) {
 PyObject* operation_repr(PyObject* self) {
   auto* o = reinterpret_cast<PyOperation*>(self);
   return PyUnicode_FromFormat(
-      o->form == Form::function ? "<built-in function %s>" : "<method '%s' of 'torch._C.TensorBase' objects>",
+      Py_TYPE(self) == function_type ? "<built-in function %s>" : "<method '%s' of 'torch._C.TensorBase' objects>",
       o->family->name.c_str());
 }
 PyObject* operation_name(PyObject* self, void*) {
@@ -426,8 +433,7 @@ PyType_Spec function_spec = {"bulssi._core.function", sizeof(PyOperation), 0, fl
 PyType_Spec method_spec = {"bulssi._core.method", sizeof(PyOperation), 0, flags | Py_TPFLAGS_METHOD_DESCRIPTOR,
                            method_slots};
 
-PyObject* make(const Family* family, Form form) {
-  PyTypeObject* type = form == Form::function ? function_type : method_type;
+PyObject* make(const Family* family, Form form, PyTypeObject* type) {
   PyOperation* o = PyObject_New(PyOperation, type);
   must(reinterpret_cast<PyObject*>(o));
   o->vectorcall = vectorcall;
@@ -518,19 +524,19 @@ void add_operations(PyObject* module, PyTypeObject* tensor) {
     const size_t dot = key.find_last_of('.');
     PyObject* where = dot == std::string::npos ? module : home_of(module, key.substr(0, dot));
     if (dot != std::string::npos) family->name = key.substr(dot + 1);
-    must(PyObject_SetAttrString(where, family->name.c_str(), Object(make(family.get(), Form::function)).get()));
+    must(PyObject_SetAttrString(where, family->name.c_str(), Object(make(family.get(), Form::function, function_type)).get()));
   }
   for (auto& [name, family] : families(Form::method)) {
     must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor), name.c_str(),
-                                Object(make(family.get(), Form::method)).get()));
+                                Object(make(family.get(), Form::method, method_type)).get()));
   }
   for (auto& [name, family] : families(Form::inplace)) {
     must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor), name.c_str(),
-                                Object(make(family.get(), Form::inplace)).get()));
+                                Object(make(family.get(), Form::inplace, method_type)).get()));
     // torch.relu_(x) is x.relu_() for operations that are functions.
     const std::string base = name.substr(0, name.size() - 1);
     if (families(Form::function).count(base) && !PyObject_HasAttrString(module, name.c_str())) {
-      must(PyObject_SetAttrString(module, name.c_str(), Object(make(family.get(), Form::inplace)).get()));
+      must(PyObject_SetAttrString(module, name.c_str(), Object(make(family.get(), Form::inplace, function_type)).get()));
     }
   }
 }

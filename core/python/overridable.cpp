@@ -11,7 +11,7 @@ namespace {
 struct Overridable {
   PyObject_HEAD vectorcallfunc vectorcall;
   PyObject* function;
-  PyObject* on_missing_attribute;  // null, or called with function, args and kwargs when an AttributeError leaves it
+  PyObject* on_error;  // null, or called with function, args and kwargs when an exception leaves it
   PyObject* weakrefs;
   Autocast policy;
 };
@@ -19,7 +19,7 @@ PyTypeObject* overridable_type;
 
 inline Overridable* self_of(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
 
-// An argument that is no tensor shows as an attribute that it lacks, anywhere inside: what the error should have been.
+// An argument of a wrong type shows anywhere inside, as an attribute that it lacks, say: what the error should have been.
 void explain(const Overridable* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
@@ -31,7 +31,7 @@ void explain(const Overridable* self, PyObject* const* args, Py_ssize_t count, P
   for (Py_ssize_t i = 0; keywords && i < named; ++i) {
     if (PyDict_SetItem(keywords.get(), PyTuple_GET_ITEM(names, i), args[count + i]) < 0) PyErr_Clear();
   }
-  const Object done(PyObject_CallFunctionObjArgs(self->on_missing_attribute, self->function, positional.get(),
+  const Object done(PyObject_CallFunctionObjArgs(self->on_error, self->function, positional.get(),
                                                  keywords.get(), nullptr));
   if (done) return PyErr_Restore(type, value, trace);
   Py_XDECREF(type);
@@ -44,7 +44,7 @@ PyObject* plain_call(PyObject* callable, PyObject* const* args, Py_ssize_t count
   PyObject* other = dispatch_torch_function(callable, args, count, names, &handled);
   if (handled) return other;
   PyObject* result = PyObject_Vectorcall(self_of(callable)->function, args, static_cast<size_t>(count), names);
-  if (!result && self_of(callable)->on_missing_attribute && PyErr_ExceptionMatches(PyExc_AttributeError)) [[unlikely]]
+  if (!result && self_of(callable)->on_error && PyErr_ExceptionMatches(PyExc_Exception)) [[unlikely]]
     explain(self_of(callable), args, count, names);
   return result;
 }
@@ -74,13 +74,13 @@ PyObject* forward(PyObject* self, void*) {
 PyObject* wrapped(PyObject* self, void*) { return Object::borrow(self_of(self)->function).take(); }
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(self_of(self)->function);
-  Py_VISIT(self_of(self)->on_missing_attribute);
+  Py_VISIT(self_of(self)->on_error);
   Py_VISIT(Py_TYPE(self));
   return 0;
 }
 int clear(PyObject* self) {
   Py_CLEAR(self_of(self)->function);
-  Py_CLEAR(self_of(self)->on_missing_attribute);
+  Py_CLEAR(self_of(self)->on_error);
   return 0;
 }
 void dealloc(PyObject* self) {
@@ -123,9 +123,9 @@ constexpr std::pair<std::string_view, Autocast> policies[] = {{"composite", Auto
                                                               {"as_is", Autocast::as_is}};
 
 PyObject* overridable(PyObject*, PyObject* args) {
-  PyObject *function, *on_missing_attribute = nullptr;
+  PyObject *function, *on_error = nullptr;
   const char* autocast = "composite";
-  if (!PyArg_ParseTuple(args, "O|sO:overridable", &function, &autocast, &on_missing_attribute)) return nullptr;
+  if (!PyArg_ParseTuple(args, "O|sO:overridable", &function, &autocast, &on_error)) return nullptr;
   return guard([&]() -> PyObject* {
     check(PyCallable_Check(function), ErrorKind::type, "overridable() takes a function, not ", type_name(function));
     const auto policy = std::ranges::find(policies, autocast, &std::pair<std::string_view, Autocast>::first);
@@ -134,7 +134,7 @@ PyObject* overridable(PyObject*, PyObject* args) {
     must(reinterpret_cast<PyObject*>(o));
     o->vectorcall = vectorcall;
     o->function = Object::borrow(function).take();
-    o->on_missing_attribute = on_missing_attribute ? Object::borrow(on_missing_attribute).take() : nullptr;
+    o->on_error = on_error ? Object::borrow(on_error).take() : nullptr;
     o->weakrefs = nullptr;
     o->policy = policy->second;
     PyObject_GC_Track(o);
@@ -143,9 +143,9 @@ PyObject* overridable(PyObject*, PyObject* args) {
 }
 PyMethodDef functions[] = {
     {"overridable", overridable, METH_VARARGS,
-     "overridable(function, autocast='composite', on_missing_attribute=None): a function that __torch_function__ and "
+     "overridable(function, autocast='composite', on_error=None): a function that __torch_function__ and "
      "modes see. Autocast makes of its arguments what an operation's trait of that name says: 'composite', 'lower', "
-     "'float32' or 'as_is'. When an AttributeError leaves the function, on_missing_attribute is called with it, its "
+     "'float32' or 'as_is'. When an exception leaves the function, on_error is called with it, its "
      "arguments and its keywords, and may raise what explains the error."},
     {}};
 

@@ -107,6 +107,7 @@ void add_small_types(PyObject* module);
 
 bool is_number(PyObject* o);  // bool, int, float (exact or subclass), and NumPy scalars
 Scalar number_value(PyObject* o);
+double double_value(PyObject* o);  // of a number, also of an integer with more than 64 bits
 bool is_int(PyObject* o);
 int64_t int_value(PyObject* o);
 Dims ints_value(PyObject* o);  // from a sequence
@@ -116,7 +117,7 @@ std::string type_name(PyObject* o);
 bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names, Value* into);
 // All overloads of a name (the arguments are those behind a method's self); the error when none fits.
 [[noreturn]] void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads, bool method,
-                                   bool out, PyObject* const* args, Py_ssize_t count, PyObject* names);
+                                   bool out, bool former, PyObject* const* args, Py_ssize_t count, PyObject* names);
 
 PyObject* outcome_object(const Operation& op, Outcome&& o);
 

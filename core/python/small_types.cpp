@@ -2,6 +2,8 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <vector>
 
 #include "core/ops/linalg.h"
@@ -115,6 +117,7 @@ struct PyDevice {
 };
 
 Device parse_device(std::string_view text) {
+  check(!text.empty(), "Device string must not be empty");
   const size_t colon = text.find(':');
   const std::string_view kind = text.substr(0, colon);
   Device d;
@@ -124,6 +127,8 @@ Device parse_device(std::string_view text) {
     d.kind = DeviceKind::cuda;
   else if (kind == "meta")
     d.kind = DeviceKind::meta;
+  else if (kind.empty() || !std::all_of(kind.begin(), kind.end(), [](char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }))
+    fail("Invalid device string: '", std::string(text), "'");
   else
     fail(
         "Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, "
@@ -405,6 +410,7 @@ Device device_value(PyObject* o) {
     if (!text) throw PendingError();
     return parse_device(text);
   }
+  if (PyBytes_Check(o)) return parse_device({PyBytes_AS_STRING(o), static_cast<size_t>(PyBytes_GET_SIZE(o))});
   if (PyLong_Check(o) && !PyBool_Check(o)) {
     const int64_t i = int_value(o);
     check(i >= 0 && i < 128, "Device index must not be negative");

@@ -303,13 +303,19 @@ def empty_like(result: Any) -> Any:
 
 # ---- one thing wrong -------------------------------------------------------------------------------------------------
 
+# Things that hardly any argument may be, and sizes, names and devices that are not right.
 ODD = ["'abc'", "None", "[1, 2]", "1.5", "True", "object()", "[[1], [2, 3]]", "{}", "1j", "torch.float32", "(1.5,)"]
 ODD += ["torch.ones(2)", "b'ab'", "nan", "2**70", "slice(None)", "...", "torch.tensor(1)", "['a']", "()", "int", "3"]
-ODD += ["torch.tensor([1, 2])", "torch.tensor(1.5)", "torch.device('cpu')", "[True, False]", "(1, None)", "'mean'", "-2"]
-ODD += ["torch.tensor(True)", "[torch.ones(2)]", "torch.Size([2])", "set()", "range(2)", "inf", "0.0", "torch.ones(2, 2)"]
+ODD += ["torch.tensor([1, 2])", "torch.tensor(1.5)", "torch.device('cpu')", "[True, False]", "(1, None)", "'mean'"]
+ODD += ["-2", "torch.tensor(True)", "[torch.ones(2)]", "torch.Size([2])", "set()", "range(2)", "inf", "0.0"]
+ODD += ["torch.ones(2, 2)"]
 SIZES = ["-1", "-5", "2**31", "2**40", "2**62", "2**63", "-2**63 - 1", "2**64", "0", "7"]
-SPELLINGS = ["abc", "dims", "axi", "Input", "self", "input", "othr", "dtyp", "keep_dim", "inplace", "dim", "other", "out"]
-DEVICES = ["'cuda'", "'meta'", "'abc'", "'cuda:1'", "'cpu:1'", "torch.device('cuda')", "-1", "'cpu:-1'", "''", "None", "0"]
+SPELLINGS = ["abc", "dims", "axi", "Input", "self", "input", "othr", "dtyp", "keep_dim", "inplace", "dim", "other"]
+SPELLINGS += ["out"]
+DEVICES = ["'cuda'", "'meta'", "'abc'", "'cuda:1'", "'cpu:1'", "torch.device('cuda')", "-1", "'cpu:-1'", "''", "None"]
+DEVICES += ["0"]
+STRINGS = ["'abc'", "''", "'Mean'", "'sum '", "'none'", "b'mean'"]
+NUMBERS = ["nan", "inf", "-inf", "-1.5", "1e300", "1j", "0", "True"]
 
 
 def is_int(value: Any) -> bool:
@@ -420,11 +426,11 @@ class Spoiler:
 
     def spoil_string(self, call: Call) -> Call | None:
         slot = self.choose(call, lambda v: isinstance(v, str))
-        return slot and call.at(slot[0], Text(self.rng.choice(["'abc'", "''", "'Mean'", "'sum '", "'none'", "b'mean'"])))
+        return slot and call.at(slot[0], Text(self.rng.choice(STRINGS)))
 
     def spoil_number(self, call: Call) -> Call | None:
         slot = self.choose(call, lambda v: isinstance(v, (int, float, complex)))
-        return slot and call.at(slot[0], Text(self.rng.choice(["nan", "inf", "-inf", "-1.5", "1e300", "1j", "0", "True"])))
+        return slot and call.at(slot[0], Text(self.rng.choice(NUMBERS)))
 
     def spoil_grad(self, call: Call) -> Call | None:
         slot = self.choose(call, lambda v: isinstance(v, torch.Tensor) and v.dtype.is_floating_point)

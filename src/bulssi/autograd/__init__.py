@@ -199,8 +199,8 @@ def backward(
     chosen = () if inputs is None else _inputs_as_tuple(inputs, "backward")
     outputs = _as_tuple(tensors)
     gradients = _gradients_for(outputs, grad_tensors)
-    retain = bool(create_graph if retain_graph is None else retain_graph)
-    _core.run_backward(outputs, gradients, retain, bool(create_graph), chosen, True, True)
+    retain = create_graph if retain_graph is None else retain_graph
+    _core.run_backward(outputs, gradients, retain, create_graph, chosen, True, True)
 
 
 def grad(
@@ -255,9 +255,9 @@ def grad(
         )
     listed, chosen = _as_tuple(outputs), _inputs_as_tuple(inputs, "grad")
     gradients = _gradients_for(listed, grad_outputs)
-    retain = bool(create_graph if retain_graph is None else retain_graph)
+    retain = create_graph if retain_graph is None else retain_graph
     unused = bool(materialize_grads if allow_unused is None else allow_unused)
-    results = _core.run_backward(listed, gradients, retain, bool(create_graph), chosen, unused, False)
+    results = _core.run_backward(listed, gradients, retain, create_graph, chosen, unused, False)
     if materialize_grads:
         results = _without_none(results, chosen, create_graph)
     return dict(zip(inputs, results, strict=True)) if isinstance(inputs, dict) else results

@@ -52,6 +52,12 @@ class set_detect_anomaly:
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        for position, (name, flag) in enumerate((("enabled", mode), ("check_nan", check_nan)), 1):
+            if not isinstance(flag, bool):
+                raise TypeError(
+                    f"set_anomaly_enabled(): argument '{name}' (position {position}) must be bool, "
+                    f"not {type(flag).__name__}"
+                )
         self._former = _core.set_anomaly_mode(bool(mode), bool(check_nan))
 
     def __enter__(self) -> None:

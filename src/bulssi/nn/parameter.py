@@ -54,6 +54,11 @@ class Parameter(Tensor):
                 f"Parameter data has to be a Tensor, but got {type(data).__name__}. Make one first: "
                 "nn.Parameter(torch.tensor(data))."
             )
+        if not isinstance(requires_grad, bool):
+            raise TypeError(
+                "_make_subclass(): argument 'require_grad' (position 3) must be bool, "
+                f"not {type(requires_grad).__name__}"
+            )
         made = getattr(type(data), "_as_parameter", None)  # of a subclass that does not stay one by sharing storage
         if made is not None:
             return made(data, requires_grad)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bulssi import _core
 from bulssi.nn._native import native
 
-from ._arguments import refuse_what_is_no_tensor
+from ._arguments import refuse_ill_typed
 from .activation import (
     alpha_dropout as alpha_dropout,
     celu as celu,
@@ -162,7 +162,7 @@ def _publish() -> None:
     for name, function in list(globals().items()):
         if not name.startswith("_") and isinstance(function, FunctionType):
             function.__module__ = __name__
-            checks = () if "in_python" in function.__dict__ else (refuse_what_is_no_tensor,)
+            checks = () if "in_python" in function.__dict__ else (refuse_ill_typed,)
             globals()[name] = _core.overridable(function, function.__dict__.get("autocast", "composite"), *checks)
 
 

@@ -1,16 +1,18 @@
-"""What is said about an argument that is no tensor, or one of a dtype that an operation does not take."""
+"""What is said about an argument that is not of the right type, or of a dtype that an operation does not take."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import bulssi
 from bulssi import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeVar
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeAlias, TypeVar
 
     F = TypeVar("F", bound=Callable[..., object])
+    Ints: TypeAlias = int | Sequence[int]  # a number for each dimension, or one for all
 
 # PyTorch's messages name the operation behind the function where that has another name.
 _OPERATIONS = {"cross_entropy": "cross_entropy_loss", "nll_loss": "nll_loss_nd", "fold": "col2im", "unfold": "im2col"}
@@ -19,25 +21,80 @@ _OPERATIONS = {"cross_entropy": "cross_entropy_loss", "nll_loss": "nll_loss_nd",
 def in_python(function: F) -> F:
     """Marks what PyTorch writes in Python, where it therefore meets a wrong argument with an AttributeError of its own.
 
-    What is marked does not name the argument, as functions of the core do: :func:`refuse_what_is_no_tensor`.
+    What is marked does not name the argument, as functions of the core do: :func:`refuse_ill_typed`.
     """
     function.__dict__["in_python"] = True
     return function
 
 
-def refuse_what_is_no_tensor(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raise a TypeError if an argument of ``function`` that must be a tensor is none."""
+def _type_name(o: Any) -> str:
+    kind = type(o)
+    return kind.__name__ if kind is Tensor or not kind.__module__.startswith("torch") else f"torch.{kind.__name__}"
+
+
+def _is_int(o: Any) -> bool:
+    if isinstance(o, Tensor):
+        return o.dim() == 0 and not (o.is_floating_point() or o.dtype is bulssi.bool)
+    return isinstance(o, int) and not isinstance(o, bool)
+
+
+def _refused_ints(argument: str, place: str, given: Any) -> str:
+    """Why something is no integer and no list of integers; empty if it is."""
+    if not isinstance(given, (list, tuple)):
+        return "" if _is_int(given) else f"{argument}{place} must be tuple of ints, not {_type_name(given)}"
+    for at, item in enumerate(given):
+        if _is_int(item) and abs(int(item)) < 1 << 63 or (at and isinstance(item, bool)):
+            continue
+        if _is_int(item):
+            why = "Overflow when unpacking long long\nthe integer does not fit in 64 bits"
+        elif at == 0:
+            if not place:
+                return f"{argument} must be tuple of ints, not {_type_name(given)}"
+            return f"{argument}{place} must be tuple of ints, but found element of type {_type_name(item)} at pos 0"
+        else:
+            why = f"type must be tuple of ints,but got {_type_name(item)}"
+        return f'{argument} failed to unpack the object at pos {at + 1} with error "{why}"'
+    return ""
+
+
+# What arguments of an annotated type may be, and what PyTorch calls the type.
+_KINDS = {
+    "Tensor": ("Tensor", lambda o: isinstance(o, Tensor)),
+    "int": ("int", _is_int),
+    "float": ("float", lambda o: isinstance(o, (int, float)) or (isinstance(o, Tensor) and o.dim() == 0)),
+    "bool": ("bool", lambda o: isinstance(o, bool) or (isinstance(o, Tensor) and o.dim() == 0)),
+    "str": ("str", lambda o: isinstance(o, (str, bytes))),
+}
+
+
+def refuse_ill_typed(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise the error of the first argument of ``function`` that is not of its annotated type, if there is one.
+
+    Raises:
+        TypeError: as PyTorch's, which names the argument, its position and the type that was given.
+        ValueError: an integer of more than 64 bits.
+    """
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     given = {**dict(zip(names, args, strict=False)), **kwargs}
-    for position, name in enumerate(names, 1):
-        wanted = name == "input" or function.__annotations__.get(name) == "Tensor"
-        if wanted and name in given and not isinstance(given[name], Tensor):
-            raise TypeError(
-                f"{_OPERATIONS.get(function.__name__, function.__name__)}(): argument '{name}' (position {position}) "
-                f"must be Tensor, not {type(given[name]).__name__}"
-            )
+    operation = _OPERATIONS.get(function.__name__, function.__name__)
+    for position, name in enumerate(names):
+        annotation = "Tensor" if name == "input" else str(function.__annotations__.get(name))
+        plain = annotation.removesuffix(" | None")
+        if name not in given or (given[name] is None and plain != annotation):
+            continue
+        argument = f"{operation}(): argument '{name}'"
+        place = f" (position {position + 1})" if position < len(args) else ""
+        if plain in ("Ints", "Sequence[int]"):
+            if why := _refused_ints(argument, place, given[name]):
+                raise TypeError(why)
+        elif plain in _KINDS:
+            called, fits = _KINDS[plain]
+            if not fits(given[name]):
+                raise TypeError(f"{argument}{place} must be {called}, not {_type_name(given[name])}")
+            if plain == "int" and abs(int(given[name])) >= 1 << 63:
+                raise ValueError(f"Overflow when unpacking long long\n{argument}: {given[name]} has more than 64 bits")
 
 
 def scalar_name(t: Tensor) -> str:

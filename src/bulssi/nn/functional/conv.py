@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from bulssi import Tensor
 
+    from ._arguments import Ints
+
 
 def _sizes(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
     if isinstance(value, int):
@@ -166,38 +168,89 @@ def _conv_transpose(
 
 
 @lower
-def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: str | Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
     """Cross-correlation of ``(N, C, L)`` or ``(C, L)`` with ``(O, C / groups, k)``; ``padding`` may be "same",
     "valid"."""
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 @lower
-def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: str | Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
     """As :func:`conv1d`, over two dimensions."""
     return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @lower
-def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: str | Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
     """As :func:`conv1d`, over three dimensions."""
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 @lower
-def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> Tensor:
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
     """The gradient of :func:`conv1d` with respect to its input, as a layer; the weight is ``(C, O / groups, k)``."""
     return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @lower
-def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> Tensor:
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
     """As :func:`conv_transpose1d`, over two dimensions."""
     return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @lower
-def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> Tensor:
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
     """As :func:`conv_transpose1d`, over three dimensions."""
     return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 

@@ -24,10 +24,10 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 @as_is
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` along ``dim``."""
-    for x in (x1, x2):
-        if not (x.is_floating_point() or x.is_complex()):
-            raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {x.dtype}")
-    x1, x2 = bulssi.broadcast_tensors(x1, x2)
+    common = bulssi.promote_types(x1.dtype, x2.dtype)
+    if not (common.is_floating_point or common.is_complex):
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {common}")
+    x1, x2 = bulssi.broadcast_tensors(x1.to(common), x2.to(common))
 
     def unit(x: Tensor) -> Tensor:
         return x / bulssi.linalg.vector_norm(x, 2, dim, True).clamp(min=eps)

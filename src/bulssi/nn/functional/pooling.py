@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from bulssi import Tensor
 
+    from ._arguments import Ints
+
 
 def _batched(who: str, input: Tensor, rank: int, channels: bool = True) -> tuple[Tensor, bool]:
     """``input`` with a batch dimension, and whether it had one."""
@@ -109,7 +111,15 @@ def _max_pool(
 
 
 @shown_as("SqueezeBackward1", joint=True)
-def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The largest value of each window of ``(N, C, L)`` or ``(C, L)``; with ``return_indices`` also where it is.
 
     ``stride`` is the kernel size by default; padding counts as minus infinity; ``ceil_mode`` keeps a last, partial
@@ -119,27 +129,55 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 
 @shown_as("MaxPool2DWithIndicesBackward0", joint=True)
-def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """As :func:`max_pool1d`, over two dimensions; indices are those of the flattened plane."""
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @shown_as("MaxPool3DWithIndicesBackward0", joint=True)
 @float32
-def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False) -> Any:
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """As :func:`max_pool1d`, over three dimensions; indices are those of the flattened volume."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool1d_with_indices(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """:func:`max_pool1d` with its indices."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
 def max_pool2d_with_indices(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """:func:`max_pool2d` with its indices."""
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, True)
@@ -147,7 +185,13 @@ def max_pool2d_with_indices(
 
 @float32
 def max_pool3d_with_indices(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """:func:`max_pool3d` with its indices."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, True)
@@ -174,7 +218,12 @@ def _avg_pool(
 
 @shown_as("SqueezeBackward1", joint=True)
 def avg_pool1d(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode=False, count_include_pad=True
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window of ``(N, C, L)`` or ``(C, L)``; ``count_include_pad`` says whether padding counts."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
@@ -182,7 +231,13 @@ def avg_pool1d(
 
 @shown_as("AvgPool2DBackward0", joint=True)
 def avg_pool2d(
-    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
     """As :func:`avg_pool1d`, over two dimensions; ``divisor_override`` divides the sums instead of the counts."""
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
@@ -191,7 +246,13 @@ def avg_pool2d(
 @shown_as("AvgPool3DBackward0", joint=True)
 @float32
 def avg_pool3d(
-    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
     """As :func:`avg_pool2d`, over three dimensions."""
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
@@ -265,7 +326,7 @@ def _adaptive_avg_shown(rank: int) -> Callable[[Any], Any]:
 
 
 @shown_as("SqueezeBackward1", joint=True)
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
     """Means over ``output_size`` windows that cover the input evenly; ``None`` keeps a dimension's size."""
     return _adaptive_avg(1, input, output_size)
 
