@@ -84,4 +84,6 @@ def test_programs_are_reproducible_and_right_calls_are_right():
     assert right
     for lines in right:
         assert not fuzz_errors.Side(torch, lines).error
-    assert all(fuzz_errors.compare(torch, torch, lines) == ("", "") for _, lines in programs)
+    # (Of tensors on `meta` PyTorch may read what nobody has written.)
+    decided = [lines for kind, lines in programs if kind not in ("device", "out")]
+    assert all(fuzz_errors.compare(torch, torch, lines) == ("", "") for lines in decided)
