@@ -519,7 +519,8 @@ Compute compute_for(const FormulaOp& op, DType common) {
   if (op.info->any_number) return;
   for (const Operation& each : registry()) {
     if (each.formula != &op) continue;
-    if (each.signature.parameters[size_t(op.tensors + attribute)].type == ArgType::scalar) check_fits(value, wide(common));
+    if (each.signature.parameters[size_t(op.tensors + attribute)].type == ArgType::scalar)
+      check_fits(value, wide(common));
     return;
   }
 }

@@ -387,8 +387,7 @@ OPERATION("equal(Tensor self, Tensor other) -> bool", (+[](const Tensor& a, cons
             return all_true(a == b);
           }),
           "Same shape and elements.", {.kind = OpKind::composite, .differentiable = false})
-OPERATION("where(Tensor condition, Scalar self, Scalar other) -> Tensor",
-          (+[](const Tensor& c, Scalar a, Scalar b) {
+OPERATION("where(Tensor condition, Scalar self, Scalar other) -> Tensor", (+[](const Tensor& c, Scalar a, Scalar b) {
             for (Scalar each : {a, b}) {
               if (each.kind == Scalar::Kind::floating) check_fits(each, default_dtype());
             }

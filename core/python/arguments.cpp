@@ -97,7 +97,8 @@ Dims ints_value(PyObject* o) {
 }
 // As PyTorch, which looks closely at the first alone: (3, True) are sizes, (True, 3) are none.
 static bool is_int_of_list(PyObject* o, Py_ssize_t i) {
-  if (is_tensor(o)) return impl_of(o)->layout.dims() == 0 && (is_integral(impl_of(o)->dtype) || impl_of(o)->dtype == DType::boolean);
+  if (is_tensor(o))
+    return impl_of(o)->layout.dims() == 0 && (is_integral(impl_of(o)->dtype) || impl_of(o)->dtype == DType::boolean);
   return is_int(o) || (i > 0 && PyBool_Check(o));
 }
 static bool all_ints(PyObject* o) {
@@ -308,7 +309,8 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
       return true;
     case ArgType::string: return convert_string(o, v);
     case ArgType::device:
-      if (!is_device(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !(PyLong_Check(o) && !PyBool_Check(o))) return false;
+      if (!is_device(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !(PyLong_Check(o) && !PyBool_Check(o)))
+        return false;
       v.device = device_value(o);
       return true;
     case ArgType::generator: v.generator = generator_value(o); return v.generator != nullptr;
@@ -400,8 +402,8 @@ std::string missing(const std::string& name, const Seen& seen, int from) {
     if (seen[k].has_default) continue;
     text += str(n++ ? ", " : "", '"', shown_name(seen[k]), '"');
   }
-  return str(name, "() missing ", n, n == 1 ? " required positional arguments: " : " required positional argument: ",
-             text);
+  return str(name, "() missing ", n,
+             n == 1 ? " required positional arguments: " : " required positional argument: ", text);
 }
 
 std::string too_many(const std::string& name, const Seen& seen, Py_ssize_t count) {
@@ -508,7 +510,8 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
     PyObject* name = PyTuple_GET_ITEM(names, i);
     int k = self ? 1 : 0;
     while (k < total && !name_matches(parameters[k], name)) ++k;
-    if (k == total || given[k] || !convert_one(parameters[k], args[count + i], into[k], number_allowed(k))) return false;
+    if (k == total || given[k] || !convert_one(parameters[k], args[count + i], into[k], number_allowed(k)))
+      return false;
     given[k] = true;
   }
   for (int k = 0; k < total; ++k) {
@@ -528,7 +531,8 @@ void fail_no_overload(const std::string& name, const std::vector<const Operation
     fail(ErrorKind::type, why.empty() ? str(name, "(): argument 'input' (position 1) must be Tensor") : why);
   };
   const FormulaOp* formula = overloads[0]->formula;
-  const bool for_numbers = formula && (formula->info->numbers == 1 || formula->info->numbers == 2);  // one for each kind
+  const bool for_numbers =
+      formula && (formula->info->numbers == 1 || formula->info->numbers == 2);  // one for each kind
   const bool single = overloads.size() == 1 && !for_numbers && !former;
   const Operation* only = single ? overloads[0] : nullptr;
   if (only && method && only->signature.parameters.size() == 1) {

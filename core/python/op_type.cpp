@@ -88,7 +88,8 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
 
 // How errors name it: special_erf, cumsum_.
 std::string shown_name(const Family& family, Form form) {
-  const bool prefixed = form == Form::function && (family.path.starts_with("special.") || family.path.starts_with("linalg."));
+  const bool prefixed =
+      form == Form::function && (family.path.starts_with("special.") || family.path.starts_with("linalg."));
   if (!prefixed) return family.name;
   std::string name = family.path;
   name[name.find('.')] = '_';
@@ -178,7 +179,8 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
     return outcome_object(*op, run_out(*op, values.get(), out));
   }
   if (PyObject* result = call_former(family, form, self, given_args, count, given_names)) return result;
-  fail_no_overload(shown_name(family, form), family.overloads, self, takes_out, has_former(family), given_args, count, given_names);
+  fail_no_overload(shown_name(family, form), family.overloads, self, takes_out, has_former(family), given_args, count,
+                   given_names);
 }
 
 // Note [Former signatures]
@@ -186,16 +188,15 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
 // b), addmm(beta, x, alpha, a, b). The call is done with the scales by name; as in PyTorch, the first of all warns.
 using FormerScales = std::pair<int, std::vector<const char*>>;  // tensors, and the numbers among them
 const FormerScales* former_scales(const Family& family) {
-  static const std::map<std::string, FormerScales> scales = {
-      {"add", {2, {"alpha"}}},
-      {"sub", {2, {"alpha"}}},
-      {"addcmul", {3, {"value"}}},
-      {"addcdiv", {3, {"value"}}},
-      {"addmm", {3, {"beta", "alpha"}}},
-      {"addmv", {3, {"beta", "alpha"}}},
-      {"addr", {3, {"beta", "alpha"}}},
-      {"addbmm", {3, {"beta", "alpha"}}},
-      {"baddbmm", {3, {"beta", "alpha"}}}};
+  static const std::map<std::string, FormerScales> scales = {{"add", {2, {"alpha"}}},
+                                                             {"sub", {2, {"alpha"}}},
+                                                             {"addcmul", {3, {"value"}}},
+                                                             {"addcdiv", {3, {"value"}}},
+                                                             {"addmm", {3, {"beta", "alpha"}}},
+                                                             {"addmv", {3, {"beta", "alpha"}}},
+                                                             {"addr", {3, {"beta", "alpha"}}},
+                                                             {"addbmm", {3, {"beta", "alpha"}}},
+                                                             {"baddbmm", {3, {"beta", "alpha"}}}};
   const std::string base = family.name.back() == '_' ? family.name.substr(0, family.name.size() - 1) : family.name;
   const auto found = scales.find(base);
   return found == scales.end() ? nullptr : &found->second;
@@ -524,7 +525,8 @@ void add_operations(PyObject* module, PyTypeObject* tensor) {
     const size_t dot = key.find_last_of('.');
     PyObject* where = dot == std::string::npos ? module : home_of(module, key.substr(0, dot));
     if (dot != std::string::npos) family->name = key.substr(dot + 1);
-    must(PyObject_SetAttrString(where, family->name.c_str(), Object(make(family.get(), Form::function, function_type)).get()));
+    must(PyObject_SetAttrString(where, family->name.c_str(),
+                                Object(make(family.get(), Form::function, function_type)).get()));
   }
   for (auto& [name, family] : families(Form::method)) {
     must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor), name.c_str(),
@@ -536,7 +538,8 @@ void add_operations(PyObject* module, PyTypeObject* tensor) {
     // torch.relu_(x) is x.relu_() for operations that are functions.
     const std::string base = name.substr(0, name.size() - 1);
     if (families(Form::function).count(base) && !PyObject_HasAttrString(module, name.c_str())) {
-      must(PyObject_SetAttrString(module, name.c_str(), Object(make(family.get(), Form::inplace, function_type)).get()));
+      must(
+          PyObject_SetAttrString(module, name.c_str(), Object(make(family.get(), Form::inplace, function_type)).get()));
     }
   }
 }

@@ -19,7 +19,8 @@ PyTypeObject* overridable_type;
 
 inline Overridable* self_of(PyObject* o) { return reinterpret_cast<Overridable*>(o); }
 
-// An argument of a wrong type shows anywhere inside, as an attribute that it lacks, say: what the error should have been.
+// An argument of a wrong type shows anywhere inside, as an attribute that it lacks, say: what the error should have
+// been.
 void explain(const Overridable* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
@@ -31,8 +32,8 @@ void explain(const Overridable* self, PyObject* const* args, Py_ssize_t count, P
   for (Py_ssize_t i = 0; keywords && i < named; ++i) {
     if (PyDict_SetItem(keywords.get(), PyTuple_GET_ITEM(names, i), args[count + i]) < 0) PyErr_Clear();
   }
-  const Object done(PyObject_CallFunctionObjArgs(self->on_error, self->function, positional.get(),
-                                                 keywords.get(), nullptr));
+  const Object done(
+      PyObject_CallFunctionObjArgs(self->on_error, self->function, positional.get(), keywords.get(), nullptr));
   if (done) return PyErr_Restore(type, value, trace);
   Py_XDECREF(type);
   Py_XDECREF(value);

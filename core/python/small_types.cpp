@@ -127,7 +127,8 @@ Device parse_device(std::string_view text) {
     d.kind = DeviceKind::cuda;
   else if (kind == "meta")
     d.kind = DeviceKind::meta;
-  else if (kind.empty() || !std::all_of(kind.begin(), kind.end(), [](char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }))
+  else if (kind.empty() || !std::all_of(kind.begin(), kind.end(),
+                                        [](char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }))
     fail("Invalid device string: '", std::string(text), "'");
   else
     fail(

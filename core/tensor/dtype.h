@@ -19,8 +19,8 @@ namespace bulssi {
   X(i16, int16_t, "int16", "Short", "short int", "int16_t")                                            \
   X(i32, int32_t, "int32", "Int", "int", "int")                                                        \
   X(i64, int64_t, "int64", "Long", "long int", "int64_t")                                              \
-  X(f16, Half, "float16", "Half", "c10::Half", "at::Half")                                             \
-  X(bf16, BFloat16, "bfloat16", "BFloat16", "c10::BFloat16", "at::BFloat16")                           \
+  X(f16, Half, "float16", "Half", "c10::Half", "c10::Half")                                             \
+  X(bf16, BFloat16, "bfloat16", "BFloat16", "c10::BFloat16", "c10::BFloat16")                           \
   X(f32, float, "float32", "Float", "float", "float")                                                  \
   X(f64, double, "float64", "Double", "double", "double")                                              \
   X(c64, Complex64, "complex64", "ComplexFloat", "c10::complex<float>", "c10::complex<float>")         \
