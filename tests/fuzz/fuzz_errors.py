@@ -99,8 +99,12 @@ class Side:
         self.runner = Runner(library)
         self.runner.names.update(operator=operator, nan=float("nan"), inf=float("inf"))
         library.manual_seed(0)
+        self.changed, self.result = False, None
         for line in lines[:-1]:
-            exec(line, self.runner.names)
+            self.error = self.runner.line(compile(line, "<program>", "exec"))
+            if self.error:
+                self.kind, self.message = "arguments", self.error
+                return
         self.before = self.state()
         self.error = self.runner.line(compile(lines[-1], "<program>", "exec"))
         self.kind, _, self.message = self.error.partition(": ")
@@ -130,7 +134,7 @@ def compare(bulssi: Any, torch: Any, lines: list[str]) -> tuple[str, str]:
     ours = Side(bulssi, lines)
     for side in (ours, theirs):
         reset(side.library)
-    if ABSENT.search(ours.error):
+    if ABSENT.search(ours.error) or ours.kind == "arguments":
         return "absent", ours.error
     if not ours.error and not theirs.error:
         if UNDECIDED.search(lines[-1]) or near(ours.result, theirs.result, 1e-5):
