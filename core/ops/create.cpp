@@ -143,7 +143,8 @@ OPERATION("new_full(Tensor self, int[] size, Scalar fill_value, *, " OPTIONS,
           (+[](const Tensor& t, Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool,
                OptBool grad) {
             check_sizes(size);
-            check_fits(v, dtype.value_or(t.dtype()));
+            const DType d = dtype.value_or(t.dtype());
+            if (!is_half(d)) check_fits(v, d);
             return finish_new(full(size, v, dtype.value_or(t.dtype())), grad);
           }),
           "A tensor of self's dtype filled with a number.", {.function = false, .differentiable = false})
