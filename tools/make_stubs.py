@@ -203,6 +203,8 @@ def looked_at(name: str, value: Any, example: Any = None) -> str:
         except (ValueError, TypeError):
             first = "cls, " if isinstance(value, CLASS_METHODS) else "self, " if example is not None else ""
             text = f"({'' if isinstance(value, staticmethod) else first}*args: Any, **kwargs: Any)"
+            if written := getattr(value, "__text_signature__", None):  # inspect knows built-in functions only
+                text = re.sub(r"=[^,)]+", "=...", written)
         decorator = "@staticmethod\n{0}" if isinstance(value, staticmethod) else ""
         decorator = "@classmethod\n{0}" if isinstance(value, CLASS_METHODS) else decorator
         return f"{decorator}def {name}{text} -> {result}: ..."

@@ -374,7 +374,7 @@ def _is_nonzero(input: Tensor) -> bool:
     Raises:
         RuntimeError: there are several, or none.
     """
-    if not isinstance(input, Tensor):
+    if not isinstance(input, _core.Tensor):
         raise TypeError(f"is_nonzero(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     return bool(input)
 

@@ -37,13 +37,13 @@ LEAST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "floa
 HALVES = ("float16", "bfloat16")
 # What differs and is meant to, or is not worth its price: kinds of differences, and why.
 KNOWN = {
-    r"_scatter \(.\) r.*(strides|offset)": "ours is a copy without the gaps between the elements of a view",
     r"(unique\w*|quantile|renorm|einsum|addr|logsigmoid|soft_margin_loss|index_select|index_reduce|any|all|rot90|index|"
     r"repeat_interleave|matrix_power|\*\*) \(.\) [or].*strides": "the order in memory of results of permuted tensors",
     r"as_strided_scatter \(.\) [gh]": "PyTorch takes the gradient at other places than were written",
     r"mode \(.\) r.*(values|nan)": "which of more than 16 equal elements is found, and of nan",
     r"binary_cross_entropy \(.\) [gh]": "gradients of the target at 0 and 1",
     r"hardsigmoid \(.\) [gh]": "PyTorch's slope is 1/6 in float, also in double",
+    r"celu_? \(.\) [gh]": "PyTorch rounds 1 / alpha to float in the gradient, also in double",
     r"(log\w*sumexp|var\w*|std\w*|\w*mean|\w+_norm|matmul|linear|mm|bmm|mv|einsum|bilinear|tensordot|cross_entropy|nll_loss|"
     r"quantile|\w*trapezoid|prod|cumprod|cumsum|matrix_power|cdist|\w*baddbmm) \(.\) .*\.(nan|inf)":
         "whether infinities that cancel give nan or infinity",
