@@ -162,7 +162,9 @@ PyObject* call_parsed(const Family& family, Form form, PyObject* self, PyObject*
   for (const Operation* op : family.overloads) {
     if (given_out && !op->traits.out) continue;
     Values values(op->signature.parameters.size());
-    if (!parse(*op, self, args, count, names, values.get()) || (given_out && !convert_out(*op, given_out, out))) {
+    const bool fits = parse(*op, self, args, count, names, values.get());
+    const bool nowhere = fits && form == Form::inplace && !values.get()[0].tensor;  // a number cannot be written to
+    if (!fits || nowhere || (given_out && !convert_out(*op, given_out, out))) {
       if (PyErr_Occurred()) throw PendingError();
       continue;
     }

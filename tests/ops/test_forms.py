@@ -170,3 +170,13 @@ def test_a_wrong_element_of_a_list_is_named(call, message: str) -> None:
     with pytest.raises(TypeError) as caught:
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["add_", "sub_", "floor_divide_", "bitwise_or_", "exp_", "masked_fill_"])
+def test_a_number_cannot_be_written_to(name: str) -> None:
+    """Where numbers stand for tensors, they do so as what is read."""
+    if not hasattr(bulssi, name):
+        pytest.skip("no function of that name")
+    for others in ((), (3,), (bulssi.ones(2),), (True, 1)):
+        with pytest.raises(TypeError, match="must be Tensor|invalid combination of arguments|missing|takes"):
+            getattr(bulssi, name)(2, *others)
