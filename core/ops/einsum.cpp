@@ -443,7 +443,7 @@ Tensor linalg_cross(const Tensor& self, const Tensor& other, int64_t dim) {
   check(self.dtype() != DType::boolean, ErrorKind::not_implemented, "\"cross\" not implemented for 'Bool'");
   check(self.dtype() == other.dtype(), "expected scalar type ", legacy_name(self.dtype()), " but found ",
         legacy_name(other.dtype()));
-  const int d = wrap_dim(dim, self.dims());
+  const int d = wrap_dim(dim, self.dims(), false);
   check(self.shape()[d] == 3 && other.shape()[d] == 3, "linalg.cross: inputs dimension ", dim,
         " must have length 3. Got ", self.shape()[d], " and ", other.shape()[d]);
   const Dims shape = broadcast_shapes(self.shape(), other.shape());
