@@ -154,7 +154,6 @@ Tensor view_of(const Tensor& t, const Layout& layout, Creation creation) {
   Tensor out = alias(t, layout);
   if (t->inference) out->own_version = {};  // only what detach() made of it counts its changes
   if (t->inference && !t->is_view && !(t->autograd)) return out;
-  if (!is_differentiable(t.dtype())) return out;
   Autograd& a = autograd_of(out);
   const bool chained = t->is_view && t->autograd->base;
   a.base = chained ? t->autograd->base : t;

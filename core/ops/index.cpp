@@ -127,6 +127,7 @@ struct Places {
   Dims before, chosen, after, before_strides, after_strides;
   Small<Selector, 4> selectors;
   Small<Tensor, 4> owned;
+  Small<Layout, 4> given;                  // of the indices, broadcast, as the program gave them
   int64_t rows = 1, width = 1, outer = 1;  // numel of chosen, after, before
   std::vector<int64_t> after_offsets;      // empty: `after` lies row-major in memory
   Places(const Tensor& self, Tensors indices);
@@ -140,7 +141,7 @@ struct Places {
   void offsets(int64_t i, int64_t n, int64_t* to) const;
   void check_bounds() const;
   // Of shape(), in the order of memory that PyTorch gives a result: self's first, then that of the indices.
-  Tensor empty_result(DType dtype) const;
+  Tensor empty_result(const Tensor& self) const;
 
  private:
   struct Item {
@@ -247,6 +248,7 @@ Places::Places(const Tensor& self, Tensors indices) {
   for (Item& item : items) {
     Tensor t = cast_data(item.index, DType::i64);
     if (!(t.shape() == chosen)) t = alias(t, t.layout().broadcast(chosen));
+    given.push_back(t.layout());
     t = dense(t);
     int64_t size = 1;
     for (int j = 0; j < item.span; ++j) size *= self.shape()[item.dim + j];
@@ -278,20 +280,26 @@ void Places::offsets(int64_t i, int64_t n, int64_t* to) const {
   }
 }
 
-Tensor Places::empty_result(DType dtype) const {
-  const Dims nothing_before(before.size(), 0), nothing_chosen(chosen.size(), 0), nothing_after(after.size(), 0);
-  const auto join = [](const Dims& a, const Dims& b, const Dims& c) {
-    Dims all = a;
-    all.append(b.begin(), b.end());
-    all.append(c.begin(), c.end());
-    return all;
-  };
-  Small<Dims, 4> all;
-  all.push_back(join(before_strides, nothing_chosen, after_strides));
-  for (const Tensor& t : owned) all.push_back(join(nothing_before, t.strides(), nothing_after));
+Tensor Places::empty_result(const Tensor& self) const {
+  bool row_major = self.contiguous();
+  for (const Layout& layout : given) row_major &= layout.contiguous();
+  const Dims all = shape();
+  if (row_major) return empty(all, self.dtype());
+  Small<Dims, 4> strides(1, before_strides);
+  strides[0].resize(before.size() + chosen.size(), 0);
+  strides[0].append(after_strides.begin(), after_strides.end());
+  Dims spread = all;  // an index has size 1 in the dimensions that are not chosen from, and is repeated along them
+  for (int d = 0; d < all.dims(); ++d) {
+    if (d < before.dims() || d >= before.dims() + chosen.dims()) spread[d] = 1;
+  }
+  for (const Layout& layout : given) {
+    Dims own = layout.viewed(spread)->strides;
+    for (int d = 0; d < all.dims(); ++d) own[d] *= spread[d] == all[d];
+    strides.push_back(own);
+  }
   Small<const Dims*, 4> operands;
-  for (const Dims& strides : all) operands.push_back(&strides);
-  return empty_ordered(shape(), dtype, {operands.data(), operands.size()});
+  for (const Dims& one : strides) operands.push_back(&one);
+  return empty_ordered(all, self.dtype(), {operands.data(), operands.size()});
 }
 
 void Places::check_bounds() const {
@@ -395,18 +403,18 @@ struct IndexPut {
   static constexpr Overlap overlap = Overlap::deprecated;
   static void write(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
     if (without_elements(self)) return;
-    check(self.dtype() == values.dtype(), "Index put requires the source and destination dtypes match, got ",
-          legacy_name(self.dtype()), " for the destination and ", legacy_name(values.dtype()), " for the source.");
     std::vector<Tensor> own;
     for (const Tensor& t : indices) own.push_back(t ? apart(t, self) : t);
     const bool masked = !accumulate && values.numel() == 1 && own.size() == 1 && own[0] &&
                         own[0].dtype() == DType::boolean && own[0].shape() == self.shape();
     if (!masked) check_no_overlap(self, values);
-    if (masked) return masked_fill_data(self, own[0], apart(values, self));
+    if (masked) return masked_fill_data(self, own[0], apart(cast_data(values, self.dtype()), self));
     const Places places(self, own);
     const Dims shape = places.shape();
     check(fits(values.shape(), shape), "shape mismatch: value tensor of shape ", Ints(values.shape()),
           " cannot be broadcast to indexing result of shape ", Ints(shape));
+    check(self.dtype() == values.dtype(), "Index put requires the source and destination dtypes match, got ",
+          legacy_name(self.dtype()), " for the destination and ", legacy_name(values.dtype()), " for the source.");
     if (places.rows * places.width * places.outer == 0) return;
     places.check_bounds();
     const bool one = values.numel() == 1;
@@ -425,17 +433,19 @@ struct IndexPut {
   }
   static Ref<Node> node(const Tensor& self, Tensors indices, const Tensor& values, bool accumulate) {
     const size_t count = indices.size();
-    Ref<Node> node =
-        make_node("IndexPutBackward0", {&self, &values}, [count, accumulate, shape = values.shape()](BackwardCall& c) {
-          const std::vector<Tensor> kept = saved_indices(c, count);
-          const Tensor& g = c.grad();
-          if (c.needs(0)) c.set(0, accumulate ? g : index_put(g, kept, zeros({}, g.dtype()), false));
-          if (c.needs(1)) {
-            Tensor part = index(g, kept);
-            if (part.dims() < shape.dims()) part = reshape(part, with_lead(part.shape(), shape.dims()));
-            c.set(1, sum_to(part, shape));
-          }
-        });
+    Ref<Node> node = make_node("IndexPutBackward0", {&self, &values},
+                               [count, accumulate, shape = values.shape(), dtype = values.dtype()](BackwardCall& c) {
+                                 const std::vector<Tensor> kept = saved_indices(c, count);
+                                 const Tensor& g = c.grad();
+                                 if (c.needs(0))
+                                   c.set(0, accumulate ? g : index_put(g, kept, zeros({}, g.dtype()), false));
+                                 if (c.needs(1)) {
+                                   Tensor part = index(g, kept);
+                                   if (part.dims() < shape.dims())
+                                     part = reshape(part, with_lead(part.shape(), shape.dims()));
+                                   c.set(1, cast(sum_to(part, shape), dtype));
+                                 }
+                               });
     for (const Tensor& t : indices) node->saved.push_back(Saved(t, false));
     return node;
   }
@@ -478,7 +488,7 @@ Tensor index(const Tensor& self, Tensors indices) {
     out = masked_select(self, indices[0]);
   } else {
     const Places places(self, indices);
-    out = self.contiguous() ? empty(places.shape(), self.dtype()) : places.empty_result(self.dtype());
+    out = places.empty_result(self);
     if (out.numel() > 0 && !without_elements(out)) {
       const Tensor to = out.contiguous() ? out : empty(out.shape(), out.dtype());
       {

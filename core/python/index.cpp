@@ -99,7 +99,7 @@ struct Parsed {
     int taken = 0;
     for (Py_ssize_t i = 0; i < n; ++i) taken += dims_taken(items[i]);
     if (taken > self.dims()) {
-      if (!tuple && is_int(items[0]) && !is_tensor(items[0])) {
+      if (!tuple && is_int(items[0]) && !is_tensor(items[0]) && !is_array(items[0])) {
         if (const int64_t i = int_value(items[0])) fail_bounds(ErrorKind::index, i, 0, 0);
         fail(ErrorKind::index,
              "invalid index of a 0-dim tensor. Use "

@@ -254,7 +254,7 @@ PyMethodDef tensor_methods[] = {
     BULSSI_METHOD("is_inference", "Whether it was made in inference mode, where nothing is recorded.",
                   PyBool_FromLong(t->inference)),
     BULSSI_METHOD("is_pinned", "False: there is no device to copy to.", PyBool_FromLong(0)),
-    BULSSI_METHOD("_is_view", "Whether it is a view, of which gradients know.",
+    BULSSI_METHOD("_is_view", "Whether it is a view of another tensor.",
                   PyBool_FromLong(t->is_view && t->autograd && t->autograd->base)),
     BULSSI_METHOD("_storage_bytes", "The bytes of its storage.", PyLong_FromLongLong(t->storage->bytes)),
     BULSSI_METHOD("_storage_ptr", "The address of its storage.", PyLong_FromVoidPtr(t->storage->data)),

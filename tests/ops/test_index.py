@@ -326,3 +326,26 @@ def test_a_part_may_lie_anywhere_in_the_storage_and_not_beyond() -> None:
     shared = bulssi.arange(3.0).expand(2, 3)  # its copy has six elements of its own
     with pytest.raises(RuntimeError, match="out of bounds for storage"):
         shared.as_strided_scatter(bulssi.zeros(2), (2,), (4,), 2)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "torch.zeros(3).index_put_((torch.tensor([True, False, True]),), torch.tensor(1.5, dtype=torch.float64))",
+        "torch.zeros(3, dtype=torch.int64).index_put_((torch.tensor([True, False, True]),), torch.tensor([1.5]))",
+        "torch.arange(4.0)[torch.tensor([[0, 1, 2], [1, 2, 3]]).t()]",
+        "torch.arange(20.0).reshape(4, 5)[torch.tensor([[0, 1, 2], [1, 2, 3]]).t()]",
+        "torch.arange(60.0).reshape(5, 4, 3)[:, torch.tensor([[0, 1, 2], [1, 2, 3]]).t(), :]",
+        "torch.arange(20.0).reshape(4, 5)[torch.tensor([0, 1]).expand(3, 2)]",
+        "torch.arange(4.0).reshape(1, 2, 2).transpose(0, 2)[::2, torch.tensor([[0, 1], [1, 0]])]",
+    ],
+)
+def test_order_of_memory_and_masks_of_one_value(code: str) -> None:
+    got, expected = (eval(code, {"torch": library}) for library in (bulssi, torch))
+    assert (got.tolist(), got.stride()) == (expected.tolist(), expected.stride())
+
+
+def test_views_of_any_dtype_know_their_base() -> None:
+    for dtype in (bulssi.float32, bulssi.int64, bulssi.bool):
+        x = bulssi.ones(4, dtype=dtype)
+        assert x[:2]._base is x and x.view(2, 2)[0]._base is x and not x._is_view()
