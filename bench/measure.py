@@ -14,9 +14,7 @@ from typing import Any
 from .row import Library, Row, Statement
 
 BATCH_SECONDS = 5e-3  # long enough that the clock's resolution and one interrupt do not matter
-SETTLE_SECONDS = (
-    2e-3  # an OpenMP pool spins for about this long after its last loop and would take a core from the other
-)
+SETTLE_SECONDS, MAX_SETTLES = 1e-3, 20
 MIN_ROUNDS, MAX_ROUNDS = 5, 61
 
 
@@ -42,9 +40,19 @@ def calls_per_batch(statement: Statement) -> int:
     return count
 
 
+def settle() -> None:
+    """Wait until no thread of this process is at work: an OpenMP pool spins for two to ten milliseconds after its last
+    loop, depending on the machine's load, and would take a core from the other library."""
+    for _ in range(MAX_SETTLES):
+        before = time.process_time()
+        time.sleep(SETTLE_SECONDS)
+        if time.process_time() - before < SETTLE_SECONDS / 10:
+            break
+
+
 def warm_batch(statement: Statement, count: int) -> float:
     """A batch timed after the other library's threads have gone to sleep and one's own have woken up."""
-    time.sleep(SETTLE_SECONDS)
+    settle()
     batch(statement, max(1, count // 10))
     return batch(statement, count) / count - call_overhead()
 

@@ -44,7 +44,7 @@ constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which on
 constexpr int64_t kTileWork = int64_t{1} << 18;  // multiply-adds that a thread should take at a time, at least
 constexpr int64_t kDepthBytes = 2048;            // of a block of k: a panel of a fits the first-level cache
 constexpr int64_t kTileRows = 112;
-constexpr int64_t kTallTileRows = 560;   // where a tile packs its part of b itself
+constexpr int64_t kTallTileRows = 1120;  // where a tile packs its part of b itself
 constexpr int64_t kTileColBytes = 1024;  // a tile's part of b fits the second-level cache
 constexpr int64_t kFewRows = 48;         // up to here b is not read often enough to be worth packing
 constexpr int64_t kDotRows = 12;         // beyond, packing b is paid back: a sum along k costs twice a tile's step
@@ -140,6 +140,15 @@ GemmBlock<T> block_of(const Product<T>& g) {
           g.c, g.ldc, g.alpha, g.beta, g.bias,  0,       0,     {},      false};
 }
 
+// Rows of a at (nearly) a multiple of 4096 bytes share the same sets of the first-level cache, which holds fewer of
+// them than a panel has.
+template <class T>
+bool rows_collide(const Matrix<T>& a) {
+  constexpr int64_t period = 4096, spread = 192;
+  const int64_t distance = (a.row * int64_t{sizeof(T)} % period + period) % period;
+  return a.col == 1 && a.row != 1 && (distance < spread || period - distance < spread);
+}
+
 // ---- the paths ------------------------------------------------------------------------------------------------------
 
 // c = beta c + bias: what is left without a product.
@@ -211,7 +220,9 @@ void packed_block(const Product<T>& g, T* a_scratch, T* b_scratch) {
   // Without packing, both operands are read least when the longer side is divided.
   const Grid grid(g.m > (b_scratch ? 2 * g.n : g.n), rows.count, rows.rows(0), g.n, g.k, panel,
                   ceil_div(kTileRows, f.rows), kTileColBytes / int64_t{sizeof(T)});
+  const bool collide = !a_scratch && rows_collide(g.a);
   grid.run([&](int64_t first, int64_t count, int64_t j, int64_t cols) {
+    const Scratch<T> a_copy(collide ? g.k * f.rows : 0);
     GemmBlock<T> block = block_of(g);
     block.n = cols;
     block.a_panels = count;
@@ -221,6 +232,7 @@ void packed_block(const Product<T>& g, T* a_scratch, T* b_scratch) {
       block.a = a_scratch;
       block.a_packed = true;
     }
+    if (collide) block.a_copy = a_copy.get();
     block.b += j;
     if (b_scratch) {
       block.b = b_scratch + j * g.k;
@@ -267,8 +279,10 @@ void tiles_path(const Product<T>& g) {
   const bool copy = g.m >= kCopyRows && depth >= kCopyDepth;
   const Grid grid(g.m > 2 * g.n, rows.count, rows.rows(0), g.n, g.k, panel, ceil_div(kTallTileRows, f.rows),
                   kTileColBytes / int64_t{sizeof(T)}, kThreadTiles / 2);
+  const bool collide = rows_collide(g.a);
   grid.run([&](int64_t first, int64_t count, int64_t j, int64_t cols) {
     const Scratch<T> b_copy(copy ? depth * ceil_div(cols, panel) * panel : 0);
+    const Scratch<T> a_copy(collide ? depth * f.rows : 0);
     GemmBlock<T> block = block_of(g);
     block.n = cols;
     block.a_panels = count;
@@ -278,6 +292,7 @@ void tiles_path(const Product<T>& g) {
     block.c += j;
     if (g.bias) block.bias += j;
     if (copy) block.b_copy = b_copy.get();
+    if (collide) block.a_copy = a_copy.get();
     for (int64_t p = 0; p < g.k; p += depth) {
       block.k = std::min(depth, g.k - p);
       f.block(block);

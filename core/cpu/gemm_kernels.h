@@ -41,6 +41,12 @@ struct GemmBlock {
   // Room for the packed panels of a b that is given as it is (b_panel == 0): the first panel of rows leaves them there
   // on its way, and the others read them. Null: b is read as it is by all.
   T* b_copy = nullptr;
+  // Room for one panel of an a as it is whose rows are so far apart that they push each other out of the cache: each
+  // panel is copied before it meets the packed panels of b. Null: a is read where it is.
+  T* a_copy = nullptr;
+  // The first of the rows to come and their distance, where they do not lie behind those of a. Null: they do.
+  const T* a_next = nullptr;
+  int64_t a_next_row = 0;
 };
 
 template <class T>

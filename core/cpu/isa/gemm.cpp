@@ -84,71 +84,40 @@ BULSSI_INLINE void load_row(Vec<T> (&v)[NV], const T* p, int64_t tail) {
     v[j] = Tail && j == NV - 1 ? load_first(p + j * lanes<T>, tail) : Vec<T>::load(p + j * lanes<T>);
 }
 
-// `tail` is the number of columns in the last vector, used when it is not full. Packed: a is [p][MR]. Copying: the rows
-// of b go to g.b_copy, one behind the other, which costs nothing beside the products.
-template <class T, int MR, int NV, bool Tail, bool Packed, bool Copying = false>
-void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, const T* bias, int64_t tail) {
+// What a tile reads next is asked for, because strides defeat the hardware: of an a with its rows side by side the
+// columns to come, else the same part of the next MR rows, line by line.
+template <class T, int MR>
+struct Ahead {
+  bool columns;
+  int64_t step;
+  const T *next, *start;
+
+  BULSSI_INLINE Ahead(const GemmBlock<T>& g, const T* a)
+      : columns(g.a_row == 1),
+        step(columns    ? g.a_col
+             : g.a_next ? g.a_next_row
+                        : g.a_row),
+        next(columns    ? a + kAhead * g.a_col
+             : g.a_next ? g.a_next
+                        : a + MR * g.a_row),
+        start(next) {}
+  BULSSI_INLINE void ask(int64_t p) {
+    if (columns) {
+      __builtin_prefetch(next);
+      __builtin_prefetch(next + MR - 1);
+      next += step;
+    } else {
+      __builtin_prefetch(next, 0, 2);  // into the second-level cache: two panels would be too many for the first
+      next += step;
+      if (p % 16 == 15) next = start += 16;
+    }
+  }
+};
+
+// c = alpha sums + bias + beta c. One loop per step, so that the sums stay in their registers.
+template <class T, int MR, int NV, bool Tail>
+BULSSI_INLINE void finish(const GemmBlock<T>& g, typename Vec<T>::N (&acc)[MR][NV], T* c, const T* bias, int64_t tail) {
   using N = typename Vec<T>::N;
-  N acc[MR][NV];
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; i++) {
-#pragma GCC unroll 16
-    for (int j = 0; j < NV; j++) acc[i][j] = N{};
-  }
-  const int64_t a_row = g.a_row, a_col = g.a_col, ldc = g.ldc;
-  if (MR >= 6) {  // c arrives while the products are formed
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
-      __builtin_prefetch(c + i * ldc, 1);
-      __builtin_prefetch(c + i * ldc + NV * lanes<T> - 1, 1);
-    }
-  }
-  // What comes next is asked for, because strides defeat the hardware: of an a with its rows side by side the columns
-  // to come, else the same part of the next MR rows, line by line.
-  const bool ahead = a_row == 1;
-  const T *next = ahead ? a + kAhead * a_col : a + MR * a_row, *start = next;
-  // Rows that are far apart share few sets of the cache: half of them are asked for at a time.
-  constexpr int64_t b_ahead = Copying ? kAhead / 2 : kAhead;
-  [[maybe_unused]] T* b_copy = g.b_copy;
-  for (int64_t p = 0; p < g.k; p++) {
-    Vec<T> row[NV];
-    load_row<T, NV, Tail>(row, b, tail);
-    if constexpr (Copying) {
-#pragma GCC unroll 16
-      for (int j = 0; j < NV; j++) row[j].store(b_copy + j * lanes<T>);
-      b_copy += NV * lanes<T>;
-    }
-    const T* q = a;
-    if (Packed) {
-      __builtin_prefetch(a + 16 * MR);
-    } else if (MR >= 6) {
-      if (ahead) {
-        __builtin_prefetch(next);
-        __builtin_prefetch(next + MR - 1);
-        next += a_col;
-      } else {
-        __builtin_prefetch(next, 0, 2);  // into the second-level cache: two panels would be too many for the first
-        next += a_row;
-        if (p % 16 == 15) next = start += 16;
-      }
-      __builtin_prefetch(b + b_ahead * b_row);
-      if (NV > 1) __builtin_prefetch(b + b_ahead * b_row + lanes<T>);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
-      const N x = (Packed ? a[i] : *q) - N{};
-#pragma GCC unroll 16
-      for (int j = 0; j < NV; j++) acc[i][j] += x * row[j].v;
-      if (!Packed) {
-        q += a_row;
-        // One running pointer: left alone, the compiler keeps a pointer per row and spills them.
-        asm("" : "+r"(q));
-      }
-    }
-    a += Packed ? MR : a_col;
-    b += b_row;
-  }
-  // One loop per step, so that the sums stay in their registers.
   if (g.alpha != T(1)) {
     const N alpha = splat(g.alpha).v;
 #pragma GCC unroll 16
@@ -170,7 +139,7 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
     const N beta = splat(g.beta).v;
     const T* from = c;
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; i++, from += ldc) {
+    for (int i = 0; i < MR; i++, from += g.ldc) {
       Vec<T> row[NV];
       load_row<T, NV, Tail>(row, from, tail);
 #pragma GCC unroll 16
@@ -178,7 +147,7 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; i++, c += ldc) {
+  for (int i = 0; i < MR; i++, c += g.ldc) {
 #pragma GCC unroll 16
     for (int j = 0; j < NV; j++) {
       if (Tail && j == NV - 1)
@@ -187,6 +156,62 @@ void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, co
         Vec<T>(acc[i][j]).store(c + j * lanes<T>);
     }
   }
+}
+
+// `tail` is the number of columns in the last vector, used when it is not full. Packed: a is [p][MR]. Copying: the rows
+// of b go to g.b_copy, one behind the other, which costs nothing beside the products.
+template <class T, int MR, int NV, bool Tail, bool Packed, bool Copying = false>
+void tile(const GemmBlock<T>& g, const T* a, const T* b, int64_t b_row, T* c, const T* bias, int64_t tail) {
+  using N = typename Vec<T>::N;
+  N acc[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 16
+    for (int j = 0; j < NV; j++) acc[i][j] = N{};
+  }
+  const int64_t a_row = g.a_row, a_col = g.a_col;
+  if (MR >= 6) {  // c arrives while the products are formed
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+      __builtin_prefetch(c + i * g.ldc, 1);
+      __builtin_prefetch(c + i * g.ldc + NV * lanes<T> - 1, 1);
+    }
+  }
+  Ahead<T, MR> ahead(g, a);
+  // Rows that are far apart share few sets of the cache: half of them are asked for at a time.
+  constexpr int64_t b_ahead = Copying ? kAhead / 2 : kAhead;
+  [[maybe_unused]] T* b_copy = g.b_copy;
+  for (int64_t p = 0; p < g.k; p++) {
+    Vec<T> row[NV];
+    load_row<T, NV, Tail>(row, b, tail);
+    if constexpr (Copying) {
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; j++) row[j].store(b_copy + j * lanes<T>);
+      b_copy += NV * lanes<T>;
+    }
+    const T* q = a;
+    if (Packed) {
+      __builtin_prefetch(a + 16 * MR);
+    } else if (MR >= 6) {
+      ahead.ask(p);
+      __builtin_prefetch(b + b_ahead * b_row);
+      if (NV > 1) __builtin_prefetch(b + b_ahead * b_row + lanes<T>);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+      const N x = (Packed ? a[i] : *q) - N{};
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; j++) acc[i][j] += x * row[j].v;
+      if (!Packed) {
+        q += a_row;
+        // One running pointer: left alone, the compiler keeps a pointer per row and spills them.
+        asm("" : "+r"(q));
+      }
+    }
+    a += Packed ? MR : a_col;
+    b += b_row;
+  }
+  finish<T, MR, NV, Tail>(g, acc, c, bias, tail);
 }
 
 template <class T>
@@ -413,6 +438,21 @@ void copying_block(const GemmBlock<T>& g, const Share& share) {
   block(rest);
 }
 
+// The block of one panel of rows, whose part of a lies in g.a_copy, one row behind the other.
+template <class T>
+BULSSI_INLINE GemmBlock<T> copied_panel(const GemmBlock<T>& g, const GemmPanels& panels, int64_t panel) {
+  const int64_t first = panels.first(panel), rows = panels.rows(panel);
+  for (int64_t i = 0; i < rows; i++) copy(g.a + (first + i) * g.a_row, g.k, g.a_copy + i * g.k);
+  GemmBlock<T> part = g;
+  part.a = g.a_copy;
+  part.a_row = g.k;
+  part.a_next = g.a + (first + rows) * g.a_row;
+  part.a_next_row = g.a_row;
+  part.c += first * g.ldc;
+  part.panels = {rows, kRows};
+  return part;
+}
+
 template <class T>
 void block(const GemmBlock<T>& g) {
   const Share share =
@@ -422,12 +462,13 @@ void block(const GemmBlock<T>& g) {
   if (g.b_panel) {
     // Panels of a on the outside: one stays in the first-level cache while the panels of b come from the second.
     for (int64_t r = 0; r < share.count; r++) {
-      const Share one{share.panels, share.begin + r, 1};
+      const GemmBlock<T> part = g.a_copy ? copied_panel(g, share.panels, share.begin + r) : g;
+      const Share one{g.a_copy ? part.panels : share.panels, g.a_copy ? 0 : share.begin + r, 1};
       for (int64_t j = 0; j < g.n; j += panel) {
         const int64_t n = g.n - j < panel ? g.n - j : panel;
         int w = width_index((n + lanes<T> - 1) / lanes<T>);
         while ((int64_t{1} << w) * lanes<T> < n) w++;
-        column(g, one, j, n, w, g.b + j / panel * g.b_panel, panel);
+        column(part, one, j, n, w, g.b + j / panel * g.b_panel, panel);
       }
     }
     return;
