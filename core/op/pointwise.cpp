@@ -801,6 +801,7 @@ Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar
         op.info->name,
         "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
         "requires grad.");
+  check_no_internal_overlap(into);
   bool overlaps = false;
   for (const Operand& a : args) {
     if (!a.tensor) continue;
@@ -815,7 +816,6 @@ Tensor call_out(const FormulaOp& op, std::span<const Operand> args, const Scalar
     fresh.offset = into.layout().offset;
     set_layout(into, fresh);
   }
-  check_no_internal_overlap(into);
   if (apart) {  // a result is rounded to its own type first
     compute(op, args, attributes, p, apart);
     copy_data(into, apart);

@@ -180,3 +180,15 @@ def test_a_number_cannot_be_written_to(name: str) -> None:
     for others in ((), (3,), (bulssi.ones(2),), (True, 1)):
         with pytest.raises(TypeError, match="must be Tensor|invalid combination of arguments|missing|takes"):
             getattr(bulssi, name)(2, *others)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (7,), (1, 3)], ids=str)
+@pytest.mark.parametrize("name", ["neg", "lt", "hypot"])
+def test_what_is_written_twice_is_refused_whatever_its_shape(name: str, shape: tuple[int, ...]) -> None:
+    """Not resized first, which would make memory of its own: the program meant to write where it pointed."""
+    x, out = bulssi.ones(2, 3), bulssi.zeros(()).expand(shape)
+    if name == "lt":
+        out = out.bool()[(0,) * len(shape)].expand(shape)
+    with pytest.raises(RuntimeError, match="more than one element of the written-to tensor refers to a single memory"):
+        getattr(bulssi, name)(x, *[x] * (name != "neg"), out=out)
+    assert out.shape == shape and not out.any()
