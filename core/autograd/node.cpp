@@ -1,5 +1,6 @@
 #include "core/autograd/node.h"
 
+#include <algorithm>
 #include <cctype>
 #include <vector>
 
@@ -23,6 +24,51 @@ void init_node(Node& node) {
   node.sequence = ++sequence;
   if (source_hooks.here) node.source = source_hooks.here();
   if (__builtin_expect(grad_state.anomaly && anomaly_hooks.made, 0)) anomaly_hooks.made(node);
+}
+
+std::string RuleNode::name() const { return name_; }
+bool RuleNode::has_work(const Small<Tensor, 2>& grads) {
+  const auto there = [](const auto& x) { return static_cast<bool>(x); };
+  if (!std::ranges::any_of(grads, there)) return false;
+  check_saved();
+  return std::ranges::any_of(edges, there);
+}
+
+Ref<Node> with_edges(Node* made, std::initializer_list<const Tensor*> inputs) {
+  auto node = Ref<Node>::adopt(made);
+  init_node(*node);
+  for (const Tensor* t : inputs) node->edges.push_back(*t ? edge_to(*t) : Edge{});
+  return node;
+}
+
+Tensor made_by(Ref<Node> node, Tensor out, std::initializer_list<Keep> keeps) {
+  for (const Keep& k : keeps) node->saved.push_back(Saved(k.tensor, k.is_result));
+  set_producer(out, std::move(node));
+  return out;
+}
+
+namespace {
+
+class NotImplementedNode final : public Node {
+ public:
+  explicit NotImplementedNode(std::string op) : op_(std::move(op)) {}
+  std::string name() const override { return "NotImplemented"; }
+  void backward(const Small<Tensor, 2>&, Small<Tensor, 2>&) override {
+    fail("derivative for ", op_, " is not implemented");
+  }
+
+ private:
+  std::string op_;
+};
+
+}  // namespace
+
+Ref<Node> not_implemented(std::string op, std::span<const Tensor* const> inputs) {
+  auto node = Ref<Node>::adopt(new NotImplementedNode(std::move(op)));
+  init_node(*node);
+  node->sequence = UINT64_MAX;  // as PyTorch: it fails before anything else runs
+  for (const Tensor* t : inputs) node->edges.push_back(t && *t ? edge_to(*t) : Edge{});
+  return node;
 }
 
 std::string shown_name(const Node& node) { return node.label ? node.label->name : node.name(); }

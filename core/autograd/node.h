@@ -214,26 +214,34 @@ struct BackwardCall {
   void set(int i, Tensor g) { inputs[i] = std::move(g); }
 };
 
-template <class F>
-class LambdaNode final : public Node {
+// What its kinds of rules share, compiled once.
+class RuleNode : public Node {
  public:
-  LambdaNode(const char* name, F rule) : name_(name), rule_(std::move(rule)) {}
-  std::string name() const override { return name_; }
+  explicit RuleNode(const char* name) : name_(name) {}
+  std::string name() const override;
+
+ protected:
+  // Checks what was saved. False if there is nothing to compute, as then arguments may not have been kept.
+  bool has_work(const Small<Tensor, 2>& grads);
+
+ private:
+  const char* name_;
+};
+template <class F>
+class LambdaNode final : public RuleNode {
+ public:
+  LambdaNode(const char* name, F rule) : RuleNode(name), rule_(std::move(rule)) {}
   void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
     if constexpr (std::is_invocable_v<F&, const Tensor&>) {
       if (grads[0]) inputs[0] = rule_(grads[0]);
     } else {
-      const auto there = [](const auto& x) { return static_cast<bool>(x); };
-      if (!std::ranges::any_of(grads, there)) return;
-      check_saved();
-      if (!std::ranges::any_of(edges, there)) return;  // then arguments may not have been kept
+      if (!has_work(grads)) return;
       BackwardCall call{*this, grads, inputs};
       rule_(call);
     }
   }
 
  private:
-  const char* name_;
   F rule_;
 };
 
@@ -320,22 +328,20 @@ inline Keep keep(const Tensor& t) { return {t, false}; }
 // what requires grad does so too, and leads nowhere.)
 Keep kept_for(const Tensor& other, const Tensor& t);
 
+// Makes a new node part of the graph: its place in time, and an edge per input.
+Ref<Node> with_edges(Node* made, std::initializer_list<const Tensor*> inputs);
 template <class F>
 Ref<Node> make_node(const char* name, std::initializer_list<const Tensor*> inputs, F rule) {
-  auto node = Ref<Node>::adopt(new LambdaNode<F>(name, std::move(rule)));
-  init_node(*node);
-  for (const Tensor* t : inputs) node->edges.push_back(*t ? edge_to(*t) : Edge{});
-  return node;
+  return with_edges(new LambdaNode<F>(name, std::move(rule)), inputs);
 }
+// `out` as the result of a node that keeps these.
+Tensor made_by(Ref<Node> node, Tensor out, std::initializer_list<Keep> keeps);
 // Records `out` as made from `inputs`; nothing happens if none of them needs it.
 template <class F>
 Tensor record(const char* name, std::initializer_list<const Tensor*> inputs, Tensor out, F rule,
               std::initializer_list<Keep> keeps = {}) {
   if (!recording(inputs) || !is_differentiable(out.dtype())) return out;
-  Ref<Node> node = make_node(name, inputs, std::move(rule));
-  for (const Keep& k : keeps) node->saved.push_back(Saved(k.tensor, k.is_result));
-  set_producer(out, std::move(node));
-  return out;
+  return made_by(make_node(name, inputs, std::move(rule)), std::move(out), keeps);
 }
 template <class F>
 Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::initializer_list<Keep> keeps = {}) {
@@ -343,25 +349,7 @@ Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::in
 }
 
 // Of an operation whose derivative is not known: backward is an error. `op` is PyTorch's name, for its text.
-class NotImplementedNode final : public Node {
- public:
-  explicit NotImplementedNode(std::string op) : op_(std::move(op)) {}
-  std::string name() const override { return "NotImplemented"; }
-  void backward(const Small<Tensor, 2>&, Small<Tensor, 2>&) override {
-    fail("derivative for ", op_, " is not implemented");
-  }
-
- private:
-  std::string op_;
-};
-template <class List>
-Ref<Node> not_implemented(std::string op, const List& inputs) {
-  auto node = Ref<Node>::adopt(new NotImplementedNode(std::move(op)));
-  init_node(*node);
-  node->sequence = UINT64_MAX;  // as PyTorch: it fails before anything else runs
-  for (const Tensor* t : inputs) node->edges.push_back(t && *t ? edge_to(*t) : Edge{});
-  return node;
-}
+Ref<Node> not_implemented(std::string op, std::span<const Tensor* const> inputs);
 
 // Marks what made `out`: Node::joint.
 Tensor joint(Tensor out);

@@ -1,8 +1,8 @@
 // Errors with the kind of Python exception they become, and the text building that they need.
 #pragma once
 #include <cstdint>
-#include <cstdio>
 #include <exception>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,9 +26,9 @@ enum class ErrorKind : uint8_t {
 
 class Error : public std::exception {
  public:
-  Error(ErrorKind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
+  Error(ErrorKind kind, std::string message);
   ErrorKind kind() const { return kind_; }
-  const char* what() const noexcept override { return message_.c_str(); }
+  const char* what() const noexcept override;
 
  private:
   ErrorKind kind_;
@@ -38,32 +38,20 @@ class Error : public std::exception {
 // An error that the interpreter already holds (raised by Python code called from the core).
 class PendingError : public std::exception {};
 
+// How each type is written. Headers of other types bring an overload for them.
 inline void append(std::string& text, std::string_view part) { text += part; }
 inline void append(std::string& text, const char* part) { text += part; }
 inline void append(std::string& text, const std::string& part) { text += part; }
 inline void append(std::string& text, char part) { text += part; }
 inline void append(std::string& text, bool part) { text += part ? "True" : "False"; }
+void append(std::string& text, double part);                     // the shortest text that reads back as the same number
+void append(std::string& text, std::span<const int64_t> items);  // a shape or index list, as [2, 3]
+void append_signed(std::string& text, int64_t part);
+void append_unsigned(std::string& text, uint64_t part);
 template <class T>
   requires std::is_integral_v<T>
 void append(std::string& text, T part) {
-  text += std::to_string(part);
-}
-inline void append(std::string& text, double part) {  // the shortest text that reads back as the same number
-  char digits[40];
-  for (int precision : {6, 15, 17}) {
-    std::snprintf(digits, sizeof digits, "%.*g", precision, part);
-    if (std::stod(digits) == part) break;
-  }
-  text += digits;
-}
-// A shape or index list, as [2, 3].
-inline void append(std::string& text, std::span<const int64_t> items) {
-  text += '[';
-  for (size_t i = 0; i < items.size(); ++i) {
-    if (i) text += ", ";
-    text += std::to_string(items[i]);
-  }
-  text += ']';
+  std::is_signed_v<T> ? append_signed(text, part) : append_unsigned(text, part);
 }
 template <class T>
   requires std::is_convertible_v<const T&, std::span<const int64_t>>
@@ -71,23 +59,45 @@ void append(std::string& text, const T& items) {
   append(text, static_cast<std::span<const int64_t>>(items));
 }
 
-template <class... Parts>
-std::string str(const Parts&... parts) {
-  std::string text;
-  (append(text, parts), ...);
-  return text;
+// One part of a text, whatever its type. Only its `append` is compiled per type; a function per list of types, as
+// templates would make, was a tenth of the library's code.
+class Part {
+ public:
+  Part(const char* text) : part_(text), append_(append_chars) {}
+  template <class T>
+  Part(const T& part) : part_(&part), append_(append_as<T>) {}
+  void append_to(std::string& text) const { append_(text, part_); }
+
+ private:
+  static void append_chars(std::string& text, const void* part);
+  template <class T>
+  static void append_as(std::string& text, const void* part) {
+    append(text, *static_cast<const T*>(part));
+  }
+  const void* part_;
+  void (*append_)(std::string& text, const void* part);
+};
+using Parts = std::initializer_list<Part>;
+std::string join_parts(Parts parts);
+[[noreturn, gnu::cold]] void fail_parts(ErrorKind kind, Parts parts);
+
+template <class... T>
+std::string str(const T&... parts) {
+  return join_parts({parts...});
 }
 
-template <class... Parts>
-[[noreturn, gnu::cold, gnu::noinline]] void fail(ErrorKind kind, const Parts&... parts) {
-  throw Error(kind, str(parts...));
+[[noreturn, gnu::cold]] void fail(ErrorKind kind, const char* message);
+[[noreturn, gnu::cold]] void fail(const char* message);
+template <class... T>
+[[noreturn, gnu::always_inline]] inline void fail(ErrorKind kind, const T&... parts) {
+  fail_parts(kind, {parts...});
 }
-template <class... Parts>
-[[noreturn, gnu::cold, gnu::noinline]] void fail(const Parts&... parts) {
-  throw Error(ErrorKind::runtime, str(parts...));
+template <class... T>
+[[noreturn, gnu::always_inline]] inline void fail(const T&... parts) {
+  fail_parts(ErrorKind::runtime, {parts...});
 }
-template <class... Parts>
-inline void check(bool condition, const Parts&... parts) {
+template <class... T>
+[[gnu::always_inline]] inline void check(bool condition, const T&... parts) {
   if (__builtin_expect(!condition, 0)) fail(parts...);
 }
 

@@ -11,122 +11,7 @@
 
 namespace bulssi {
 
-FormulaOp formulas[formula_count];
-
-static void check_slope(const Scalar* attributes, const char* name) {
-  check(attributes[0].as_double() >= 0, "In-place ", name,
-        " backward calculation is triggered with a negative slope which is not supported. This is caused by calling "
-        "in-place forward function with a negative slope, please call out-of-place version instead.");
-}
-void check_leaky_relu_of_result(const Scalar* attributes) { check_slope(attributes, "leakyReLu"); }
-void check_elu_of_result(const Scalar* attributes) { check_slope(attributes, "elu"); }
-
 namespace {
-
-// ---- what a struct says, at run time --------------------------------------------------------------------------------
-
-template <class D, int K, class G, int... I, int... A>
-auto run_partial(std::integer_sequence<int, I...>, std::integer_sequence<int, A...>, const G& g, const auto* args,
-                 const auto& y, const auto* attributes) {
-  if constexpr (K == 0)
-    return D::dx(g, args[I]..., y, attributes[A]...);
-  else if constexpr (K == 1)
-    return D::dy(g, args[I]..., y, attributes[A]...);
-  else
-    return D::dz(g, args[I]..., y, attributes[A]...);
-}
-
-template <class D, int K>
-Tensor recorded(const Tensor& g, const Tensor* args, const Tensor& y, const double* attributes) {
-  constexpr auto is = std::make_integer_sequence<int, tensor_count<D>>{};
-  constexpr auto as = std::make_integer_sequence<int, attribute_count<D>>{};
-  auto out = run_partial<D, K>(is, as, g, args, y, attributes);
-  if constexpr (std::is_same_v<decltype(out), Tensor>) {
-    return out;
-  } else {
-    Tensor filled = empty_like(g);
-    fill_data(filled, Scalar(double(out)));
-    return filled;
-  }
-}
-
-template <class D, int... I, int... A>
-constexpr Uses uses_of(int k, std::integer_sequence<int, I...>, std::integer_sequence<int, A...>) {
-  const Uses args[] = {Uses(1u << I, false)...};
-  const Uses y(1u << tensor_count<D>, false), g(0u, true);
-  const Uses none[] = {Uses(0u, false), ((void)A, Uses(0u, false))...};
-  constexpr std::integer_sequence<int, I...> is{};
-  constexpr std::integer_sequence<int, A...> as{};
-  if constexpr (declares_partial<D, 0>) {
-    if (k == 0) return Uses(run_partial<D, 0>(is, as, g, args, y, none));
-  }
-  if constexpr (declares_partial<D, 1>) {
-    if (k == 1) return Uses(run_partial<D, 1>(is, as, g, args, y, none));
-  }
-  if constexpr (declares_partial<D, 2>) {
-    if (k == 2) return Uses(run_partial<D, 2>(is, as, g, args, y, none));
-  }
-  return Uses(0u, false);
-}
-// A partial that is one number whatever the arguments are.
-template <class D, int K, class I, class A>
-constexpr bool is_constant(I is, A as) {
-  if constexpr (declares_partial<D, K>) {
-    const Uses* none = nullptr;
-    return std::is_arithmetic_v<decltype(run_partial<D, K>(is, as, any_use, none, any_use, none))>;
-  }
-  return false;
-}
-
-template <class D, class X, int... I>
-auto run_value(const X* in, std::integer_sequence<int, I...>) {
-  return D::value(in[I]...);
-}
-template <class D>
-double reference_of(const double* in) {
-  return double(run_value<D>(in, std::make_integer_sequence<int, formula_arity<D>>{}));
-}
-template <class D>
-Expr expression_of() {
-  Expr args[8];
-  for (int i = 0; i < formula_arity<D>; ++i) args[i] = Expr::argument(i);
-  return Expr(run_value<D>(args, std::make_integer_sequence<int, formula_arity<D>>{}));
-}
-
-template <int I>
-void setup() {
-  using D = typename Nth<I>::type;
-  FormulaOp& op = formulas[I];
-  constexpr auto is = std::make_integer_sequence<int, tensor_count<D>>{};
-  constexpr auto as = std::make_integer_sequence<int, attribute_count<D>>{};
-  op.info = &D::info;
-  op.index = I;
-  op.tensors = tensor_count<D>;
-  static_assert(attribute_count<D> <= max_attributes, "a formula with so many attributes: see max_attributes");
-  op.attributes = attribute_count<D>;
-  op.kernels = &cpu::formula_kernels(I);
-  op.node_name = D::info.node ? D::info.node : backward_name(D::info.name);
-  for (int k = 0; k < tensor_count<D>; ++k) {
-    const Uses uses = uses_of<D>(k, is, as);
-    op.partial[k].identity = uses.gradient;
-    op.partial[k].uses = static_cast<uint8_t>(uses.mask);
-    op.saves |= op.partial[k].uses;
-  }
-  op.partial[0].constant = is_constant<D, 0>(is, as);
-  op.partial[1].constant = is_constant<D, 1>(is, as);
-  op.partial[2].constant = is_constant<D, 2>(is, as);
-  if constexpr (declares_partial<D, 0>) op.partial[0].exists = true, op.partial[0].recorded = recorded<D, 0>;
-  if constexpr (declares_partial<D, 1>) op.partial[1].exists = true, op.partial[1].recorded = recorded<D, 1>;
-  if constexpr (declares_partial<D, 2>) op.partial[2].exists = true, op.partial[2].recorded = recorded<D, 2>;
-  if constexpr (D::info.dtypes != bitwise && D::info.dtypes != Dtypes::integers && !D::info.condition) {
-    op.reference = reference_of<D>;
-    op.expression = [](const double* in) { return expression_of<D>().evaluate({in, size_t(formula_arity<D>)}); };
-    op.source = [] {
-      const std::string names[] = {"x", "y", "z", "p", "q"};
-      return expression_of<D>().text(names, "T");
-    };
-  }
-}
 
 // ---- promotion ------------------------------------------------------------------------------------------------------
 
@@ -142,18 +27,6 @@ int meet(int a, DType b) {
 }
 
 }  // namespace
-
-void setup_formulas() {
-  [&]<int... I>(std::integer_sequence<int, I...>) {
-    (setup<I>(), ...);
-  }(std::make_integer_sequence<int, formula_count>{});
-  for (FormulaOp& op : formulas) {
-    op.in_place = &op;
-    for (const FormulaOp& other : formulas) {
-      if (op.info->in_place_as && !std::strcmp(op.info->in_place_as, other.info->name)) op.in_place = &other;
-    }
-  }
-}
 
 DType promoted_type(std::span<const Operand> args) {
   int dims = none, scalars = none, numbers = none;

@@ -10,6 +10,8 @@
 
 namespace bulssi {
 
+struct Expr;
+
 inline constexpr int max_attributes = 3;
 
 // An argument of a pointwise operation: a tensor or a number.
@@ -23,14 +25,11 @@ struct Operand {
   DType dtype() const { return tensor ? tensor->dtype() : number.dtype(); }
 };
 
-struct FormulaOp {
+// What its struct says.
+struct FormulaTraits {
   const Info* info = nullptr;
-  int index = -1;
   int8_t tensors = 0, attributes = 0;
   uint8_t saves = 0;  // bit k: argument k; bit `tensors`: the result
-  const FormulaKernels* kernels = nullptr;
-  std::string node_name;
-  const FormulaOp* in_place = nullptr;  // whose node f_ records
   struct Partial {
     bool exists = false;
     bool identity = false;  // the gradient itself
@@ -39,10 +38,9 @@ struct FormulaOp {
     // The same text on tensors, recorded: for derivatives of derivatives.
     Tensor (*recorded)(const Tensor& g, const Tensor* args, const Tensor& y, const double* attributes) = nullptr;
   } partial[max_tensors];
-  // For tests: all in double. `value` gets arguments and attributes; `derivative` g, arguments, result, attributes.
+  // For tests: the value of arguments and attributes in double, and as an expression.
   double (*reference)(const double* in) = nullptr;
-  double (*expression)(const double* in) = nullptr;
-  std::string (*source)() = nullptr;
+  Expr (*expression)() = nullptr;
 
   int arity() const { return tensors + attributes; }
   // Whether argument k is recorded; where only some partials are known, backward through the others is an error.
@@ -51,6 +49,12 @@ struct FormulaOp {
            (differentiable() && !(info->condition && k == 0));
   }
   bool differentiable() const { return partial[0].exists || partial[1].exists || partial[2].exists; }
+};
+struct FormulaOp : FormulaTraits {
+  int index = -1;
+  const FormulaKernels* kernels = nullptr;
+  std::string node_name;
+  const FormulaOp* in_place = nullptr;  // whose node f_ records
 };
 
 extern FormulaOp formulas[];

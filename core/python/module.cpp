@@ -9,6 +9,7 @@
 #include "core/base/threads.h"
 #include "core/cpu/blas.h"
 #include "core/cpu/cpu.h"
+#include "core/op/expr.h"
 #include "core/op/pointwise.h"
 #include "core/ops/basics.h"
 #include "core/python/modes.h"
@@ -40,6 +41,16 @@ const char* kind_name(OpKind kind) {
   return names[static_cast<int>(kind)];
 }
 
+template <class F>
+nb::object function_of(int arity, F function) {
+  return nb::cpp_function([=](nb::args args) {
+    if (int(args.size()) != arity) throw nb::value_error("wrong number of arguments");
+    double in[8] = {};
+    for (int i = 0; i < arity; ++i) in[i] = nb::cast<double>(args[i]);
+    return function(in);
+  });
+}
+
 nb::list registry_list() {
   nb::list out;
   for (const Operation& op : registry()) {
@@ -61,18 +72,16 @@ nb::list registry_list() {
       d["domain"] = nb::make_tuple(f->info->domain.low, f->info->domain.high);
       d["tensors"] = int(f->tensors);
       d["attributes"] = int(f->attributes);
-      auto callable = [](double (*function)(const double*), int arity) -> nb::object {
-        if (!function) return nb::none();
-        return nb::cpp_function([function, arity](nb::args args) {
-          if (int(args.size()) != arity) throw nb::value_error("wrong number of arguments");
-          double in[8];
-          for (int i = 0; i < arity; ++i) in[i] = nb::cast<double>(args[i]);
-          return function(in);
-        });
-      };
-      d["reference"] = callable(f->reference, f->arity());
-      d["expression"] = callable(f->expression, f->arity());
-      d["source"] = f->source ? nb::cast(f->source()) : nb::none();
+      d["reference"] = f->reference ? function_of(f->arity(), f->reference) : nb::none();
+      d["expression"] = nb::none();
+      d["source"] = nb::none();
+      if (f->expression) {
+        const Expr expression = f->expression();
+        const auto evaluate = [expression](const double* in) { return expression.evaluate({in, 8}); };
+        const std::string names[] = {"x", "y", "z", "p", "q"};
+        d["expression"] = function_of(f->arity(), evaluate);
+        d["source"] = expression.text(names, "T");
+      }
     }
     out.append(d);
   }

@@ -147,6 +147,9 @@ inline constexpr DType promote(DType a, DType b) {
   return a > b ? a : b;
 }
 
+[[noreturn, gnu::cold, gnu::noinline]] inline void refuse_dtype(const char* op, DType dtype) {
+  fail(ErrorKind::not_implemented, "\"", op, "\" not implemented for '", legacy_name(dtype), "'");
+}
 // Calls f.operator()<T>() with the C++ type of dtype. Complex storage exists, complex arithmetic does not yet.
 template <class F>
 decltype(auto) dispatch(DType dtype, const char* op, F&& f) {
@@ -161,7 +164,7 @@ decltype(auto) dispatch(DType dtype, const char* op, F&& f) {
     case DType::f32: return f.template operator()<float>();
     case DType::f64: return f.template operator()<double>();
     case DType::boolean: return f.template operator()<bool>();
-    default: fail(ErrorKind::not_implemented, "\"", op, "\" not implemented for '", legacy_name(dtype), "'");
+    default: refuse_dtype(op, dtype);
   }
 }
 // Moves bytes only: one instance per item size.

@@ -2,6 +2,36 @@
 
 namespace bulssi {
 
+void fail_dim(int64_t dim, int64_t range) {
+  check(range != 0, ErrorKind::index, "Dimension specified as ", dim, " but tensor has no dimensions");
+  fail(ErrorKind::index, "Dimension out of range (expected to be in range of [", -range, ", ", range - 1, "], but got ",
+       dim, ")");
+}
+
+Small<int, 6> Layout::order() const {
+  Small<int, 6> walk;
+  for (int i = 0; i < dims(); ++i) {
+    walk.push_back(i);
+    for (int at = i; at > 0 && std::abs(strides[walk[at - 1]]) < std::abs(strides[i]); --at) {
+      std::swap(walk[at], walk[at - 1]);
+    }
+  }
+  return walk;
+}
+
+bool Layout::dense() const {
+  int64_t expected = 1;
+  const auto walk = order();
+  for (int k = dims(); k-- > 0;) {
+    const int i = walk[k];
+    if (shape[i] == 0) return true;
+    if (shape[i] == 1) continue;
+    if (strides[i] != expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
 std::optional<Layout> Layout::viewed(Ints wanted) const {
   if (numel() == 0) return Layout{Dims(wanted), Dims(wanted) == shape ? strides : contiguous_strides(wanted), offset};
   Layout made{Dims(wanted), Dims(wanted.size()), offset};

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <span>
 
@@ -39,16 +40,11 @@ inline Dims contiguous_strides(Ints shape) {
   return strides;
 }
 
+[[noreturn, gnu::cold]] void fail_dim(int64_t dim, int64_t range);
 // A dimension given by the user, in [-n, n), made non-negative. 0-d tensors accept -1 and 0.
 inline int wrap_dim(int64_t dim, int64_t n, bool wrap_scalar = true) {
   const int64_t range = n == 0 && wrap_scalar ? 1 : n;
-  if (dim < -range || dim >= range) {
-    if (range == 0) {
-      fail(ErrorKind::index, "Dimension specified as ", dim, " but tensor has no dimensions");
-    }
-    fail(ErrorKind::index, "Dimension out of range (expected to be in range of [", -range, ", ", range - 1,
-         "], but got ", dim, ")");
-  }
+  if (dim < -range || dim >= range) fail_dim(dim, range);
   return static_cast<int>(dim < 0 ? dim + range : dim);
 }
 
@@ -84,26 +80,9 @@ struct Layout {
   }
 
   // Dimensions by falling stride: the order in which memory is walked best.
-  Small<int, 6> order() const {
-    Small<int, 6> dims_;
-    for (int i = 0; i < dims(); ++i) dims_.push_back(i);
-    std::stable_sort(dims_.begin(), dims_.end(),
-                     [&](int a, int b) { return std::abs(strides[a]) > std::abs(strides[b]); });
-    return dims_;
-  }
+  Small<int, 6> order() const;
   // No two indices meet, and the elements fill their extent.
-  bool dense() const {
-    int64_t expected = 1;
-    const auto walk = order();
-    for (int k = dims(); k-- > 0;) {
-      const int i = walk[k];
-      if (shape[i] == 0) return true;
-      if (shape[i] == 1) continue;
-      if (strides[i] != expected) return false;
-      expected *= shape[i];
-    }
-    return true;
-  }
+  bool dense() const;
   // Some element is surely reachable by two indices (PyTorch's test: a stride of 0 over a size above 1), or dims
   // interleave so that it cannot be excluded.
   bool overlaps_itself() const {
