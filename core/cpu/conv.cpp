@@ -1,5 +1,5 @@
-// Convolution as matrix products of blocks of columns: a column holds what one output position sees of the input. A
-// block is as many positions as fit the second-level cache, so columns are never written to memory; kernels of one
+// Convolution as matrix products of blocks of columns, where conv_direct.h has no better way: rows too short for a
+// register, kernels of one element, integers. A column holds what one output position sees of the input. A block is as many positions as fit the second-level cache, so columns are never written to memory; kernels of one
 // element with stride 1 need none.
 #include "core/cpu/conv.h"
 
@@ -9,6 +9,7 @@
 
 #include "core/base/scratch.h"
 #include "core/base/threads.h"
+#include "core/cpu/conv_direct.h"
 #include "core/cpu/gemm.h"
 
 namespace bulssi {
@@ -330,6 +331,9 @@ void weigh_wide(const ConvShape& s, const Blocks& blocks, const T* x, const T* y
 
 template <class T>
 void correlate(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!needs_no_columns(s) && correlate_directly(s, x, w, bias, y)) return;
+  }
   const Blocks blocks(s, sizeof(T));
   const bool plain = needs_no_columns(s);
   const int64_t positions = s.out_size(), count = blocks.count();
@@ -395,6 +399,9 @@ void spread_turned(const ConvShape& s, const T* y, const T* w, const T* bias, T*
 
 template <class T>
 void spread(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!needs_no_columns(s) && spread_directly(s, y, w, bias, x)) return;
+  }
   if (is_turned_correlation(s)) return spread_turned(s, y, w, bias, x);
   const Blocks blocks(s, sizeof(T));
   const bool plain = needs_no_columns(s);
@@ -419,6 +426,9 @@ void spread(const ConvShape& s, const T* y, const T* w, const T* bias, T* x) {
 
 template <class T>
 void weigh(const ConvShape& s, const T* x, const T* y, T* w) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!needs_no_columns(s) && weigh_directly(s, x, y, w)) return;
+  }
   const Blocks blocks(s, sizeof(T));
   if (is_wide(s, blocks)) return weigh_wide(s, blocks, x, y, w);
   const bool plain = needs_no_columns(s);

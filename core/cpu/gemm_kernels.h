@@ -70,5 +70,6 @@ struct GemmTable {
   GemmKernels<float> f32;
   GemmKernels<double> f64;
 };
+const GemmTable& gemm_kernels();  // of the chosen instruction set; gemm.cpp has it
 
 }  // namespace bulssi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -63,6 +64,52 @@ def test_large_enough_to_be_split(x_shape: Any, w_shape: Any, options: dict[str,
         results.append([y, *lib.autograd.grad((y * y).sum(), leaves)])
     for made, theirs in zip(*results, strict=True):
         same(made, theirs, 1e-8)
+
+
+def random_convolution(seed: int) -> tuple[Any, Any, Any, tuple[Any, ...]]:
+    """Input, weight, bias and the other arguments of a convolution of any rank, with widths around a register's."""
+    draw = random.Random(seed)
+    rank, groups, transposed = draw.choice([1, 2, 2, 3]), draw.choice([1, 1, 2, 5]), draw.random() < 0.4
+    channels, features = groups * draw.choice([1, 3, 16, 20]), groups * draw.choice([1, 5, 16, 33])
+    kernel, stride, dilation = ([draw.randint(1, most) for _ in range(rank)] for most in (4, 3, 2))
+    padding = [draw.randint(0, 3) for _ in range(rank)]
+    least = [
+        0 if transposed else max(0, d * (k - 1) - 2 * p) for d, k, p in zip(dilation, kernel, padding, strict=True)
+    ]
+    size = [1 + n + draw.randint(4, {1: 70, 2: 24, 3: 9}[rank]) for n in least]
+    extra = [draw.randrange(max(s, d)) if transposed else 0 for s, d in zip(stride, dilation, strict=True)]
+    x = numbers(draw.randint(1, 5), channels, *size, seed=seed)
+    weight_shape = (channels, features // groups) if transposed else (features, channels // groups)
+    w, bias = numbers(*weight_shape, *kernel, seed=seed + 1), numbers(features, seed=seed + 2)
+    return x, w, bias, (stride, padding, dilation, transposed, extra, groups)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(24))
+def test_random_convolutions_and_their_threads(seed: int, dtype: str) -> None:
+    x, w, bias, others = random_convolution(seed)
+    leaves = [t.requires_grad_() for t in (x, w, bias)]
+    y = torch.convolution(*leaves, *others)
+    g = numbers(*y.shape, seed=3)
+    expected = [y, *torch.autograd.grad(y, leaves, g)]
+
+    def made() -> list[Any]:
+        mine = [ours(t.to(getattr(torch, dtype))).requires_grad_() for t in leaves]
+        z = bulssi.convolution(*mine, *others)
+        return [z.detach(), *bulssi.autograd.grad(z, mine, ours(g.to(getattr(torch, dtype))))]
+
+    threads = bulssi.get_num_threads()
+    try:
+        bulssi.set_num_threads(1)
+        one = made()
+        bulssi.set_num_threads(3)
+        several = made()
+    finally:
+        bulssi.set_num_threads(threads)
+    for a, b, c in zip(one, several, expected, strict=True):
+        assert a.flatten().tolist() == b.flatten().tolist()
+        distance = (torch.tensor(a.flatten().tolist(), dtype=torch.float64) - c.detach().flatten()).abs().max()
+        assert distance <= (1e-5 if dtype == "float32" else 1e-12) * c.detach().abs().max()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64"])
