@@ -1,6 +1,7 @@
 // Convolution as matrix products of blocks of columns, where conv_direct.h has no better way: rows too short for a
-// register, kernels of one element, integers. A column holds what one output position sees of the input. A block is as many positions as fit the second-level cache, so columns are never written to memory; kernels of one
-// element with stride 1 need none.
+// register, kernels of one element, integers. A column holds what one output position sees of the input. A block is as
+// many positions as fit the second-level cache, so columns are never written to memory; kernels of one element with
+// stride 1 need none.
 #include "core/cpu/conv.h"
 
 #include <algorithm>
