@@ -253,7 +253,7 @@ void Run::call(Node& node, Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs, bo
     if (node.released) fail_released(node);
     const int64_t start = node_clock.started ? node_clock.started() : 0;
     const CallScope scope(device_of(grads), "backward");
-    bool any = node.from_function;
+    bool any = node.from_function || node.always;
     for (const Tensor& g : grads) any |= wanted && g;
     if (any)
       node.backward(grads, inputs);

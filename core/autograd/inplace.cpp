@@ -70,6 +70,40 @@ class ScatterView final : public Node {
   Layout base_, view_;
 };
 
+// What a view of changed memory becomes, where the base leads to `edge`.
+struct ViewAgain {
+  Layout base, view;
+  Tensor operator()(const Tensor& g) const { return as_strided_backward(g, base, view); }
+};
+Ref<Node> made_again(const Tensor& t, Edge edge) {
+  const ViewAgain rule{t->autograd->base.layout(), t.layout()};
+  auto node = Ref<Node>::adopt(new LambdaNode<ViewAgain>("AsStridedBackward0", rule));
+  init_node(*node);
+  node->edges.push_back(std::move(edge));
+  return node;
+}
+
+// Memory for what a change adds to the graph. That comes after the elements are written, when nothing may fail any
+// more; so it is put aside before, and used where there is no other left.
+struct Reserve {
+  static constexpr size_t sizes[] = {sizeof(ScatterView), sizeof(LambdaNode<ViewAgain>), sizeof(Autograd),
+                                     16 * sizeof(Edge)};
+  void* blocks[std::size(sizes)] = {};
+  void fill() {
+    if (blocks[std::size(sizes) - 1]) return;
+    for (size_t i = 0; i < std::size(sizes); ++i) {
+      if (!blocks[i]) blocks[i] = allocate(sizes[i]);
+    }
+  }
+  void give_back() {
+    for (size_t i = 0; i < std::size(sizes); ++i) {
+      if (blocks[i]) deallocate(std::exchange(blocks[i], nullptr), sizes[i]);
+    }
+  }
+  ~Reserve() { give_back(); }
+};
+thread_local Reserve reserve;
+
 }  // namespace
 
 namespace {
@@ -141,11 +175,8 @@ Ref<Node> producer_of_view(const Tensor& t) {
   if (!a.base || (!a.node && !requires_grad(a.base))) return a.node;
   if (a.seen_version == t->version()) return a.node;
   check_can_follow(t, true);
-  const Layout base = a.base.layout(), view = t.layout();
   Ref<Node> old = a.node;
-  GradMode on(true);
-  set_producer(t, make_node("AsStridedBackward0", {&a.base},
-                            [base, view](const Tensor& g) { return as_strided_backward(g, base, view); }));
+  set_producer(t, made_again(t, edge_to(a.base)));
   if (old && old->hooks && a.retains_grad) old->hooks->moved(t, *old);
   return a.node;
 }
@@ -194,6 +225,7 @@ void check_writable(const Tensor& t, const char* op) {
         "See https://github.com/pytorch/rfcs/pull/17 for more details.");
   check(!t->storage->read_only, ErrorKind::runtime, op, "_: the memory of this tensor is read-only; clone() it first");
   change_of(*t->storage);  // its memory: once the elements are written nothing should fail
+  reserve.fill();
 }
 
 void check_inplace(const Tensor& t, const char* op, Overlap overlap) {
@@ -218,22 +250,38 @@ void changed_inplace(const Tensor& t, Ref<Node> node, const char* op) {
   if (node) rebase_history(t, std::move(node));
 }
 
-void rebase_history(const Tensor& t, Ref<Node> node, uint32_t result_index) {
-  if (!(t->is_view && t->autograd->base)) {
-    Ref<Node> old = t->autograd ? t->autograd->node : Ref<Node>();
-    set_producer(t, std::move(node), result_index);
-    if (old && old->hooks && t->autograd->retains_grad) old->hooks->moved(t, *old);
-    return;
-  }
+namespace {
+// Fails before it has changed anything, or not at all.
+void rebase_view(const Tensor& t, const Ref<Node>& node) {
   const Tensor base = t->autograd->base;
-  Ref<Node> old = producer(base);
   const bool followed = requires_grad(t);
   auto scatter = Ref<Node>::adopt(new ScatterView(base, t, node));
   init_node(*scatter);
+  Ref<Node> again = made_again(t, Edge{scatter, 0});
+  autograd_of(base);
+  const Ref<Node> old = producer(base), before = t->autograd->node;
   set_producer(base, std::move(scatter));
-  if (followed && old && old->hooks && base->autograd->retains_grad) old->hooks->moved(base, *old);
-  producer(t);  // makes the node of t anew, from the base
+  set_producer(t, std::move(again));
   for (Saved& kept : node->saved) kept.mark_view(t);
+  if (followed && old && old->hooks && base->autograd->retains_grad) old->hooks->moved(base, *old);
+  if (before && before->hooks && t->autograd->retains_grad) before->hooks->moved(t, *before);
+}
+void rebase_tensor(const Tensor& t, Ref<Node> node, uint32_t result_index) {
+  const Ref<Node> old = autograd_of(t).node;
+  set_producer(t, std::move(node), result_index);
+  if (old && old->hooks && t->autograd->retains_grad) old->hooks->moved(t, *old);
+}
+}  // namespace
+
+void rebase_history(const Tensor& t, Ref<Node> node, uint32_t result_index) {
+  const bool view = t->is_view && t->autograd->base;
+  const auto rebase = [&] { view ? rebase_view(t, node) : rebase_tensor(t, node, result_index); };
+  try {
+    rebase();
+  } catch (const OutOfMemory&) {
+    reserve.give_back();
+    rebase();
+  }
 }
 
 void check_no_internal_overlap(const Tensor& t) {
@@ -299,6 +347,10 @@ void note_change(const Tensor& t, const char* op, bool recorded) {
   if (change.code && source_hooks.release) source_hooks.release(change.code);
   const Source here = source_hooks.here ? source_hooks.here() : Source{};
   change = {op, here.code, here.offset, here.line, recorded};
+}
+
+void note_shape(const Tensor& t, const Dims& shape) {
+  if (t->autograd) t->autograd->shape = std::make_unique<Dims>(shape);
 }
 
 std::string last_change(const Tensor& t) {

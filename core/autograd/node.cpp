@@ -66,7 +66,8 @@ class NotImplementedNode final : public Node {
 Ref<Node> not_implemented(std::string op, std::span<const Tensor* const> inputs) {
   auto node = Ref<Node>::adopt(new NotImplementedNode(std::move(op)));
   init_node(*node);
-  node->sequence = UINT64_MAX;  // as PyTorch: it fails before anything else runs
+  node->sequence = UINT64_MAX;  // as PyTorch: it fails before anything else runs, and whatever arrives
+  node->always = true;
   for (const Tensor* t : inputs) node->edges.push_back(t && *t ? edge_to(*t) : Edge{});
   return node;
 }
@@ -277,9 +278,10 @@ void Saved::fail_changed(Node& node) const {
   }
   // Which of the producer's results it is, PyTorch knows of results only.
   if (!name.empty()) name = str(", which is output ", is_result_ && !of_view_ ? result_index_ : 0, " of ", name, ",");
+  const Dims& shape = !saved && !is_result_ && state_ && state_->shape ? *state_->shape : t.shape();
   std::string text =
       str("one of the variables needed for gradient computation has been modified by an inplace operation: [torch.",
-          legacy_name(t.dtype()), "Tensor ", Ints(t.shape()), "]", name, " is at version ", t->version(),
+          legacy_name(t.dtype()), "Tensor ", Ints(shape), "]", name, " is at version ", t->version(),
           "; expected version ", version_, " instead.\n", node.name(), " saved it", saved_at, ".");
   const std::string changed = last_change(t);
   if (!changed.empty()) text += "\nIt was changed in place by " + changed + ".";

@@ -185,6 +185,7 @@ class Node {
   bool captured = false;
   bool released = false;
   bool from_function = false;  // a user's autograd.Function
+  bool always = false;         // runs even where no gradient arrives
   // Its gradients count as made from its arguments even where they do not depend on them (a constant slope): what is
   // differentiated once more then gets zeros, as from the backward operations of PyTorch, which take the arguments.
   bool joint = false;
@@ -274,6 +275,7 @@ struct Autograd {
   Node* accumulate = nullptr;  // of a leaf; not owned: it owns the tensor
   Tensor grad;
   Tensor base;                   // views: the tensor that is no view
+  std::unique_ptr<Dims> shape;   // set where it was given another shape in place: messages name it when it is gone
   uint32_t seen_version = 0;     // views: the version `node` was made for
   std::unique_ptr<Hooks> hooks;  // tensor hooks of a leaf wait here for the accumulate node
   std::unique_ptr<Hooks> post_accumulate;
@@ -381,6 +383,7 @@ void rebase_history(const Tensor& t, Ref<Node> node, uint32_t result_index = 0);
 // Operation and place of the last in-place change of the memory of t, for messages; "" if none.
 std::string last_change(const Tensor& t);
 void note_change(const Tensor& t, const char* op, bool recorded);
+void note_shape(const Tensor& t, const Dims& shape);  // before it gets that shape in place
 // What PyTorch calls the node of an operation: MulBackward0 for mul.
 std::string backward_name(const char* op);
 void check_no_internal_overlap(const Tensor& t);

@@ -627,21 +627,26 @@ bool wants_recording(const FormulaOp& op, std::span<const Operand> args) {
 // Memory order of the result: that of the arguments, the first deciding where they disagree.
 Tensor make_result(const Plan& p, std::span<const Operand> args) {
   if (p.shape.size() < 2) return empty(p.shape, p.out);
-  int tensors = 0;
-  bool ordered = true;
+  // Where a size is 1, contiguous operands may still differ in strides: as in PyTorch, these count unless all shapes
+  // agree.
+  const Tensor* first = nullptr;
+  bool plain = true, row_major = true, alike = true;
   for (const Operand& a : args) {
-    if (!a.tensor) continue;
-    ++tensors;
-    const bool plain = a.tensor->contiguous();
-    if (tensors == 1 && plain && a.tensor->shape() == p.shape) return empty(p.shape, p.out);
-    ordered &= plain;
+    if (!a.tensor) {
+      alike = false;
+      continue;
+    }
+    plain &= a.tensor->contiguous();
+    row_major &= plain && a.tensor->strides() == contiguous_strides(a.tensor->shape());
+    alike &= a.tensor->shape() == p.shape && (!first || a.tensor->strides() == first->strides() || plain);
+    if (!first) first = a.tensor;
   }
-  if (ordered) return empty(p.shape, p.out);
+  if (row_major || (plain && alike)) return empty(p.shape, p.out);
+  if (alike) return empty_like(*first, p.out);
   Small<Dims, 3> strides;
   Small<const Dims*, 3> pointers;
   for (const Operand& a : args) {
     if (!a.tensor) continue;
-    if (tensors == 1) return empty_like(*a.tensor, p.out);
     strides.push_back(a.tensor->layout().broadcast(p.shape).strides);
   }
   for (const Dims& s : strides) pointers.push_back(&s);

@@ -212,11 +212,12 @@ Tensor run_inplace(const Operation& op, Value* v) {
   check_writable(self, op.name.c_str());
   if (op.traits.kind == OpKind::view) {  // transpose_ and the like change the layout, not the elements
     const Ref<Node> node = record ? producer(made) : Ref<Node>();
+    if (node) name_as_inplace(op, *node);
+    note_shape(self, made.shape());
     set_layout(self, made.layout());
     self->bump_version();
     note_change(self, op.name.c_str(), static_cast<bool>(node));
     if (!node) return self;
-    name_as_inplace(op, *node);
     // Of a view as well: its base has not changed. The gradient that is kept stays that of the former shape.
     set_producer(self, node);
     return self;
@@ -225,8 +226,9 @@ Tensor run_inplace(const Operation& op, Value* v) {
         Ints(made.shape()));
   check(category(made.dtype()) <= category(self.dtype()), "result type ", legacy_name(made.dtype()),
         " can't be cast to the desired output type ", legacy_name(self.dtype()));
-  copy_data(self, made);
   const Ref<Node> node = record ? producer(made) : Ref<Node>();
+  if (node && op.traits.inplace_rule) name_as_inplace(op, *node);
+  copy_data(self, made);
   for (size_t i = 0; node && made.dtype() == self.dtype() && i < node->saved.size(); ++i) {
     node->saved[i].move_result(self);
   }

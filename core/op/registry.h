@@ -72,6 +72,7 @@ struct Traits {
   struct Also {
     int least = 0, most = -1;
   } also = {};
+  bool inplace_rule = false;  // PyTorch has a rule of its own for f_, and names its node so
 };
 
 using Call = Outcome (*)(Value* arguments);

@@ -53,6 +53,7 @@ Tensor at_least(const Tensor& t, int dims);  // of dimension 1 added as atleast_
 
 // join.cpp
 Tensor cat(Tensors ts, int64_t dim);
+Tensor stack(Tensors ts, int64_t dim);
 Tensor flip(const Tensor& t, Ints dims);
 
 // reduce.cpp

@@ -90,7 +90,12 @@ Tensor combinations(const Tensor& self, int64_t r, bool with_replacement) {
   const Dims shape{*count, r};
   Tensor index = empty(shape, DType::i64);  // what cannot be had fails here, at once
   fill_combinations(index.data<int64_t>(), *count, n, r, with_replacement);
-  return reshape(index_select(self, 0, reshape(index, Dims{index.numel()})), shape);
+  std::vector<Tensor> columns;
+  for (int64_t k = 0; k < r; ++k) {
+    columns.push_back(index_select(self, 0, select_index(index, 1, k)));
+    show_as(columns.back(), "MaskedSelectBackward0", Tensors(&self, 1));  // which is how PyTorch picks them
+  }
+  return stack(columns, 1);
 }
 
 Tensor cartesian_prod(Tensors tensors) {
@@ -103,9 +108,9 @@ Tensor cartesian_prod(Tensors tensors) {
   for (size_t k = 0; k < tensors.size(); ++k) {
     Dims alone(tensors.size(), 1);
     alone[k] = wide[k];
-    columns.push_back(reshape(expand(reshape(tensors[k], alone), wide), Dims{numel_of(wide), 1}));
+    columns.push_back(reshape(expand(reshape(tensors[k], alone), wide), Dims{numel_of(wide)}));
   }
-  return cat(columns, 1);
+  return stack(columns, 1);
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ void resize_inplace(const Tensor& t, Ints shape) {
     const GradMode off(false);
     check_inplace(t, "resize", Overlap::allowed);
   }
+  if (changes) note_shape(t, Dims(shape));
   resize(t, shape);
   if (changes) t->bump_version();
 }

@@ -35,9 +35,20 @@ Tensor diff(const Tensor& t, int64_t n, int64_t dim, const Tensor& prepend, cons
   return n == 0 ? clone(x) : x;
 }
 
-// Areas between neighbours; x null: spacing dx.
-Tensor areas(const Tensor& y, const Tensor& x, double dx, int d) {
-  if (!x) return (later(y, d) + earlier(y, d)) * (dx / 2);
+// What PyTorch makes with a number that is no tensor has a node of another name.
+Tensor times(const Tensor& t, double factor) {
+  Tensor made = t * factor;
+  show_as(made, "MulBackward1", Tensors(&t, 1));
+  return made;
+}
+Tensor halved(const Tensor& t) {
+  Tensor made = t / 2.0;
+  show_as(made, "DivBackward1", Tensors(&t, 1));
+  return made;
+}
+
+// Distances between neighbours of the points x, in a shape that fits y.
+Tensor steps_of(const Tensor& x, const Tensor& y, int d) {
   Tensor spacing = x;
   if (x.dims() == 1 && y.dims() > 1) {
     check(x.shape()[0] == y.shape()[d], "trapezoid: There must be one `x` value for each sample point");
@@ -46,8 +57,7 @@ Tensor areas(const Tensor& y, const Tensor& x, double dx, int d) {
     spacing = reshape(x, shape);
   }
   while (spacing.dims() < y.dims()) spacing = unsqueeze(spacing, 0);
-  const Tensor steps = later(spacing, d) - earlier(spacing, d);
-  return steps * (later(y, d) + earlier(y, d)) / 2.0;
+  return later(spacing, d) - earlier(spacing, d);
 }
 template <bool running>
 Tensor integral(const Tensor& y, const Tensor& x, double dx, int64_t dim) {
@@ -60,12 +70,19 @@ Tensor integral(const Tensor& y, const Tensor& x, double dx, int64_t dim) {
     if (!running) shape.erase(d);
     return zeros(shape, is_floating(y.dtype()) ? y.dtype() : default_dtype());
   }
-  const Tensor a = areas(y, x, dx, d);
-  const int64_t along = d;
-  if constexpr (running)
-    return cumsum(a, d);
-  else
-    return sum(a, Ints(&along, 1), false, std::nullopt);
+  const int64_t along[] = {d};
+  const auto total = [&](const Tensor& t) {
+    if constexpr (running)
+      return cumsum(t, d);
+    else
+      return sum(t, along, false, std::nullopt);
+  };
+  if (x) {
+    const Tensor steps = steps_of(x, y, d);
+    return halved(total((earlier(y, d) + later(y, d)) * steps));
+  }
+  if (running) return total(times(earlier(y, d) + later(y, d), dx / 2));
+  return times(total(y) - times(select_index(y, d, 0) + select_index(y, d, y.shape()[d] - 1), 0.5), dx);
 }
 template <bool running>
 Tensor integral_even(const Tensor& y, Scalar dx, int64_t dim) {

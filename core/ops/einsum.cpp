@@ -405,6 +405,15 @@ Tensor inner(const Tensor& self, const Tensor& other) {
 OPERATION("inner(Tensor self, Tensor other) -> Tensor", inner, "Sum of products over the last dimensions of both.",
           {.kind = OpKind::composite, .out = true, .out_dtype = Traits::Out::exact, .autocast = Autocast::lower})
 
+// In another shape; no view, so that in-place operations record plainly.
+static Tensor reshaped(const Tensor& t, const Dims& shape) {
+  const Tensor from = contiguous(t);
+  Layout layout = Layout::of(shape);
+  layout.offset = from.layout().offset;
+  return record("UnsafeViewBackward0", from, alias(from, layout),
+                [before = t.shape()](const Tensor& g) { return reshape(g, before); });
+}
+
 Tensor kron(const Tensor& self, const Tensor& other) {
   const int n = std::max(self.dims(), other.dims());
   Dims a, b, shape;
@@ -416,7 +425,7 @@ Tensor kron(const Tensor& self, const Tensor& other) {
     b.push_back(y < 0 ? 1 : other.shape()[y]);
     shape.push_back(a[2 * i] * b[2 * i + 1]);
   }
-  return reshape(reshape(self, a) * reshape(other, b), shape);
+  return reshaped(reshaped(self, a) * reshaped(other, b), shape);
 }
 OPERATION("kron(Tensor self, Tensor other) -> Tensor", kron,
           "Kronecker product: every element of self times the whole of other.",

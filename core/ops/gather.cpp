@@ -316,7 +316,7 @@ struct ScatterAdd {
       if (c.needs(0)) c.set(0, c.grad());
       if (c.needs(1)) c.set(1, in_source(gather(c.grad(), dim, c.saved(0), false), shape));
     });
-    node->saved.push_back(Saved(index, false));
+    node->saved.push_back(Saved(kept_for(source, index).tensor, false));
     return node;
   }
 };
@@ -524,11 +524,11 @@ struct ReduceInto {
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                         std::string_view reduce, bool include_self) {
-    return node_of(Plan(self, dim, index, source, reduce), self, source, include_self, false);
+    return node_of(Plan(self, dim, index, source, reduce), self, index, source, include_self, false);
   }
   static Ref<Node> inplace_node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source,
                                 std::string_view reduce, bool include_self) {
-    return node_of(Plan(self, dim, index, source, reduce), self, source, include_self, true);
+    return node_of(Plan(self, dim, index, source, reduce), self, index, source, include_self, true);
   }
 
  private:
@@ -543,9 +543,11 @@ struct ReduceInto {
       check_scatter(F::name, self, dim, index, &source);
     }
   };
-  static Ref<Node> node_of(const Plan& plan, const Tensor& self, const Tensor& source, bool include_self,
-                           bool in_place) {
-    return reduce_node(F::node_name, self, plan.dim, plan.index, source, plan.reduce, include_self, in_place);
+  static Ref<Node> node_of(const Plan& plan, const Tensor& self, const Tensor& index, const Tensor& source,
+                           bool include_self, bool in_place) {
+    Ref<Node> node = reduce_node(F::node_name, self, plan.dim, plan.index, source, plan.reduce, include_self, in_place);
+    if (!plan.index.same(index)) node->saved.push_back(Saved(index, false));  // it shall not change either
+    return node;
   }
 };
 

@@ -359,8 +359,12 @@ Tensor roll(const Tensor& t, Ints shifts, Ints dims) {
     const int64_t n = dims.empty() ? t.numel() : t.size(dims[i]);
     back[i] = n ? -(shifts[i] % n) : 0;
   }
-  return record("RollBackward0", t, rolled(t, shifts, dims),
-                [back, dims = Dims(dims)](const Tensor& g) { return roll(g, back, dims); });
+  Tensor out;
+  {
+    GradMode off(false);
+    out = alias(rolled(t, shifts, dims));  // no view of the steps on the way
+  }
+  return record("RollBackward0", t, out, [back, dims = Dims(dims)](const Tensor& g) { return roll(g, back, dims); });
 }
 OPERATION("roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor", roll,
           "The elements moved along dims, round the end.")

@@ -649,7 +649,7 @@ OPERATION(
     "rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, Generator? "
     "generator=None) -> Tensor",
     rrelu, "max(x, a x) with a uniform in [lower, upper) in training, and in the middle otherwise (Xu et al. 2015).",
-    {.method = false, .inplace = true})
+    {.method = false, .inplace = true, .inplace_rule = true})
 
 }  // namespace
 Tensor dropout(const Tensor& x, double p) { return dropout<false, false>(x, p, true); }

@@ -291,21 +291,20 @@ bool has_zero(const Tensor& x) {
   const Tensor all = reduce_data(Monoid::all, in_compute(x), Reduced(x, std::nullopt, false));
   return item_data(all).as_double() == 0;
 }
-// Products of all other elements along dim, by running products from both ends.
-Tensor product_of_others(const Tensor& x, int dim) {
+// Products of all other elements along dim, by running products from both ends; times g.
+Tensor times_others(const Tensor& g, const Tensor& x, int dim) {
   const int64_t n = x.shape()[dim], d = dim;
+  if (n == 1) return g;
   Dims one = x.shape();
   one[dim] = 1;
   const Tensor ones = full(one, Scalar(1), x.dtype());
   const Tensor before[] = {ones, narrow(x, dim, 0, n - 1)};
   const Tensor after[] = {ones, flip(narrow(x, dim, 1, n - 1), Ints(&d, 1))};
-  return cumprod(cat(before, dim), dim) * flip(cumprod(cat(after, dim), dim), Ints(&d, 1));
+  return g * (cumprod(cat(before, dim), dim) * flip(cumprod(cat(after, dim), dim), Ints(&d, 1)));
 }
 Tensor prod_backward(const Tensor& g, const Tensor& x, const Tensor& y, int dim) {
-  if (x.numel() == 0) return zeros_like(x);
   if (x.dims() == 0) return g;
-  if (!has_zero(x)) return g * y / x;
-  return g * product_of_others(x, dim);
+  return x.numel() && has_zero(x) ? times_others(g, x, dim) : g * (y / x);
 }
 }  // namespace
 
@@ -314,9 +313,10 @@ static Tensor prod_all(const Tensor& t, std::optional<DType> dtype) {
   Tensor out = reduce_any(Monoid::product, in, Reduced(in, std::nullopt, false));
   return record("ProdBackward0", {&in}, out,
                 [shape = t.shape()](BackwardCall& c) {
-                  const int64_t flat = -1;
-                  const Tensor x = reshape(c.saved(0), Ints(&flat, 1));
-                  c.set(0, reshape(prod_backward(c.grad(), x, c.saved(1), 0), shape));
+                  const Tensor x = c.saved(0), y = c.saved(1);
+                  if (x.dims() == 0 || !x.numel() || !has_zero(x)) return c.set(0, prod_backward(c.grad(), x, y, 0));
+                  const Tensor flat = reshape(x, Dims{x.numel()});
+                  c.set(0, reshape(times_others(c.grad(), flat, 0), shape));
                 },
                 {keep(in), result(out)});
 }

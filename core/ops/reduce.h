@@ -57,13 +57,13 @@ Tensor restored(const Tensor& g, const Dims& kept);
 // Fails as PyTorch does where a dimension of size 0 would have to give an element.
 void check_not_empty(const Tensor& t, const Reduced& r, const char* op, bool by_dim);
 
-// Records several results of one operation.
+// Records several results of one operation. Gradients arrive for those that can have one: of others after the last of
+// these (indices, error codes) the node does not know, nor do its hooks.
 template <class F>
 void record_all(const char* name, std::initializer_list<const Tensor*> inputs, std::initializer_list<Tensor> results,
                 F rule, std::initializer_list<Keep> keeps = {}) {
   if (!recording(inputs)) return;
   Ref<Node> node = make_node(name, inputs, std::move(rule));
-  node->results = static_cast<uint16_t>(results.size());
   uint32_t index = 0;
   for (const Keep& k : keeps) {
     uint32_t which = 0;
@@ -76,8 +76,10 @@ void record_all(const char* name, std::initializer_list<const Tensor*> inputs, s
     node->saved.push_back(Saved(k.tensor, k.is_result, which));
   }
   for (const Tensor& r : results) {
-    if (is_differentiable(r.dtype())) set_producer(r, node, index);
     ++index;
+    if (!is_differentiable(r.dtype())) continue;
+    set_producer(r, node, index - 1);
+    node->results = static_cast<uint16_t>(index);
   }
 }
 

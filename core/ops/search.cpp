@@ -123,11 +123,22 @@ Outcome unique_slices(const Tensor& self, int64_t dim, bool sorted, bool inverse
   });
 }
 
+// The values are recorded, so that backward says that they have no derivative.
+Outcome undifferentiable(const Tensor& self, Outcome out, const char* node, const char* op) {
+  Tensor& values = out.kind == Outcome::Kind::tensor ? out.tensor : out.tensors[0];
+  values = record(node, self, values, [op](BackwardCall&) {
+    fail(ErrorKind::not_implemented, "the derivative for '", op, "' is not implemented.");
+  });
+  return out;
+}
 Outcome unique(const Tensor& self, bool, bool inverse, bool counts, std::optional<int64_t> dim) {
-  return dim ? unique_slices(self, *dim, true, inverse, counts) : unique_flat(self, true, inverse, counts);
+  if (!dim) return undifferentiable(self, unique_flat(self, true, inverse, counts), "Unique2Backward0", "_unique2");
+  return undifferentiable(self, unique_slices(self, *dim, true, inverse, counts), "UniqueDimBackward0", "unique_dim");
 }
 Outcome unique_consecutive(const Tensor& self, bool inverse, bool counts, std::optional<int64_t> dim) {
-  return dim ? unique_slices(self, *dim, false, inverse, counts) : unique_flat(self, false, inverse, counts);
+  return undifferentiable(
+      self, dim ? unique_slices(self, *dim, false, inverse, counts) : unique_flat(self, false, inverse, counts),
+      "UniqueConsecutiveBackward0", "unique_consecutive");
 }
 
 }  // namespace

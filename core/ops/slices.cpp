@@ -55,7 +55,8 @@ Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
     out = gather(detach(self), 0, at, false);
   } else {
     GradMode off(false);
-    out = bulssi::index(with_dim(self), at_dim(d, at));
+    out = dense(bulssi::index(with_dim(self), at_dim(d, at)));
+    set_layout(out, Layout::of(out.shape()));
   }
   if (self.dims() == 0) {
     check(out.numel() == 1, ErrorKind::index, "index_select(): Index to scalar can have only 1 value, got ",
@@ -113,8 +114,9 @@ struct IndexAdd {
                                    c.set(1, factor == 1 ? part : part * factor);
                                  }
                                });
-    node->saved.push_back(Saved(index, false));
-    node->saved.push_back(Saved(source, false));  // as PyTorch, which notices that it was changed
+    node->saved.push_back(Saved(kept_for(source, index).tensor, false));
+    // As PyTorch, which notices that it was changed.
+    node->saved.push_back(Saved(kept_for(source, source).tensor, false));
     return node;
   }
 };
@@ -161,7 +163,8 @@ struct IndexCopy {
       }
     });
     node->saved.push_back(Saved(index, false));
-    node->saved.push_back(Saved(source, false));  // as PyTorch, which notices that it was changed
+    // As PyTorch, which notices that it was changed.
+    node->saved.push_back(Saved(kept_for(source, source).tensor, false));
     return node;
   }
 };
@@ -284,6 +287,7 @@ struct Put {
       if (c.needs(1)) c.set(1, reshape(take(g, c.saved(0)), shape));
     });
     node->saved.push_back(Saved(index, false));
+    node->saved.push_back(Saved(kept_for(source, source).tensor, false));  // as PyTorch: it shall not change
     return node;
   }
 };

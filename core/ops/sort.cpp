@@ -150,10 +150,11 @@ struct RowsOf {
   Tensor restored(const Tensor& made, const Tensor& self, int64_t k) const {
     Dims shape = moved_shape;
     shape.back() = k;
-    const Layout whole = Layout::of(shape).permuted(back);
-    Layout placed = whole;
-    if (self.dims() == 0) placed = Layout{Dims{}, Dims{}, 0};
-    return dense(alias(made, placed));
+    if (self.dims() == 0) return alias(made, Layout{});
+    const Layout placed = Layout::of(shape).permuted(back);
+    const Tensor out = dense(alias(made, placed));
+    set_layout(out, Layout::of(placed.shape));
+    return out;
   }
 };
 
@@ -189,7 +190,7 @@ void sort_rows(const RowsOf& r, bool descending, T* values, int64_t* indices) {
 
 // The elements of t in memory ordered like self's, as PyTorch leaves them.
 static Tensor in_order_of(const Tensor& self, const Tensor& t) {
-  if (self.contiguous()) return t;
+  if (self.strides() == t.strides()) return t;
   const Tensor out = empty_like(self, t.dtype());
   copy_data(out, t);
   return out;

@@ -20,6 +20,21 @@ using OptScalar = std::optional<Scalar>;
 struct Variance {
   Tensor mean, variance;  // in the compute dtype, with r.result_shape
 };
+// Equal numbers have no variance, but their mean is rounded, and rounding is what is left of them then: PyTorch, which
+// goes through the numbers once with a running mean, gives zeros (but not where everything becomes one result).
+bool any_noise(const Tensor& squares, const Tensor& mean) {
+  if (mean.dtype() != DType::f64) return false;  // of float, needs_double() looks after that
+  const double *s = squares.data<double>(), *m = mean.data<double>();
+  bool found = false;
+  for (int64_t i = 0; i < mean.numel(); ++i) found |= s[i] > 0 && s[i] <= 1e-24 * m[i] * m[i];
+  return found;
+}
+void clear_of_equal(const Tensor& x, const Reduced& r, const Tensor& squares) {
+  const Tensor low = reduce_data(Monoid::minimum, x, r), high = reduce_data(Monoid::maximum, x, r);
+  for (int64_t i = 0; i < squares.numel(); ++i) {
+    if (low.data<double>()[i] == high.data<double>()[i]) squares.data<double>()[i] = 0;
+  }
+}
 Variance variance_of(const Tensor& x, const Reduced& r, double correction) {
   Tensor mean = reduce_data(Monoid::sum, x, r);
   if (without_elements(x)) return {mean, empty_like(mean)};
@@ -28,6 +43,7 @@ Variance variance_of(const Tensor& x, const Reduced& r, double correction) {
     for (int64_t i = 0; i < mean.numel(); ++i) p[i] = convert<T>(p[i] / static_cast<T>(r.count));
   });
   Tensor squares = reduce_data(Monoid::squares, x, r, mean);
+  if (mean.numel() > 1 && any_noise(squares, mean)) clear_of_equal(x, r, squares);
   dispatch(x.dtype(), "var", [&]<class T>() {
     T* p = squares.data<T>();
     const double divisor = std::max(0.0, double(r.count) - correction);
@@ -269,7 +285,7 @@ static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, c
         " dimensions");
   check(t.dtype() != DType::boolean, "cov(): bool dtype is not supported for input");
   Tensor x = is_floating(t.dtype()) ? t : cast(t, default_dtype());
-  while (x.dims() < 2) x = unsqueeze(x, 0);
+  if (x.dims() < 2) x = reshape(x, Dims{1, x.numel()});
   const int64_t n = x.shape()[1], along = 1;
   Tensor w;
   for (const Tensor* given : {&fweights, &aweights}) {
@@ -293,7 +309,7 @@ static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, c
   }
   const Tensor total = w ? sum(w, std::nullopt, false, std::nullopt) : full({}, Scalar(double(n)), x.dtype());
   const std::optional<Ints> columns = Ints(&along, 1);
-  const Tensor centre = w ? sum(x * w, columns, true, std::nullopt) / total : mean(x, columns, true);
+  const Tensor centre = unsqueeze(sum(w ? x * w : x, columns, false, std::nullopt) / total, 1);
   Tensor freedom = total - double(correction);
   if (w && aweights && correction != 0) {
     freedom =
@@ -306,8 +322,11 @@ static Tensor cov(const Tensor& t, int64_t correction, const Tensor& fweights, c
     freedom = zeros({}, x.dtype());
   }
   const Tensor d = x - centre;
-  Tensor made = matmul(d, mT(w ? d * w : d)) / freedom;
-  if (made.numel() == 1) made = reshape(made, {});
+  const Tensor weighted = w ? d * w : d, across = mT(weighted);
+  show_as(across, "TBackward0", Tensors(&weighted, 1));
+  const Tensor whole = mm(d, across) / freedom;
+  const Tensor made = reshape(whole, whole.numel() == 1 ? Dims{} : whole.shape());
+  show_as(made, "SqueezeBackward0", Tensors(&whole, 1));
   return made;
 }
 OPERATION("cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor", cov,
@@ -320,13 +339,9 @@ static Tensor corrcoef(const Tensor& t) {
         " dimensions");
   const Tensor c = cov(t, 1, Tensor(), Tensor());
   if (c.dims() == 0) return c / c;
-  const int64_t n = c.shape()[0];
-  Layout line;
-  line.shape = {n};
-  line.strides = {n + 1};
-  const Tensor deviation = sqrt(as_strided(contiguous(c), line));
+  const Tensor deviation = sqrt(diagonal_view(c));
   const Tensor r = c / unsqueeze(deviation, 1) / unsqueeze(deviation, 0);
-  return select(r > 1.0, 1.0, select(r < -1.0, -1.0, r));
+  return Tensor::apply<ClampScalars>(r, -1.0, 1.0);
 }
 OPERATION("corrcoef(Tensor self) -> Tensor", corrcoef,
           "Correlation coefficients of the rows of self, whose columns are observations.", {.kind = OpKind::composite})
@@ -350,7 +365,7 @@ static Tensor renorm(const Tensor& t, Scalar p, int64_t dim, Scalar maxnorm) {
   const Tensor norms = vector_norm(t, p.as_double(), Ints(others), true);
   const double most = maxnorm.as_double();
   const Tensor factor = select(norms > most, most / (norms + 1e-7), zeros_like(norms) + 1.0);
-  return t * factor;
+  return contiguous(t) * factor;
 }
 OPERATION("renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor", renorm,
           "Slices along dim whose p-norm exceeds maxnorm are scaled down to it.",

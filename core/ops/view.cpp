@@ -288,13 +288,13 @@ Tensor narrow(const Tensor& t, int64_t dim, int64_t start, int64_t length) {
   return slice(t, d, start, start + length, 1);
 }
 OPERATION("narrow(Tensor self, int dim, int start, int length) -> Tensor", narrow,
-          "length elements of dimension dim from start.", {.kind = OpKind::view})
+          "length elements of dimension dim from start.", {.kind = OpKind::composite})
 OPERATION("narrow(Tensor self, int dim, Tensor start, int length) -> Tensor",
           (+[](const Tensor& t, int64_t dim, const Tensor& start, int64_t length) {
             check(start.dims() == 0 && is_integral(start.dtype()), "start must be an 0-dim integral Tensor.");
             return narrow(t, dim, item_data(start).as_int(), length);
           }),
-          "length elements of dimension dim from start.", {.kind = OpKind::view})
+          "length elements of dimension dim from start.", {.kind = OpKind::composite})
 OPERATION("narrow_copy(Tensor self, int dim, int start, int length) -> Tensor",
           (+[](const Tensor& t, int64_t dim, int64_t start, int64_t length) {
             return clone(narrow(t, dim, start, length));

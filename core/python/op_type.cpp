@@ -77,9 +77,10 @@ Outcome run(const Operation& op, Form form, Value* v, const Tensor* out) {
   try {
     return run(op, v);
   } catch (const Error&) {
-    // Of several errors PyTorch finds those of the graph first: a view that cannot follow a change of its memory.
-    const bool writes = op.name.back() == '_';  // these look at the graph themselves
-    for (size_t i = 0; i < op.signature.parameters.size() && !writes; ++i) {
+    // Of several errors PyTorch finds those of the graph first: a view that cannot follow a change of its memory. But
+    // composites look at their arguments before, and what writes looks at the graph itself.
+    const bool done = op.name.back() == '_' || op.traits.kind == OpKind::composite;
+    for (size_t i = 0; i < op.signature.parameters.size() && !done; ++i) {
       if (v[i].tensor && recording(v[i].tensor)) producer(v[i].tensor);
     }
     throw;

@@ -91,8 +91,11 @@ PyObject* set_storage(PyObject*, PyObject* args) {
     if (record) node = not_implemented("set_", std::initializer_list<const Tensor*>{&t, &from});
     Dims size = ints_value(p.size), stride = ints_value(p.stride);
     const Layout layout = placed(std::move(size), std::move(stride), p.offset, t.dtype(), from->storage->bytes);
+    note_shape(t, layout.shape);
+    t->bump_version();             // before it gets a count of its own: whoever saved it sees the change
     show_memory(t, from, layout);  // a view stays one, of a base whose memory it no longer shows
-    changed_inplace(t, std::move(node), "set");
+    note_change(t, "set", record);
+    if (record) rebase_history(t, std::move(node));
     Py_INCREF(self);
     return self;
   });

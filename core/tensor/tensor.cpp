@@ -176,8 +176,9 @@ Tensor empty_strided(const Layout& layout, DType dtype) {
 }
 
 Tensor empty_like(const Tensor& like, DType dtype) {
-  if (like.contiguous()) return empty(like.shape(), dtype);
-  if (like.layout().dense()) return empty_strided(like.layout(), dtype);
+  // What is contiguous may have other strides than row-major memory where a size is 1.
+  if (like.strides() == contiguous_strides(like.shape())) return empty(like.shape(), dtype);
+  if (like.contiguous() || like.layout().dense()) return empty_strided(like.layout(), dtype);
   const Dims* strides[] = {&like.strides()};
   return empty_ordered(like.shape(), dtype, strides);
 }

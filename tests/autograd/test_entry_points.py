@@ -241,10 +241,36 @@ def test_as_in_torch(name):
     assert outcome(bulssi, name) == OTHER.get(name, outcome(torch, name))
 
 
-def test_batched_gradients_say_what_to_do():
-    x = bulssi.ones(2, requires_grad=True)
-    with pytest.raises(NotImplementedError, match="is_grads_batched=True is not supported; call grad once"):
-        bulssi.autograd.grad(x * 2, x, bulssi.ones(3, 2), is_grads_batched=True)
+BATCHED = {
+    "jacobian": "grad(y, x, torch.eye(3), **batched)",
+    "two outputs": "grad([y, z], x, [torch.eye(3), torch.ones(3)], **batched)",
+    "unused": "grad(y, [x, w], torch.eye(3), allow_unused=True, **batched)",
+    "materialized": "grad(y, [x, w], torch.eye(3), materialize_grads=True, **batched)",
+    "not used": "grad(y, [x, w], torch.eye(3), **batched)",
+    "no gradient": "grad(z, x, **batched)",
+    "none of a vector": "grad(y, x, **batched)",
+    "no batch": "grad(y, x, torch.ones(3), **batched)",
+    "another shape": "grad(y, x, torch.ones(2, 4), **batched)",
+    "another size": "grad([y, z], x, [torch.eye(3), torch.ones(2)], **batched)",
+    "second derivative": "grad(grad(y, x, torch.eye(3), create_graph=True, **batched)[0].sum(), x)",
+    "freed": "grad(y, x, torch.eye(3), is_grads_batched=True) + grad(y, x, torch.eye(3), is_grads_batched=True)",
+}
+
+
+@pytest.mark.skipif(torch is None, reason="the oracle, torch, is not installed")
+@pytest.mark.parametrize("name", BATCHED)
+def test_gradients_of_a_batch_are_those_of_its_elements(name):
+    found = []
+    for library in (bulssi, torch):
+        x = library.arange(3.0, requires_grad=True)
+        y, w = x * x * x, library.ones(2, requires_grad=True)
+        names = {"torch": library, "grad": library.autograd.grad, "x": x, "y": y, "z": x.sum(), "w": w}
+        try:
+            result = eval(BATCHED[name], {**names, "batched": {"is_grads_batched": True, "retain_graph": True}})
+            found.append([None if g is None else g.tolist() for g in result])
+        except (RuntimeError, ValueError) as error:
+            found.append((type(error), str(error).split("\n")[0].split(". ")[0]))
+    assert found[0] == found[1]
 
 
 def test_a_scalar_is_asked_for_with_the_shape_at_hand():

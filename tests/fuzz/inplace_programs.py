@@ -332,6 +332,10 @@ class Generator:
             made += [f"{name}.flip({d})", f"{name}.roll(1, {d})", f"{name}.reshape(*{shape}, 1)", f"{name}.ravel()"]
             made += [f"First.apply({name})", f"{name}.adjoint()" if dim > 1 else f"{name}.squeeze(0)"]
             made += [f"{name}.index_select({d}, torch.tensor([{i}, {j}]))", f"{name}[{name} > 0.5]"]
+            made += [f"{name}[{i}:{j + 1}].select({d}, 0)" if d else f"{name}[{i}:{j + 1}].unsqueeze(0)[..., 0]"]
+            made += [f"{name}.narrow({d}, {i}, 1).squeeze({d}).unsqueeze(-1)", f"{name}.view_as({name}).unbind({d})[0]"]
+            made += [f"{name}.movedim({d}, -1)[..., {i}:]", f"{name}.expand(2, *{shape})[1].view_as({name})"]
+            made += [f"{name}.squeeze(({d},))", f"{name}.diff(dim={d})"]
         if dim >= 2:
             made += [f"{name}.diagonal(0, 0, -1)", f"{name}.flatten(0, 1)", f"{name}[..., None, 0]", f"{name}.mT"]
             made += [f"{name}.swapdims(0, 1)[0]", f"{name}.unfold(0, 1, 1)", f"{name}[:, -1:]", f"{name}[0, ..., 0]"]
@@ -370,6 +374,7 @@ class Generator:
         call = self.rng.choice(
             [f"unbind({d})", f"split(2, {d})", f"chunk(2, {d})", f"split(1, {d})", f"tensor_split(2, {d})"]
             + [f"split([1, {t.shape[d] - 1}], {d})", f"tensor_split([1], {d})", "unbind()"]
+            + [f"hsplit({t.shape[min(1, t.dim() - 1)]})"]
         )
         count = len(eval(f"t.{call}", {"t": t.detach()}))
         names = ", ".join(self.fresh() for _ in range(count))
@@ -454,7 +459,7 @@ class Generator:
             f"{name}.data = torch.ones({tuple(t.shape)}).double()",
         ]
         choices += [f"{name}.data = {name}.data", f"{name}.data.mul_(0.5)"]
-        if tuple(value.shape) == tuple(t.shape):
+        if tuple(value.shape) == tuple(t.shape) and not value.is_inference():
             choices += [f"{name}.data = {other}", f"{name}.data = {other}.data", f"{name}.data = {other}.detach()"] * 2
         return r.choice(choices)
 
@@ -592,7 +597,7 @@ class Generator:
         name, t = self.pick()
         choices = [f"seen += {name}.requires_grad, {name}.is_leaf, {name}.grad_fn is None", f"{name}.requires_grad_()"]
         choices += [f"{name}.requires_grad_(False)", f"{name}.detach_()", f"{name}.retain_grad()", f"{name}.grad_fn"]
-        if not t._is_view():  # PyTorch crashes for a view that requires grad, but has no producer
+        if not t._is_view() or t.grad_fn is not None:  # PyTorch crashes for one that requires grad, but has no producer
             choices += [f"h{self.count} = {name}.register_hook(lambda g: {hook})" for hook in self.rng.sample(HOOKS, 3)]
             if t.is_leaf:
                 choices.append(f"{name}.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.clone()))")
@@ -609,6 +614,16 @@ class Generator:
         choices += [f"{name}.grad_fn.register_prehook(lambda g: None)", f"{name}.requires_grad = True"]
         choices += [f"{name}.grad_fn.register_hook(lambda i, o: seen.append([g is None for g in i]))"]
         choices += [f"{name}.grad_fn.register_prehook(lambda g: seen.append([x is None for x in g]))"]
+        choices += [f"{name}.grad_fn.register_prehook(lambda g: tuple(None if x is None else x * 2 for x in g))"]
+        choices += [f"{name}.grad_fn.register_hook(lambda i, o: tuple(None if x is None else x * 0.5 for x in i))"]
+        choices += [f"{name}.untyped_storage().nbytes()", f"seen.append(({name}._base is None, {name}._is_view()))"]
+        choices += [
+            f"with torch.no_grad(): {self.rng.choice(self.leaves)} -= 0.1 * {self.rng.choice(self.leaves)}.grad"
+        ]
+        choices += [
+            f"seen.append(torch.autograd.grad({name}.sum(), {self.rng.choice(self.leaves)}, retain_graph=True, "
+            "create_graph=True, allow_unused=True)[0])"
+        ]
         choices += [f"{name}.retain_grad(); {name}.retain_grad()", f"seen.append(str({name}.grad_fn.name()))"]
         return self.rng.choice(choices)
 

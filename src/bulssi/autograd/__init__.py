@@ -5,7 +5,7 @@ The engine is in the core; here are the arguments of its two entry points.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bulssi import _core
 from bulssi.autograd.function import Function, NestedIOFunction
@@ -145,7 +145,8 @@ def _gradient_for(output: Any, gradient: Any, position: int) -> Tensor | None:
     return gradient
 
 
-def _gradients_for(outputs: tuple[Any, ...], gradients: Any) -> tuple[Tensor | None, ...]:
+def _given(outputs: tuple[Any, ...], gradients: Any) -> tuple[Tensor | None, ...]:
+    """The gradients that the user gave, one (or None) for each output."""
     if gradients is None:
         gradients = (None,) * len(outputs)
     elif isinstance(gradients, _core.Tensor):
@@ -154,7 +155,41 @@ def _gradients_for(outputs: tuple[Any, ...], gradients: Any) -> tuple[Tensor | N
         gradients = tuple(gradients)
     if len(gradients) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
-    return tuple([_gradient_for(out, grad, i) for i, (out, grad) in enumerate(zip(outputs, gradients, strict=True))])
+    return gradients
+
+
+def _gradients_for(outputs: tuple[Any, ...], gradients: Any) -> tuple[Tensor | None, ...]:
+    given = _given(outputs, gradients)
+    return tuple([_gradient_for(out, grad, i) for i, (out, grad) in enumerate(zip(outputs, given, strict=True))])
+
+
+def _batches_for(outputs: tuple[Any, ...], gradients: Any) -> list[tuple[Tensor, ...]]:
+    """The gradients to start from for each element of a batch, which is their first dimension."""
+    batched = []
+    for i, (out, grad) in enumerate(zip(outputs, _given(outputs, gradients), strict=True)):
+        if grad is None:
+            grad = cast("Tensor", _gradient_for(out, None, i))
+        elif not _is_edge(out) and grad.shape[1:] != out.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
+                "dimension. The sizes of the remaining dimensions are expected to match the shape of corresponding "
+                f"output, but a mismatch was detected: grad_output[{i}] has a shape of {grad.shape} and output[{i}] "
+                f"has a shape of {out.shape}."
+            )
+        if not grad.dim():
+            raise ValueError(
+                "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor of "
+                "dimensionality 0 so expected in_dim to satisfy 0 <= in_dim < 0.\n"
+                f"With is_grads_batched=True gradient {i} needs a dimension for the batch."
+            )
+        batched.append(grad)
+    sizes = [len(grad) for grad in batched]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the "
+            "mapped dimension"
+        )
+    return [tuple([grad[k] for grad in batched]) for k in range(max(1, sizes[0] if sizes else 1))]
 
 
 def backward(
@@ -223,12 +258,12 @@ def grad(
         retain_graph, create_graph: as for `backward`.
         only_inputs: has no effect any more.
         allow_unused: give None for an input that the outputs do not depend on, rather than raise.
-        is_grads_batched: not supported.
+        is_grads_batched: the first dimension of each of `grad_outputs` is a batch: the gradients for each of its
+            elements, one after the other, are stacked along a first dimension of the results.
         materialize_grads: give zeros rather than None for such an input; implies `allow_unused`.
 
     Raises:
         RuntimeError: as `backward`, and for an unused input.
-        NotImplementedError: `is_grads_batched=True`.
 
     Example:
         >>> x = tensor(3.0, requires_grad=True)
@@ -238,11 +273,6 @@ def grad(
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
-        )
-    if is_grads_batched:
-        raise NotImplementedError(
-            "grad: is_grads_batched=True is not supported; call grad once for each gradient of the batch (with "
-            "retain_graph=True) and stack the results"
         )
     if not only_inputs:
         import warnings
@@ -254,10 +284,20 @@ def grad(
             stacklevel=2,
         )
     listed, chosen = _as_tuple(outputs), _inputs_as_tuple(inputs, "grad")
-    gradients = _gradients_for(listed, grad_outputs)
     retain = create_graph if retain_graph is None else retain_graph
     unused = bool(materialize_grads if allow_unused is None else allow_unused)
-    results = _core.run_backward(listed, gradients, retain, create_graph, chosen, unused, False)
+
+    def run(gradients: tuple[Tensor | None, ...], retain: bool) -> Any:
+        return _core.run_backward(listed, gradients, retain, create_graph, chosen, unused, False)
+
+    if is_grads_batched:
+        from bulssi import stack
+
+        batch = _batches_for(listed, grad_outputs)
+        rows = [run(gradients, retain or k + 1 < len(batch)) for k, gradients in enumerate(batch)]
+        results = tuple([None if column[0] is None else stack(column) for column in zip(*rows, strict=True)])
+    else:
+        results = run(_gradients_for(listed, grad_outputs), retain)
     if materialize_grads:
         results = _without_none(results, chosen, create_graph)
     return dict(zip(inputs, results, strict=True)) if isinstance(inputs, dict) else results
