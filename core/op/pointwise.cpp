@@ -275,8 +275,9 @@ class FlatNode final : public Node {
   FlatNode(const FormulaOp& op, std::span<const Operand> args) : name_(op.node_name) {
     init_node(*this);
     for (const Operand& a : args) {
-      edges.push_back(a.tensor ? edge_to(*a.tensor) : Edge{});
-      like_.push_back({a.tensor ? a.tensor->shape() : Dims(), a.tensor ? a.tensor->dtype() : DType::f64});
+      if (!a.tensor) continue;
+      edges.push_back(edge_to(*a.tensor));
+      like_.push_back({a.tensor->shape(), a.tensor->dtype()});
     }
     if (args.back().tensor) name_.back() = '1';  // as PyTorch counts the two forms
   }

@@ -34,6 +34,10 @@ PROGRAMS = {
     "a rolled tensor is no view": ["y = x.roll(1)", "y.mul_(2)", "y.sum().backward()", "seen.append(x.grad)"],
     "hooks see differentiable results only": ["y = x.max(1)[0]"]
     + ["y.grad_fn.register_prehook(lambda g: seen.append(len(g)))", "y.sum().backward()"],
+    "hooks of a comparison with a number": ["y = x * 1", "y.gt_(1.5)"]
+    + ["y.grad_fn.register_hook(lambda i, o: seen.append(len(i)))", "y.sum().backward()"],
+    "of a comparison with a tensor": ["y = x * 1", "y.gt_(x.detach())"]
+    + ["y.grad_fn.register_hook(lambda i, o: seen.append(len(i)))", "y.sum().backward()"],
     "of two": ["y = torch.aminmax(x)[0]", "y.grad_fn.register_prehook(lambda g: seen.append(len(g)))"]
     + ["y.sum().backward()"],
     "of an inverse": ["y = torch.linalg.inv(x @ x.mT)"]

@@ -597,7 +597,10 @@ class Generator:
         name, t = self.pick()
         choices = [f"seen += {name}.requires_grad, {name}.is_leaf, {name}.grad_fn is None", f"{name}.requires_grad_()"]
         choices += [f"{name}.requires_grad_(False)", f"{name}.detach_()", f"{name}.retain_grad()", f"{name}.grad_fn"]
-        if not t._is_view() or t.grad_fn is not None:  # PyTorch crashes for one that requires grad, but has no producer
+        # PyTorch crashes for a view that requires grad, but has no producer; to look at that here would make it anew.
+        safe = f"{name}.grad_fn and {name}.register_hook"
+        choices += [f"h{self.count} = {safe}(lambda g: {self.rng.choice(HOOKS)})"]
+        if not t._is_view():
             choices += [f"h{self.count} = {name}.register_hook(lambda g: {hook})" for hook in self.rng.sample(HOOKS, 3)]
             if t.is_leaf:
                 choices.append(f"{name}.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.clone()))")
