@@ -60,8 +60,6 @@ Tensor cat(Tensors ts, int64_t dim) {
   check(!ts.empty(), ErrorKind::value, "expected a non-empty list of Tensors");
   const Tensor* first = nullptr;
   for (size_t i = 0; i < ts.size(); ++i) {
-    check(static_cast<bool>(ts[i]), ErrorKind::type, "expected Tensor as element ", i,
-          " in argument 0, but got NoneType");
     check(ts[i].dims() > 0, "zero-dimensional tensor (at position ", i, ") cannot be concatenated");
     if (!first && !legacy_empty(ts[i])) first = &ts[i];
   }
@@ -129,8 +127,6 @@ Tensor stack(Tensors ts, int64_t dim) {
   const int d = wrap_dim(dim, ts[0].dims() + 1);
   std::vector<Tensor> rows;
   for (size_t i = 0; i < ts.size(); ++i) {
-    check(static_cast<bool>(ts[i]), ErrorKind::type, "expected Tensor as element ", i,
-          " in argument 0, but got NoneType");
     check(ts[i].shape() == ts[0].shape(), "stack expects each tensor to be equal size, but got ", Ints(ts[0].shape()),
           " at entry 0 and ", Ints(ts[i].shape()), " at entry ", i);
     rows.push_back(unsqueeze(ts[i], d));

@@ -215,10 +215,6 @@ bool convert_list(const Parameter& p, PyObject* o, Value& v) {
   Object fast(must(PySequence_Fast(o, "")));
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(fast.get(), i);
-    if (item == Py_None) {
-      v.tensors.emplace_back();
-      continue;
-    }
     if (!is_tensor(item)) return false;
     v.tensors.push_back(tensor_of(item));
   }

@@ -1,21 +1,22 @@
 """Random arguments for every public function and method: an exception is fine, a crash or a hang is not.
 
-The functions are found by looking: the functions of the library's modules, the methods of Tensor, and the classes of
-nn, which are made and called. Each call is one line of Python that is decided by the seed and its number. Calls run in
-forked workers with a limit on memory and on time. Reported are calls that end the process, take too long, or raise
-SystemError (a broken promise between the core and the interpreter); and that a plain sum no longer works afterwards.
+The functions are found by looking: the functions and classes of the library's modules, the methods and properties of
+Tensor and of the library's other objects, and the modules of nn, which are made and called. Most calls follow the
+signature (random_arguments.py), so that they reach what computes; the others are anything. Each call is one line of
+Python that is decided by the seed and its number. Calls run in forked workers with a limit on memory and on time.
+Reported are calls that end the process, take too long, or raise SystemError (a broken promise between the core and the
+interpreter); and that a plain sum no longer works afterwards.
 
     python tests/fuzz/fuzz_arguments.py --calls 200000 --seed 0
     python tests/fuzz/fuzz_arguments.py --seed 0 --show 4711      # the text of one call
     python tests/fuzz/fuzz_arguments.py --seed 0 --run 4711       # run it here
+    python tests/fuzz/fuzz_arguments.py --calls 20000 --reached   # which functions no call got through
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
-import random
 import resource
 import select
 import signal
@@ -24,26 +25,47 @@ import time
 import types
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from random_arguments import (  # noqa: E402
+    Signature,
+    Target,
+    call_text,
+    helpers,
+    python_signature,
+    schema_signature,
+    target_of,
+)
 
 MODULES = [
-    "",
-    "special",
-    "linalg",
-    "nn.functional",
-    "nn.init",
-    "nn.utils",
-    "autograd",
-    "autograd.functional",
-    "testing",
-]
+    "", "special", "linalg", "fft", "func", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "nn.utils.prune",
+    "nn.utils.parametrizations", "nn.utils.parametrize", "nn.attention", "autograd", "autograd.functional",
+    "autograd.graph", "autograd.forward_ad", "testing", "optim", "optim.lr_scheduler", "optim.swa_utils",
+    "distributions", "distributions.kl", "utils.checkpoint", "utils.dlpack", "amp",
+]  # fmt: skip
+
+# Objects whose methods and properties are called, besides Tensor's.
+OBJECTS = [
+    "torch.Generator()", "torch.ones(2, 3).untyped_storage()", "torch.ones(2, 3).storage()", "torch.Size((2, 3))",
+    "(torch.ones(2, 3, requires_grad=True) * 2).grad_fn", "torch.float32", "torch.device('cpu')", "torch.strided",
+    "torch.contiguous_format", "torch.finfo(torch.float32)", "torch.iinfo(torch.int8)", "torch.nn.Linear(3, 3)",
+    "torch.nn.ParameterList([torch.ones(3)])", "torch.nn.ModuleList()", "torch.nn.Sequential(torch.nn.Linear(3, 3))",
+    "torch.nn.ModuleDict()", "torch.nn.MultiheadAttention(4, 2)", "torch.nn.LSTM(3, 2)",
+    "torch.nn.utils.rnn.pack_sequence([torch.ones(2, 3)])", "torch.autograd.Function",
+    "torch.optim.SGD([torch.ones(3, requires_grad=True)], 0.1)", "torch.distributions.Normal(0.0, 1.0)",
+    "torch.distributions.Categorical(torch.ones(3))", "torch.max(torch.ones(2, 3), 0)",
+]  # fmt: skip
 
 # Not called: they change the state of the process for later calls, use files or devices, or wait for something.
 LEFT_OUT = {
     "set_num_threads", "set_num_interop_threads", "set_default_dtype", "set_default_device", "set_printoptions",
-    "set_default_tensor_type", "set_flush_denormal", "use_deterministic_algorithms", "set_grad_enabled", "save", "load",
-    "set_anomaly_enabled", "set_detect_anomaly", "share_memory_", "compile", "from_file", "set_rng_state", "seed",
-    "set_warn_always", "set_deterministic_debug_mode", "set_float32_matmul_precision", "assert_close", "make_tensor",
+    "set_default_tensor_type", "set_flush_denormal", "use_deterministic_algorithms", "set_grad_enabled", "save",
+    "load", "set_anomaly_enabled", "set_detect_anomaly", "share_memory_", "share_memory", "compile", "from_file",
+    "set_rng_state", "seed", "set_warn_always", "set_deterministic_debug_mode", "set_float32_matmul_precision",
+    "assert_close", "make_tensor", "autocast_increment_nesting", "autocast_decrement_nesting", "enter_dual_level",
+    "exit_dual_level", "register_kl", "register_parametrization_hook", "set_default_validate_args", "from_blob",
 }  # fmt: skip
 
 MEMORY_LIMIT = 3 << 30  # bytes that a worker may map
@@ -57,220 +79,87 @@ CLOCK_SECONDS = 300.0
 # ---- what to call ----------------------------------------------------------------------------------------------------
 
 
-class Target(NamedTuple):
-    text: str  # how the call begins: "torch.add", "{tensor}.add", "torch.nn.Linear"
-    kind: str  # "function", "method" or "module"
-    parameters: tuple[str, ...]
+class Finder:
+    """Collects what is public and can be called."""
 
+    def __init__(self, library: Any) -> None:
+        self.library = library
+        self.found: dict[str, Target] = {}
+        self.schemas: dict[str, list[str]] = {}  # of the core's operations, by name
+        core = getattr(library, "_core", None)
+        for entry in core.registry() if core is not None else ():
+            for name in {entry["name"], *(alias.rpartition(".")[2] for alias in entry["aliases"].split())}:
+                self.schemas.setdefault(name, []).append(entry["schema"])
 
-def parameters_of(function: Any) -> tuple[str, ...]:
-    try:
-        return tuple(name for name in inspect.signature(function).parameters if name not in ("self", "args", "kwargs"))
-    except (TypeError, ValueError):
-        return ()
+    def signatures(self, name: str, function: Any, method: bool) -> tuple[Signature, ...]:
+        if isinstance(function, types.FunctionType):
+            found = python_signature(function)
+            return (found[1:] if method and found and found[0].name == "input" else found,)
+        schemas = self.schemas.get(name) or self.schemas.get(name.removesuffix("_"), [])
+        return tuple(schema_signature(schema, method) for schema in schemas)
+
+    def add(self, text: str, kind: str, signatures: tuple[Signature, ...] = (), forward: Signature = ()) -> None:
+        self.found.setdefault(text, Target(text, kind, signatures, forward))
+
+    def functions(self, path: str) -> None:
+        module = self.library
+        for part in filter(None, path.split(".")):
+            module = getattr(module, part, None)
+        for name in sorted(dir(module)) if module is not None else ():
+            value = getattr(module, name, None)
+            if name.startswith("_") or name in LEFT_OUT or not callable(value) or isinstance(value, types.ModuleType):
+                continue
+            home = getattr(value, "__module__", None) or ""
+            text = ".".join(filter(None, ["torch", path, name]))
+            if home in ("builtins", "typing"):
+                continue
+            if not isinstance(value, type):
+                self.add(text, "function", self.signatures(name, value, False))
+            elif issubclass(value, BaseException) or not path.startswith(("optim", "distributions")):
+                continue
+            else:
+                self.add(text, "class", (python_signature(value.__init__),))
+
+    def members(self, text: str, owner: Any, kind: str = "method") -> None:
+        """The methods and properties of an object, or of a class for objects that `text` makes."""
+        for name in sorted(dir(owner)):
+            if name in LEFT_OUT or (name.startswith("_") and not name.startswith("__")):
+                continue
+            try:
+                value = getattr(owner, name, None)
+            except Exception:
+                continue
+            if not callable(value):
+                if not name.startswith("__"):
+                    self.add(f"{text}.{name}", "property")
+            elif name.startswith("__") and not hasattr(value, "__objclass__") and not hasattr(value, "__self__"):
+                continue
+            elif not isinstance(value, type) and name not in (
+                "__init__", "__new__", "__init_subclass__", "__subclasshook__", "__del__", "__reduce_ex__",
+                "__reduce__", "__getstate__", "__dir__", "__sizeof__",
+            ):  # fmt: skip
+                self.add(f"{text}.{name}", kind, self.signatures(name, value, True))
+
+    def modules(self) -> None:
+        nn = getattr(self.library, "nn", None)
+        for name in sorted(dir(nn)) if nn is not None else ():
+            value = getattr(nn, name, None)
+            if isinstance(value, type) and issubclass(value, nn.Module) and not name.startswith("_"):
+                forward = python_signature(value.forward)
+                self.add(f"torch.nn.{name}", "module", (python_signature(value.__init__),), forward)
 
 
 def find_targets(library: Any) -> list[Target]:
     """Everything public that can be called, in a fixed order."""
-    found: dict[str, Target] = {}
+    finder = Finder(library)
     for path in MODULES:
-        module = library
-        for part in filter(None, path.split(".")):
-            module = getattr(module, part, None)
-        if module is None:
-            continue
-        for name in sorted(dir(module)):
-            value = getattr(module, name, None)
-            if name.startswith("_") or name in LEFT_OUT or not callable(value) or isinstance(value, type):
-                continue
-            if isinstance(value, types.ModuleType) or getattr(value, "__module__", "") in ("builtins", "typing"):
-                continue
-            text = ".".join(filter(None, ["torch", path, name]))
-            found[text] = Target(text, "function", parameters_of(value))
-    for name in sorted(dir(library.Tensor)):
-        value = getattr(library.Tensor, name, None)
-        if name in LEFT_OUT or not callable(value) or isinstance(value, type):
-            continue
-        if name.startswith("_") and not (name.startswith("__") and hasattr(value, "__objclass__")):
-            continue
-        if name in ("__init__", "__new__", "__init_subclass__", "__subclasshook__", "__del__", "__reduce_ex__"):
-            continue
-        found[f"Tensor.{name}"] = Target("{tensor}." + name, "method", parameters_of(value))
-    nn = getattr(library, "nn", None)
-    for name in sorted(dir(nn)) if nn is not None else ():
-        value = getattr(nn, name, None)
-        if isinstance(value, type) and issubclass(value, nn.Module) and not name.startswith("_"):
-            found[f"torch.nn.{name}"] = Target(f"torch.nn.{name}", "module", parameters_of(value))
-    return list(found.values())
-
-
-# ---- with what -------------------------------------------------------------------------------------------------------
-
-DTYPES = ["float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"]
-SMALL_INTS = ["0", "1", "-1", "2", "3", "-2", "4", "5", "7"]
-LARGE_INTS = ["100", "-100", "2**31", "-2**31", "2**31-1", "2**63-1", "-2**63", "2**64", "10**30", "2**40", "65536"]
-FLOATS = [
-    "0.0",
-    "-0.0",
-    "0.5",
-    "1.0",
-    "-1.5",
-    "float('nan')",
-    "float('inf')",
-    "-float('inf')",
-    "1e308",
-    "1e-320",
-    "2.7",
-]
-STRINGS = [
-    "''",
-    "'mean'",
-    "'sum'",
-    "'none'",
-    "'reflect'",
-    "'constant'",
-    "'bilinear'",
-    "'abc'",
-    "'cpu'",
-    "'cuda'",
-    "'tanh'",
-]
-STRINGS += ["'ij,jk->ik'", "'i->'", "'\\udc80'", "'x' * 5000", "'floor'", "'trunc'", "'amax'", "'fro'", "'\\0'"]
-ODD = [
-    "None",
-    "True",
-    "False",
-    "...",
-    "object()",
-    "{}",
-    "{'dim': 1}",
-    "slice(None)",
-    "slice(0, 10, 2)",
-    "slice(2, 0, -1)",
-]
-ODD += ["lambda *a: a[0]", "1j", "b'ab'", "range(3)", "int", "torch.Tensor", "NotImplemented", "iter([1, 2])", "set()"]
-ODD += ["torch.device('cpu')", "torch.strided", "torch.Size([2, 3])", "torch.Generator()", "torch.contiguous_format"]
-SHAPES = ["()", "(0,)", "(1,)", "(3,)", "(4,)", "(2, 3)", "(3, 3)", "(3, 4)", "(0, 3)", "(2, 0)", "(1, 1)", "(2, 3, 4)"]
-SHAPES += ["(1, 3, 5, 5)", "(2, 2, 3, 4)", "(1, 2, 4, 4, 4)", "(1,) * 12", "(7, 1)", "(1, 7)", "(64,)", "(30, 30)"]
-
-INT_NAMES = {"dim", "axis", "dims", "dim0", "dim1", "start", "end", "step", "k", "n", "offset", "diagonal", "groups"}
-INT_NAMES |= {"num_classes", "sections", "chunks", "split_size", "length", "shifts", "repeats", "bins", "correction"}
-SIZE_NAMES = {"size", "shape", "stride", "padding", "dilation", "kernel_size", "output_size", "normalized_shape", "pad"}
-
-
-class Arguments:
-    """Texts of random arguments."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-
-    def tensor(self) -> str:
-        r = self.rng
-        shape, dtype = r.choice(SHAPES), r.choice(DTYPES if r.random() < 0.5 else ["float32"])
-        floating = "float" in dtype
-        made = r.choice(["ones", "zeros", "empty_like_ones", "arange", "values"])
-        if made == "arange":
-            text = f"(torch.arange(torch.ones({shape}).numel()).reshape({shape}) - 2).to(torch.{dtype})"
-        elif made == "values":
-            value = r.choice([f for f in FLOATS if f != "1e308"] if floating else [*SMALL_INTS, "100", "-100"])
-            value = "1" if dtype == "uint8" and value.startswith("-") else value
-            text = f"torch.full({shape}, {value}).to(torch.{dtype})"
-        else:
-            text = f"torch.{'zeros' if made == 'zeros' else 'ones'}({shape}, dtype=torch.{dtype})"
-        if floating and r.random() < 0.3:
-            text += ".requires_grad_()"
-            if r.random() < 0.5:
-                text = f"({text} * 1)"
-        dims = len(eval(shape))
-        if r.random() < 0.25:
-            views = [".data", ".unsqueeze(0)", f".unsqueeze(0).expand(3, *[-1] * {dims})"]
-            views += [".transpose(0, -1)", "[..., ::2]", ".flip(0)"] if dims else []
-            text += r.choice(views)
-        if r.random() < 0.06 and shape not in ("()", "(0,)", "(0, 3)", "(2, 0)"):
-            text += r.choice([".unfold(0, 1, 1)", ".detach()", ".as_strided((2, 2), (0, 0))", ".flatten()[1:]"])
-        return text
-
-    def sizes(self) -> str:
-        r = self.rng
-        items = [r.choice(SMALL_INTS if r.random() < 0.85 else LARGE_INTS) for _ in range(r.randint(0, 4))]
-        return r.choice(["({0},)", "[{0}]", "({0},)"]).format(", ".join(items)) if items else r.choice(["()", "[]"])
-
-    def nested(self, depth: int = 0) -> str:
-        r = self.rng
-        items = [
-            self.nested(depth + 1)
-            if depth < 3 and r.random() < 0.4
-            else r.choice([*SMALL_INTS, *FLOATS, "True", "None"])
-            for _ in range(r.randint(0, 3))
-        ]
-        return "[" + ", ".join(items) + "]"
-
-    def any(self) -> str:
-        x = self.rng.random()
-        for share, make in [
-            (0.42, self.tensor),
-            (0.60, lambda: self.rng.choice(SMALL_INTS)),
-            (0.66, lambda: self.rng.choice(LARGE_INTS)),
-            (0.73, lambda: self.rng.choice(FLOATS)),
-            (0.80, self.sizes),
-            (0.84, lambda: self.rng.choice(STRINGS)),
-            (0.89, lambda: "torch." + self.rng.choice(DTYPES)),
-            (0.91, self.nested),
-            (0.94, lambda: f"[{self.tensor()}, {self.tensor()}]"),
-            (1.01, lambda: self.rng.choice(ODD)),
-        ]:
-            if x < share:
-                return make()
-        raise AssertionError
-
-    def named(self, name: str) -> str:
-        """Something that fits the parameter's name, mostly."""
-        r = self.rng
-        if r.random() < 0.25:
-            return self.any()
-        if name in INT_NAMES or name.startswith(("num_", "in_", "out_", "hidden")):
-            return r.choice(SMALL_INTS if r.random() < 0.9 else LARGE_INTS)
-        if name in SIZE_NAMES:
-            return self.sizes() if r.random() < 0.5 else r.choice(SMALL_INTS)
-        if name == "dtype":
-            return "torch." + r.choice(DTYPES)
-        if name in ("tensors", "params", "parameters"):
-            return f"[{self.tensor()}, {self.tensor()}]"
-        if name in ("keepdim", "inplace", "training", "bias", "largest", "descending", "unbiased", "affine"):
-            return r.choice(["True", "False"])
-        if name in ("input", "other", "weight", "target", "index", "mask", "src", "source", "out", "mat2", "tensor"):
-            return self.tensor()
-        return self.any()
-
-
-def call_text(targets: list[Target], seed: int, number: int) -> str:
-    """Call `number` of this seed, as a line of Python."""
-    rng = random.Random(f"{seed}:{number}")
-    target = rng.choice(targets)
-    make = Arguments(rng)
-    positional, keywords = [], []
-    names = list(target.parameters)
-    if names and rng.random() < 0.7:
-        if target.kind == "method" and names[0] == "input":
-            names = names[1:]
-        count = rng.randint(0, min(len(names), 5))
-        positional = [make.named(name) for name in names[:count]]
-        keywords = [f"{name}={make.named(name)}" for name in names[count:] if rng.random() < 0.25]
-    elif rng.random() < 0.85:
-        kinds = rng.choice(
-            ["", "t", "t", "tt", "tt", "ti", "ts", "l", "li", "tit", "ttt", "tii", "f", "tf", "titt", "s"]
-        )
-        pick = {"t": make.tensor, "i": lambda: rng.choice(SMALL_INTS), "s": make.sizes, "f": lambda: rng.choice(FLOATS)}
-        pick["l"] = lambda: f"[{make.tensor()}, {make.tensor()}]"
-        positional = [pick[kind]() for kind in (kinds[1:] if target.kind == "method" else kinds)]
-    else:
-        positional = [make.any() for _ in range(rng.choice([0, 1, 1, 2, 2, 2, 3, 3, 4, 6]))]
-        if rng.random() < 0.2:
-            name = rng.choice(["dim", "keepdim", "dtype", "out", "device", "requires_grad", "abc", "size"])
-            keywords = [f"{name}={make.named(name)}"]
-    head = target.text.replace("{tensor}", make.tensor() if "{tensor}" in target.text else "")
-    text = f"{head}({', '.join([*positional, *keywords])})"
-    return f"{text}({make.tensor()})" if target.kind == "module" else text
+        finder.functions(path)
+    finder.members("{tensor}", library.Tensor)
+    finder.modules()
+    names = helpers(library)
+    for text in OBJECTS if hasattr(library, "Generator") else ():
+        finder.members(text, eval(text, names), "object")
+    return list(finder.found.values())
 
 
 # ---- calling ---------------------------------------------------------------------------------------------------------
@@ -282,27 +171,52 @@ def use(library: Any, result: Any) -> None:
         if result.numel() <= 2000:
             repr(result)
         if result.requires_grad and result.numel() <= 2000:
-            result.sum().backward()
+            result.sum().backward(create_graph=True)
     elif isinstance(result, (tuple, list)) and len(result) <= 20:
         for item in result:
             use(library, item)
 
 
-def run_call(library: Any, text: str) -> str:
-    """Run one call; "" or what is wrong."""
-    try:
-        use(library, eval(text, {"torch": library}))
-    except SystemError as error:
-        return f"SystemError: {error}"
-    except BaseException as error:
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            return f"raised {type(error).__name__}"
+def use_again(library: Any, shared: Any) -> None:
+    """Look at the tensor that several arguments shared, and differentiate its gradient."""
+    if isinstance(shared, library.Tensor) and shared.numel() <= 2000:
+        repr(shared)
+        grad = shared.grad if shared.is_leaf else None
+        if grad is not None and grad.requires_grad:
+            grad.sum().backward()
+            shared.grad = None
+
+
+def run_call(library: Any, text: str, reached: bool = False) -> str:
+    """Run one call; "" or what is wrong; where `reached` is asked for, "reached" if it raised nothing."""
+    names = dict(helpers_of(library))
+    for look in (lambda: use(library, eval(text, names)), lambda: use_again(library, names.get("a"))):
+        try:
+            look()
+        except SystemError as error:
+            return f"SystemError: {error}"
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                return f"raised {type(error).__name__}"
+            reached = False
     library.set_grad_enabled(True)
     try:
         total = float((library.ones(3) + 1).sum())
     except Exception as error:
         return f"afterwards ones(3) fails with {type(error).__name__}: {error}"
-    return "" if total == 6.0 else f"afterwards (ones(3) + 1).sum() is {total}"
+    if total != 6.0:
+        return f"afterwards (ones(3) + 1).sum() is {total}"
+    return "reached" if reached else ""
+
+
+def helpers_of(library: Any) -> dict[str, Any]:
+    """`helpers`, made once."""
+    if id(library) not in HELPERS:
+        HELPERS[id(library)] = helpers(library)
+    return HELPERS[id(library)]
+
+
+HELPERS: dict[int, dict[str, Any]] = {}
 
 
 def worker(work: Callable[[int], str], first: int, last: int, pipe: int) -> None:
@@ -388,10 +302,16 @@ class Worker:
         return f"ended the process with status {os.WEXITSTATUS(status)}"
 
 
-def fuzz(library: Any, seed: int, first: int, calls: int, workers: int = 2) -> list[tuple[int, str]]:
-    """The calls that went wrong, by number."""
+def fuzz(
+    library: Any, seed: int, first: int, calls: int, workers: int = 2, reached: bool = False
+) -> list[tuple[int, str]]:
+    """The calls that went wrong, by number (and "reached" for those that raised nothing, if asked for)."""
     targets = find_targets(library)
-    return in_workers(lambda number: run_call(library, call_text(targets, seed, number))[:300], first, calls, workers)
+
+    def work(number: int) -> str:
+        return run_call(library, call_text(targets, seed, number), reached)[:300]
+
+    return in_workers(work, first, calls, workers)
 
 
 def in_workers(
@@ -428,6 +348,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--library", default="bulssi", help="module to test (default bulssi)")
     parser.add_argument("--show", type=int, metavar="N", help="only print call N")
+    parser.add_argument("--reached", action="store_true", help="list what no call got through to without an error")
     parser.add_argument("--run", type=int, metavar="N", help="only run call N, in this process")
     options = parser.parse_args(arguments)
     library = __import__(options.library)
@@ -439,7 +360,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(run_call(library, text) or "nothing wrong")
         return 0
     start = time.monotonic()
-    wrong = fuzz(library, options.seed, options.first, options.calls, options.workers)
+    wrong = fuzz(library, options.seed, options.first, options.calls, options.workers, options.reached)
+    if options.reached:
+        got = {target_of(targets, options.seed, number).text for number, how in wrong if how == "reached"}
+        tried = {target_of(targets, options.seed, n).text for n in range(options.first, options.first + options.calls)}
+        print("\n".join(f"never without an error: {text}" for text in sorted(tried - got)))
+        through = sum(how == "reached" for _, how in wrong)
+        print(f"{through} calls raised nothing, of {len(got)} functions out of {len(tried)} tried")
+        wrong = [(number, how) for number, how in wrong if how != "reached"]
     for number, how in wrong:
         print(f"call {number}: {how}\n    {call_text(targets, options.seed, number)}")
     spent = time.monotonic() - start
