@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
+
+import bulssi
 
 torch = pytest.importorskip("torch")
 from tests.distributions.oracle import agree  # noqa: E402
@@ -153,3 +156,16 @@ def evaluated(library: Any, expression: str) -> Any:
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_value(expression: str) -> None:
     agree(expression, lambda library: evaluated(library, expression), 2e-5)
+
+
+def test_von_mises_draws_end_for_every_concentration() -> None:
+    """Proposals that rejection never accepts are not made: too concentrated, not at all, no number."""
+    concentration = bulssi.tensor([0.0, 1e17, 1e200, math.inf, -1.0, math.nan], dtype=bulssi.float64)
+    loc = bulssi.full((6,), 0.5, dtype=bulssi.float64)
+    bulssi.manual_seed(0)
+    made = bulssi.distributions.VonMises(loc, concentration, validate_args=False).sample((2000,))
+    uniform, narrow, narrower, point, *none = made.unbind(1)
+    assert abs(float(uniform.cos().mean())) < 0.1 and abs(float(uniform.sin().mean())) < 0.1
+    assert 2e-9 < float((narrow - 0.5).std()) < 4e-9
+    assert (narrower - 0.5).abs().max() < 1e-15 and (point - 0.5).abs().max() < 1e-15
+    assert all(bool(t.isnan().all()) for t in none)

@@ -19,7 +19,8 @@ class VonMises(Distribution):
     """Angles, in radians: density proportional to exp(concentration cos(x - loc)), the normal distribution's analogue.
 
     Draws are in [-pi, pi); they are made in double precision by rejection from a wrapped Cauchy distribution (Best and
-    Fisher, "Efficient simulation of the von Mises distribution", 1979). `variance` is the circular variance.
+    Fisher, "Efficient simulation of the von Mises distribution", 1979); where the concentration is too large for that
+    (1e16), from the normal distribution of variance 1 / concentration. `variance` is the circular variance.
 
     >>> import bulssi as torch
     >>> from bulssi.distributions import VonMises
@@ -42,10 +43,16 @@ class VonMises(Distribution):
         log_bessel = bulssi.special.i0e(c).log() + c
         return c * bulssi.cos(value - self.loc) - math.log(2 * math.pi) - log_bessel
 
+    @property
+    def _kappa(self) -> Tensor:
+        """The concentration in double precision; of none at all, so little that draws are uniform."""
+        kappa = self.concentration.double()
+        return bulssi.where(kappa == 0, 1e-150, kappa)
+
     @lazy_property
     def _proposal_r(self) -> Tensor:
         """The wrapped Cauchy distribution's parameter, as Best and Fisher's r; its series for small concentrations."""
-        kappa = self.concentration.double()
+        kappa = self._kappa
         tau = 1 + (1 + 4 * kappa**2).sqrt()
         rho = (tau - (2 * tau).sqrt()) / (2 * kappa)
         return bulssi.where(kappa < 1e-5, 1 / kappa + kappa, (1 + rho**2) / (2 * rho))
@@ -53,9 +60,12 @@ class VonMises(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         with bulssi.no_grad():
-            r, kappa = self._proposal_r.expand(shape), self.concentration.double().expand(shape)
+            r, kappa = self._proposal_r.expand(shape), self._kappa.expand(shape)
             angle = bulssi.zeros(shape, dtype=bulssi.double, device=self.loc.device)
-            done = bulssi.zeros(shape, dtype=bulssi.bool, device=self.loc.device)
+            # No proposal would ever be accepted with r = 1. A concentration below zero, or nan, gives nan.
+            done = ~((r > 1) & (kappa > 0))
+            if done.any():
+                angle = bulssi.where(done, bulssi.randn_like(angle) / kappa.sqrt(), angle)
             while not done.all():
                 u1, u2, u3 = bulssi.rand((3, *shape), dtype=bulssi.double, device=self.loc.device)
                 z = bulssi.cos(math.pi * u1)
