@@ -208,7 +208,9 @@ void Run::add(Tensor& into, Tensor grad) {
 void Run::deliver(const Edge& edge, Tensor grad) {
   Node& node = *edge.node;
   own(node);
-  if (node.incoming.empty()) node.incoming.resize(node.results);
+  // A node may have more results than its count can say (see pieces in ops/shape.cpp).
+  const size_t places = std::max<size_t>(node.results, edge.index + size_t{1});
+  if (node.incoming.size() < places) node.incoming.resize(places);
   if (!grad) return;
   Tensor& place = node.incoming[edge.index];
   if (!place) {
@@ -294,7 +296,7 @@ void Run::process(Node& node) {
   for (Capture& c : captures_) {
     if (!captured) break;
     if (c.edge.node.get() != &node) continue;
-    c.grad = grads[c.edge.index];
+    if (c.edge.index < grads.size()) c.grad = grads[c.edge.index];
     c.arrived = static_cast<bool>(c.grad);
   }
   if (node.is_accumulate() && !options_.accumulate) return;

@@ -571,6 +571,8 @@ struct IndexReduce : ReduceInto<IndexReduce> {
     check(is_integral(index.dtype()), "index_reduce(): Expected dtype int32/int64 for index");
     check(index.dims() <= 1, ErrorKind::index, "index_reduce(): Index is supposed to be a vector");
     check(self.dtype() == source.dtype(), "index_reduce(): self and source must have the same scalar type");
+    check(source.dims() == 0 || d < source.dims(), "index_reduce(): Indexing dim ", d,
+          " is out of bounds of the source tensor with dim ", source.dims());
     check(index.numel() == (source.dims() ? source.shape()[d] : 1), "index_reduce(): Number of indices (",
           index.numel(), ") should be equal to source.size(dim): (", source.dims() ? source.shape()[d] : 1,
           "), for dim: ", d);

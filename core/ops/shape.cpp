@@ -62,12 +62,18 @@ Tensor unflatten(const Tensor& t, int64_t dim, Ints sizes) {
   const int d = wrap_dim(dim, t.dims());
   check(!sizes.empty(), "unflatten: sizes must be non-empty");
   int64_t known = 1, unknown = 0;
-  for (int64_t s : sizes) s == -1 ? ++unknown : known *= s;
+  bool fits = true;
+  for (int64_t s : sizes) {
+    if (s == -1)
+      ++unknown;
+    else
+      fits = fits && s >= 0 && !__builtin_mul_overflow(known, s, &known);
+  }
   const int64_t n = t.shape()[d];
   Dims shape(t.shape().begin(), t.shape().begin() + d);
   for (int64_t s : sizes) shape.push_back(s == -1 && known > 0 ? n / known : s);
-  check(unknown <= 1 && (unknown ? known > 0 && n % known == 0 : known == n), "unflatten: Provided sizes ", sizes,
-        " don't multiply up to the size of dim ", d, " (", n, ") in the input tensor");
+  check(fits && unknown <= 1 && (unknown ? known > 0 && n % known == 0 : known == n), "unflatten: Provided sizes ",
+        sizes, " don't multiply up to the size of dim ", d, " (", n, ") in the input tensor");
   shape.append(t.shape().begin() + d + 1, t.shape().end());
   return view(t, shape);
 }
@@ -173,20 +179,21 @@ Tensor pieces_backward(const Small<Tensor, 2>& grads, const Dims& shape, int dim
   for (size_t i = 0; i < starts.size(); ++i) {
     in_order = in_order && starts[i] == at;
     at += lengths[i];
-    if (grads[i]) dtype = grads[i].dtype();
+    if (i < grads.size() && grads[i]) dtype = grads[i].dtype();
   }
   if (in_order && at == shape[dim]) {  // one after the other, as almost always
     std::vector<Tensor> parts;
     for (size_t i = 0; i < starts.size(); ++i) {
       Dims part = shape;
       part[dim] = lengths[i];
-      parts.push_back(!grads[i] ? zeros(part, dtype) : drop_dim ? unsqueeze(grads[i], dim) : grads[i]);
+      const bool given = i < grads.size() && grads[i];
+      parts.push_back(!given ? zeros(part, dtype) : drop_dim ? unsqueeze(grads[i], dim) : grads[i]);
     }
     return cat(parts, dim);
   }
   const Layout whole = Layout::of(shape);
   Tensor total;
-  for (size_t i = 0; i < starts.size(); ++i) {
+  for (size_t i = 0; i < std::min(starts.size(), grads.size()); ++i) {
     if (!grads[i]) continue;
     const Layout part = drop_dim ? whole.selected(dim, starts[i]) : whole.sliced(dim, starts[i], lengths[i], 1);
     const Tensor g = as_strided_backward(grads[i], whole, part);
@@ -205,7 +212,8 @@ std::vector<Tensor> pieces(const char* name, const Tensor& t, int dim, const Dim
     node = make_node(name, {&t}, [shape = t.shape(), dim, starts, lengths, drop_dim](BackwardCall& c) {
       c.set(0, pieces_backward(c.grads, shape, dim, starts, lengths, drop_dim));
     });
-    node->results = static_cast<uint16_t>(starts.size());
+    // Of more pieces than fit there, the engine has as many gradients as arrive; pieces_backward takes any number.
+    node->results = static_cast<uint16_t>(std::min<size_t>(starts.size(), UINT16_MAX));
   }
   for (size_t i = 0; i < starts.size(); ++i) {
     const Layout l = drop_dim ? t.layout().selected(dim, starts[i]) : t.layout().sliced(dim, starts[i], lengths[i], 1);
@@ -284,6 +292,8 @@ std::vector<Tensor> split_sections(const Tensor& t, int64_t sections, int64_t di
   check(t.dims() > 0, "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
   const int d = wrap_dim(dim, t.dims());
   check(sections > 0, "number of sections must be larger than 0, got ", sections);
+  // Where there is no room for so many tensors this fails at once.
+  if (sections > 1 << 20) empty(Dims{sections, int64_t{sizeof(TensorImpl)}}, DType::u8);
   Dims at;
   const int64_t n = t.shape()[d], small = n / sections, larger = n % sections;
   for (int64_t i = 1, end = 0; i < sections; ++i) at.push_back(end += small + (i <= larger ? 1 : 0));

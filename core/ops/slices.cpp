@@ -88,6 +88,8 @@ struct IndexAdd {
     check_vector(index, "index_add_");
     check(self.dtype() == source.dtype(), "index_add_(): self (", legacy_name(self.dtype()), ") and source (",
           legacy_name(source.dtype()), ") must have the same scalar type");
+    check(source.dims() == 0 || d < source.dims(), "index_add_(): Indexing dim ", d,
+          " is out of bounds of the source tensor with dim ", source.dims());
     check(index.numel() == size_along(source, d), "index_add_(): Number of indices (", index.numel(),
           ") should be equal to source.size(dim): (", size_along(source, d), "), for dim: ", d);
     Dims a = self.shape(), b = source.shape();

@@ -133,7 +133,7 @@ template <class T>
 PyObject* list_from(const T* data, const Layout& l, int dim) {
   if (dim == l.dims()) {
     if constexpr (std::is_same_v<T, bool>)
-      return PyBool_FromLong(*data);
+      return PyBool_FromLong(*reinterpret_cast<const unsigned char*>(data) != 0);  // a view of other bytes
     else if constexpr (std::is_integral_v<T>)
       return PyLong_FromLongLong(*data);
     else

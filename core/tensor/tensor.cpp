@@ -255,7 +255,7 @@ void set_layout(const Tensor& t, const Layout& layout) {
 Scalar item_data(const Tensor& t) {
   check(!without_elements(t), "Tensor.item() cannot be called on meta tensors");
   switch (t.dtype()) {
-    case DType::boolean: return Scalar(*t.data<bool>());
+    case DType::boolean: return Scalar(*reinterpret_cast<const unsigned char*>(t.data<bool>()) != 0);  // any bytes
     case DType::f64: return Scalar(*t.data<double>());
     case DType::f32: return Scalar(static_cast<double>(*t.data<float>()));
     case DType::f16: return Scalar(static_cast<double>(float(*t.data<Half>())));

@@ -276,3 +276,12 @@ def test_gradients_of_a_batch_are_those_of_its_elements(name):
 def test_a_scalar_is_asked_for_with_the_shape_at_hand():
     with pytest.raises(RuntimeError, match=r"the output has shape \(2, 3\)"):
         bulssi.ones(2, 3, requires_grad=True).mul(2).backward()
+
+
+@pytest.mark.parametrize("split", [lambda x: x.split(1), lambda x: x.unbind()])
+def test_more_pieces_than_a_node_counts(split):
+    """A node counts 65535 results; pieces beyond that have gradients as well."""
+    x = bulssi.ones(66000, requires_grad=True)
+    pieces = split(x)
+    (pieces[65999] * 2 + pieces[3] + pieces[65535] * 5).sum().backward()
+    assert x.grad.sum() == 8 and x.grad[65999] == 2 and x.grad[3] == 1 and x.grad[65535] == 5

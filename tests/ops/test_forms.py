@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -201,3 +202,30 @@ def test_what_is_written_twice_is_refused_whatever_its_shape(name: str, shape: t
     with pytest.raises(RuntimeError, match="more than one element of the written-to tensor refers to a single memory"):
         getattr(bulssi, name)(x, *[x] * (name != "neg"), out=out)
     assert out.shape == shape and not out.any()
+
+
+@pytest.mark.parametrize(
+    "call,message",
+    [
+        (
+            lambda: bulssi.zeros(1, 64).index_add(-1, bulssi.zeros(64, dtype=bulssi.int64), bulssi.zeros(64)),
+            "index_add_(): Indexing dim 1 is out of bounds of the source tensor with dim 1",
+        ),
+        (
+            lambda: bulssi.zeros(1, 7, 1).index_reduce_(-1, bulssi.tensor([0]), bulssi.zeros(7, 1), "amin"),
+            "index_reduce(): Indexing dim 2 is out of bounds of the source tensor with dim 2",
+        ),
+        (lambda: bulssi.zeros(0, 3).unflatten(0, (7, -(2**63), 3)), "unflatten: Provided sizes"),
+        (lambda: bulssi.zeros(4, 3).unflatten(0, (2**62, 4, 4)), "unflatten: Provided sizes"),
+        (lambda: bulssi.ones(3).tensor_split(2**40), "can't allocate memory"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(call, message: str) -> None:
+    with pytest.raises((RuntimeError, MemoryError), match="(?i)" + re.escape(message)):
+        call()
+
+
+def test_bytes_that_show_as_bool_are_true() -> None:
+    x = bulssi.tensor([1.0, 0.0]).view(bulssi.bool)
+    assert x.tolist() == [False, False, True, True, False, False, False, False]
+    assert x[3].item() is True and x[0].item() is False

@@ -63,16 +63,17 @@ class VonMises(Distribution):
             r, kappa = self._proposal_r.expand(shape), self._kappa.expand(shape)
             angle = bulssi.zeros(shape, dtype=bulssi.double, device=self.loc.device)
             # No proposal would ever be accepted with r = 1. A concentration below zero, or nan, gives nan.
-            done = ~((r > 1) & (kappa > 0))
-            if done.any():
-                angle = bulssi.where(done, bulssi.randn_like(angle) / kappa.sqrt(), angle)
+            drawn = ~((r > 1) & (kappa > 0))
+            if drawn.any():
+                angle = bulssi.where(drawn, bulssi.randn_like(angle) / kappa.sqrt(), angle)
+            done = drawn
             while not done.all():
                 u1, u2, u3 = bulssi.rand((3, *shape), dtype=bulssi.double, device=self.loc.device)
                 z = bulssi.cos(math.pi * u1)
                 f = (1 + r * z) / (r + z)
                 c = kappa * (r - f)
                 accept = (c * (2 - c) > u2) | ((c / u2).log() + 1 - c >= 0)
-                angle = bulssi.where(accept, (u3 - 0.5).sign() * f.acos(), angle)
+                angle = bulssi.where(accept & ~drawn, (u3 - 0.5).sign() * f.acos(), angle)
                 done = done | accept
             angle = (angle + math.pi + self.loc.double()) % (2 * math.pi) - math.pi
             return angle.to(self.loc.dtype)
