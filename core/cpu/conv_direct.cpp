@@ -46,7 +46,8 @@ constexpr int64_t kWeighSteps = 512;           // positions that are summed at a
 constexpr int64_t kSerial = int64_t{1} << 20;  // multiply-adds that one thread does as fast as two
 constexpr int64_t kTaskWork = int64_t{1} << 17;
 constexpr int64_t kFewSteps = 16;
-constexpr double kUsedLanes = 0.6;
+constexpr double kUsedLanes = 0.6, kManyUsedLanes = 0.96;
+constexpr int64_t kPiecePositions = 512;
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
@@ -175,6 +176,23 @@ struct Correlation {
   int64_t image() const { return groups * channels * plane(); }
 };
 
+// Where each step reads, for the first position.
+template <class T>
+std::vector<int32_t> step_offsets(const Correlation<T>& c, const Positions& p) {
+  std::vector<int32_t> offsets;
+  for (int64_t i = 0; i < c.channels; ++i) {
+    for (const int64_t at : p.offsets) offsets.push_back(static_cast<int32_t>(i * c.plane() + at));
+  }
+  return offsets;
+}
+// The parts of all steps that a tile goes through at a time.
+template <class T>
+int64_t depth_parts(const Correlation<T>& c, int64_t depth) {
+  // With a stride every element of the kernel reads lines of its own.
+  const int64_t most = kDepthBytes / int64_t{sizeof(T)} / std::min<int64_t>(4, c.padded.phases());
+  return std::max<int64_t>(1, (depth + most / 2) / most);
+}
+
 // Registers [begin, end) of all images one after the other: where each starts and what goes where.
 struct Registers {
   int64_t begin = 0, end = 0;
@@ -205,9 +223,7 @@ void correlate_registers(const Correlation<T>& c, const Registers& r, int64_t gr
   const ConvKernels<T>& f = kernels<T>();
   const int64_t n = r.end - r.begin, ldc = n * f.lanes, depth = static_cast<int64_t>(offsets.size());
   Scratch<T> sums(panels.rows(0) * ldc + f.lanes);
-  // With a stride every element of the kernel reads lines of its own.
-  const int64_t most = kDepthBytes / int64_t{sizeof(T)} / std::min<int64_t>(4, c.padded.phases());
-  const int64_t parts = std::max<int64_t>(1, (depth + most / 2) / most);
+  const int64_t parts = depth_parts(c, depth);
   for (int64_t panel = first; panel < last; ++panel) {
     const int64_t rows = panels.rows(panel), feature = group * c.features + panels.first(panel);
     const T* a = weights + feature * depth;
@@ -228,10 +244,7 @@ void correlate_positions(const Correlation<T>& c, const Positions& p, const T* w
   const ConvKernels<T>& f = kernels<T>();
   const int64_t taps = static_cast<int64_t>(p.taps.size()), total = images * p.registers();
   if (total == 0) return;
-  std::vector<int32_t> offsets;
-  for (int64_t i = 0; i < c.channels; ++i) {
-    for (const int64_t at : p.offsets) offsets.push_back(static_cast<int32_t>(i * c.plane() + at));
-  }
+  const std::vector<int32_t> offsets = step_offsets(c, p);
   const GemmPanels panels(c.features, f.rows);
   // Many features use what a task has read of x; where there is not enough for all threads, features and then registers
   // are shared out further. No bit depends on that: every sum is the same in any task.
@@ -257,6 +270,97 @@ void correlate_positions(const Correlation<T>& c, const Positions& p, const T* w
   });
 }
 
+// ---- the same with registers along the features: no lane is idle where rows are no multiple of a register -----------
+
+// Weights in panels pay when many positions use them.
+template <class T>
+bool pieces_pay(const Correlation<T>& c, const Positions& p) {
+  const ConvKernels<T>& f = kernels<T>();
+  const bool whole = p.first == 0 && p.step[2] == 1 && p.step[1] == p.count[2] && p.step[0] == p.count[1] * p.count[2];
+  const double used = static_cast<double>(p.size()) / static_cast<double>(p.registers() * f.lanes);
+  return whole && c.features % f.panel == 0 && c.batch * p.size() >= kPiecePositions &&
+         (used < kManyUsedLanes || c.padded.phases() > 1);
+}
+
+// Rows of positions in pieces: a long row is cut evenly, two short ones go together.
+template <class T>
+class Pieces {
+ public:
+  Pieces(const Correlation<T>& c, const Positions& p, const T* packed, const T* padded, T* y)
+      : c_(c), p_(p), packed_(packed), padded_(padded), y_(y), offsets_(step_offsets(c, p)), cut_(wide(), f_.rows) {}
+
+  int64_t wide() const { return p_.count[2]; }
+  int64_t rows() const { return p_.count[0] * p_.count[1]; }  // of an image
+
+  // Rows [begin, end) of all images one after the other, a panel of the features from `feature` on.
+  void run(int64_t begin, int64_t end, int64_t group, int64_t feature, T* sums) const {
+    const int64_t depth = static_cast<int64_t>(offsets_.size()), parts = depth_parts(c_, depth), ldc = f_.panel;
+    const T* w = packed_ + (group * c_.features + feature) * depth;
+    const T* bias = c_.bias ? c_.bias + group * c_.features + feature : nullptr;
+    const bool pairs = 2 * wide() <= f_.rows;
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t from = depth * i / parts, to = depth * (i + 1) / parts;
+      for (int64_t r = begin; r < end; ++r) {
+        T* row = sums + (r - begin) * wide() * ldc;
+        const bool two = pairs && r + 1 < end;
+        const T *x = start(r, group), *second = two ? start(r + 1, group) : nullptr;
+        for (int64_t k = 0; k < cut_.count; ++k)
+          f_.sum_piece({cut_.rows(k), to - from, x + cut_.first(k), second, offsets_.data() + from, w + from * f_.panel,
+                        row + cut_.first(k) * ldc, ldc, i > 0, bias});
+        r += two;
+      }
+    }
+    for (int64_t r = begin; r < end;) {  // image by image
+      const int64_t image = r / rows(), last = std::min(end, (image + 1) * rows());
+      T* to = y_ + ((image * c_.groups + group) * c_.features + feature) * c_.out_size + r % rows() * wide();
+      transpose((last - r) * wide(), ldc, sums + (r - begin) * wide() * ldc, ldc, to, c_.out_size);
+      r = last;
+    }
+  }
+
+ private:
+  const T* start(int64_t r, int64_t group) const {
+    const int64_t image = r / rows(), d = r % rows() / p_.count[1], h = r % p_.count[1];
+    return padded_ + image * c_.image() + group * c_.channels * c_.plane() + d * c_.padded.step(0) +
+           h * c_.padded.step(1);
+  }
+
+  const Correlation<T>& c_;
+  const Positions& p_;
+  const T *packed_, *padded_;
+  T* y_;
+  const ConvKernels<T>& f_ = kernels<T>();
+  std::vector<int32_t> offsets_;
+  GemmPanels cut_;
+};
+
+template <class T>
+void correlate_in_pieces(const Correlation<T>& c, const Positions& p, const T* packed, const T* padded, int64_t images,
+                         T* y) {
+  const Pieces<T> pieces(c, p, packed, padded, y);
+  const int64_t panel = kernels<T>().panel, panels = c.features / panel, rows = images * pieces.rows();
+  const int64_t most = std::max<int64_t>(1, kSumBytes / (pieces.wide() * panel * int64_t{sizeof(T)}));
+  const int64_t parts = std::max(ceil_div(rows, most), std::min(rows, ceil_div(8 * thread_count(), c.groups * panels)));
+  parallel_for(c.groups * panels * parts, 1, [&](int64_t begin, int64_t end) {
+    Scratch<T> sums(ceil_div(rows, parts) * pieces.wide() * panel);
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t here = t % panels, group = t / panels % c.groups, part = t / panels / c.groups;
+      pieces.run(rows * part / parts, rows * (part + 1) / parts, group, here * panel, sums.get());
+    }
+  });
+}
+
+// Panels of a group's features, [step][feature].
+template <class T>
+void pack_weights(const Correlation<T>& c, int64_t depth, const T* weights, T* to) {
+  const int64_t panel = kernels<T>().panel;
+  parallel_for(c.groups * c.features / panel, std::max<int64_t>(1, 32768 / (panel * depth)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i)
+                   transpose(panel, depth, weights + i * panel * depth, depth, to + i * panel * depth, panel);
+               });
+}
+
 template <class T>
 void pad_images(const Padded& p, const T* x, int64_t planes, int64_t in_size, T* to) {
   const int64_t size = p.distance<T>();
@@ -275,11 +379,19 @@ void correlate(const Correlation<T>& c, const std::vector<Positions>& all, const
   const int64_t together = std::clamp<int64_t>(kTogetherBytes / int64_t{sizeof(T)} / image, 1, c.batch);
   const int64_t room = kernels<T>().lanes;  // behind the last image, which a register may reach into
   Scratch<T> padded(together * image + room);
+  const int64_t depth = c.channels * static_cast<int64_t>(all[0].taps.size());
+  const bool pieces = all.size() == 1 && pieces_pay(c, all[0]);
+  Scratch<T> packed(pieces ? c.groups * c.features * depth : 0);
+  if (pieces) pack_weights(c, depth, weights[0], packed.get());
   for (int64_t first = 0; first < c.batch; first += together) {
     const int64_t images = std::min(together, c.batch - first);
     pad_images(c.padded, c.x + first * planes * c.in_size, images * planes, c.in_size, padded.get());
     std::fill_n(padded.get() + images * image, room, T(0));
     T* y = c.y + first * c.groups * c.features * c.out_size;
+    if (pieces) {
+      correlate_in_pieces(c, all[0], packed.get(), padded.get(), images, y);
+      continue;
+    }
     for (size_t i = 0; i < all.size(); ++i) correlate_positions(c, all[i], weights[i], padded.get(), images, y);
   }
 }

@@ -29,10 +29,26 @@ struct TapRun {
   int32_t count;  // at most a register
 };
 
+// The same with the registers along the rows of the weights, for a piece of a row of positions, or of two rows:
+//   c(i, f) = sum over p of x[offsets[p] + i] * w[p * panel + f] [+ bias[f] or c(i, f)]
+// f goes over a packed panel; the second row reads from `second` instead of x, and its sums follow the first's.
+template <class T>
+struct PieceBlock {
+  int64_t positions, steps;  // of each row; all rows together at most ConvKernels::rows positions
+  const T *x, *second;       // null: one row
+  const int32_t* offsets;
+  const T* w;
+  T* c;
+  int64_t ldc;
+  bool add;       // to what c holds, else
+  const T* bias;  // to this, or null
+};
+
 template <class T>
 struct ConvKernels {
-  int rows, lanes;
+  int rows, lanes, panel;
   void (*sum)(const TapBlock<T>& g);
+  void (*sum_piece)(const PieceBlock<T>& g);
   // target[i * target_row + to + j * step] = c[i * ldc + from + j] + bias[i] for all runs and rows; bias may be null.
   // A register behind c may be read.
   void (*scatter)(int64_t rows, const T* c, int64_t ldc, const TapRun* runs, int64_t count, int64_t step, const T* bias,

@@ -70,7 +70,7 @@ def random_convolution(seed: int) -> tuple[Any, Any, Any, tuple[Any, ...]]:
     """Input, weight, bias and the other arguments of a convolution of any rank, with widths around a register's."""
     draw = random.Random(seed)
     rank, groups, transposed = draw.choice([1, 2, 2, 3]), draw.choice([1, 1, 2, 5]), draw.random() < 0.4
-    channels, features = groups * draw.choice([1, 3, 16, 20]), groups * draw.choice([1, 5, 16, 33])
+    channels, features = groups * draw.choice([1, 3, 16, 20]), groups * draw.choice([1, 5, 16, 33, 64])
     kernel, stride, dilation = ([draw.randint(1, most) for _ in range(rank)] for most in (4, 3, 2))
     padding = [draw.randint(0, 3) for _ in range(rank)]
     least = [

@@ -8,11 +8,11 @@ namespace bulssi::BULSSI_ISA {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kRows = 14, kAccumulators = 28;
+constexpr int kRows = 14, kAccumulators = 28, kPanelVectors = 2;
 #elif defined(__aarch64__)
-constexpr int kRows = 6, kAccumulators = 24;
+constexpr int kRows = 6, kAccumulators = 24, kPanelVectors = 4;
 #else
-constexpr int kRows = 6, kAccumulators = 12;
+constexpr int kRows = 6, kAccumulators = 12, kPanelVectors = 2;
 #endif
 constexpr int kWidths = 4;  // registers in a row of a tile: 1, 2, 4, 8
 constexpr bool fits(int rows, int vectors) {
@@ -99,6 +99,69 @@ void sum(const TapBlock<T>& g) {
   }
 }
 
+// `half` positions of each of `rows` rows.
+template <class T, int half, int rows>
+void piece(const PieceBlock<T>& g) {
+  using N = typename Vec<T>::N;
+  constexpr int L = Vec<T>::lanes, NV = kPanelVectors, MR = half * rows;
+  N acc[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 16
+    for (int j = 0; j < NV; j++) acc[i][j] = N{};
+  }
+  const T *x = g.x, *second = g.second, *w = g.w;
+  for (int64_t p = 0; p < g.steps; p++, w += NV * L) {
+    Vec<T> row[NV];
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; j++) row[j] = Vec<T>::load(w + j * L);
+    __builtin_prefetch(w + 16 * NV * L);
+    __builtin_prefetch(w + 16 * NV * L + (NV - 1) * L);
+    const int64_t at = g.offsets[p];
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+      const N a = (i < half ? x[at + i] : second[at + i - half]) - N{};
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; j++) acc[i][j] += a * row[j].v;
+    }
+  }
+  const T* before = g.add ? g.c : g.bias;
+  const int64_t step = g.add ? g.ldc : 0;
+  if (before) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 16
+      for (int j = 0; j < NV; j++) acc[i][j] += Vec<T>::load(before + i * step + j * L).v;
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 16
+    for (int j = 0; j < NV; j++) Vec<T>(acc[i][j]).store(g.c + i * g.ldc + j * L);
+  }
+}
+
+template <class T>
+using PieceTile = void (*)(const PieceBlock<T>&);
+template <class T>
+struct Pieces {
+  PieceTile<T> at[kRows + 1][2];
+};
+template <class T, int... R>
+constexpr Pieces<T> make_pieces(std::integer_sequence<int, R...>) {
+  Pieces<T> t{};
+  ((t.at[R + 1][0] = piece<T, R + 1, 1>), ...);
+  ((t.at[R + 1][1] = piece < T, (R + 1) * 2 <= kRows ? R + 1 : 1, 2 >), ...);
+  return t;
+}
+template <class T>
+constexpr Pieces<T> pieces = make_pieces<T>(std::make_integer_sequence<int, kRows>());
+
+template <class T>
+void sum_piece(const PieceBlock<T>& g) {
+  pieces<T>.at[g.positions][g.second != nullptr](g);
+}
+
 template <class T>
 void scatter(int64_t rows, const T* c, int64_t ldc, const TapRun* runs, int64_t count, int64_t step, const T* bias,
              T* target, int64_t target_row) {
@@ -123,7 +186,7 @@ void scatter(int64_t rows, const T* c, int64_t ldc, const TapRun* runs, int64_t 
 }
 
 template <class T>
-constexpr ConvKernels<T> kernels{kRows, Vec<T>::lanes, sum<T>, scatter<T>};
+constexpr ConvKernels<T> kernels{kRows, Vec<T>::lanes, kPanelVectors * Vec<T>::lanes, sum<T>, sum_piece<T>, scatter<T>};
 
 constexpr ConvTable table{kernels<float>, kernels<double>};
 
