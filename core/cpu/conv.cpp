@@ -146,15 +146,20 @@ bool copies_rows(const ConvShape& s, const Blocks& blocks) {
 int64_t seen_rows(const ConvShape& s, int64_t rows) {
   return (rows - 1) * s.stride[1] + (s.kernel[1] - 1) * s.dilation[1] + 1;
 }
-int64_t phase_width(const ConvShape& s) { return (s.in[2] + 2 * s.padding[2] + s.stride[2] - 1) / s.stride[2]; }
+// What the last position sees may lie beyond the padding: of a transposed convolution with output_padding.
+int64_t phase_width(const ConvShape& s) {
+  const int64_t seen = (s.out[2] - 1) * s.stride[2] + (s.kernel[2] - 1) * s.dilation[2] + 1;
+  return (std::max(s.in[2] + 2 * s.padding[2], seen) + s.stride[2] - 1) / s.stride[2];
+}
 
 // One row of the input with its padding, every stride-th element together.
 template <class T>
 void pad_row(const ConvShape& s, const T* row, T* to) {
   const int64_t left = s.padding[2], step = s.stride[2], wide = phase_width(s), n = s.in[2];
   if (step == 1) {
-    for (int64_t i = 0; i < left; ++i) to[i] = to[wide - 1 - i] = T(0);
+    std::fill(to, to + left, T(0));
     std::memcpy(to + left, row, n * sizeof(T));
+    std::fill(to + left + n, to + wide, T(0));
     return;
   }
   for (int64_t phase = 0; phase < step; ++phase, to += wide) {
