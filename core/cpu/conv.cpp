@@ -137,11 +137,6 @@ void gather(const ConvShape& s, const Block& block, const T* x, int64_t room, T*
   });
 }
 
-// Two-dimensional, by whole rows: columns are then plain copies out of an input with its padding around it, whose rows
-// are taken apart by place modulo stride.
-bool copies_rows(const ConvShape& s, const Blocks& blocks) {
-  return s.in[0] == 1 && s.kernel[0] == 1 && s.padding[0] == 0 && blocks.width_blocks == 1;
-}
 // Rows of the input that `rows` rows of the output see.
 int64_t seen_rows(const ConvShape& s, int64_t rows) {
   return (rows - 1) * s.stride[1] + (s.kernel[1] - 1) * s.dilation[1] + 1;
@@ -150,6 +145,15 @@ int64_t seen_rows(const ConvShape& s, int64_t rows) {
 int64_t phase_width(const ConvShape& s) {
   const int64_t seen = (s.out[2] - 1) * s.stride[2] + (s.kernel[2] - 1) * s.dilation[2] + 1;
   return (std::max(s.in[2] + 2 * s.padding[2], seen) + s.stride[2] - 1) / s.stride[2];
+}
+
+// Two-dimensional, by whole rows: columns are then plain copies out of an input with its padding around it, whose rows
+// are taken apart by place modulo stride.
+bool copies_rows(const ConvShape& s, const Blocks& blocks) {
+  if (s.in[0] != 1 || s.kernel[0] != 1 || s.padding[0] != 0 || blocks.width_blocks != 1) return false;
+  const double size = static_cast<double>(seen_rows(s, blocks.block_rows)) * static_cast<double>(phase_width(s)) *
+                      static_cast<double>(s.stride[2]);
+  return size <= 16 * static_cast<double>(s.in_size()) + 65536;  // else most of it is padding
 }
 
 // One row of the input with its padding, every stride-th element together.

@@ -158,9 +158,16 @@ bool worth(const std::vector<Positions>& all, int64_t lanes) {
   return static_cast<double>(used) >= kUsedLanes * static_cast<double>(registers * lanes);
 }
 
+// Is there work, on an input that is small when padded? Its size is a double: with large strides beside large paddings
+// it may be beyond all integers.
 template <class T>
-bool fits(const Padded& p, int64_t channels) {
-  return static_cast<double>(p.distance<T>()) * static_cast<double>(channels) * sizeof(T) <= kMostBytes;
+bool fits(const Padded& p, const ConvShape& s, int64_t channels) {
+  for (const int64_t n : {s.batch, s.groups, s.channels, s.features, s.in_size(), s.out_size(), s.taps()}) {
+    if (n == 0) return false;
+  }
+  double bytes = sizeof(T) * static_cast<double>(channels);
+  for (const Axis& a : p.axis) bytes *= static_cast<double>(a.phases.size()) * static_cast<double>(a.wide);
+  return bytes <= kMostBytes;
 }
 
 // ---- sums over channels and elements of the kernel ------------------------------------------------------------------
@@ -436,7 +443,8 @@ struct Rest {
 };
 std::vector<Rest> rests(const ConvShape& s, int i) {
   std::vector<Rest> all;
-  for (int64_t rest = 0; rest < s.stride[i]; ++rest) {
+  for (int64_t k = 0; k < std::min(s.in[i], s.stride[i]); ++k) {  // the others have no place
+    const int64_t rest = (s.padding[i] + k) % s.stride[i];
     Rest r;
     r.first = -floor_div(rest - s.padding[i], s.stride[i]);
     r.count = -floor_div(rest - s.padding[i] - s.in[i], s.stride[i]) - r.first;
@@ -559,7 +567,7 @@ template <class T>
 bool correlate_directly(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
   const Padded padded = padded_input(s);
   // Sums of few products are soon formed; leaving them in place, as a product of matrices does, then weighs more.
-  if (!fits<T>(padded, s.groups * s.channels) || (s.groups == 1 && s.depth() < kFewSteps)) return false;
+  if (!fits<T>(padded, s, s.groups * s.channels) || (s.groups == 1 && s.depth() < kFewSteps)) return false;
   std::vector<Positions> all{all_positions(s, padded)};
   all[0].deal(padded, kernels<T>().lanes);
   if (!worth(all, kernels<T>().lanes)) return false;
@@ -576,7 +584,7 @@ bool spread_directly(const ConvShape& s, const T* y, const T* w, const T* bias, 
     rest[i] = rests(s, i);
     padded.axis[i] = padded_output(s, i, rest[i]);
   }
-  if (!fits<T>(padded, s.groups * s.features)) return false;
+  if (!fits<T>(padded, s, s.groups * s.features)) return false;
   std::vector<Positions> all;
   for (const Rest& d : rest[0]) {
     for (const Rest& h : rest[1]) {
@@ -603,9 +611,10 @@ bool spread_directly(const ConvShape& s, const T* y, const T* w, const T* bias, 
 template <class T>
 bool weigh_directly(const ConvShape& s, const T* x, const T* y, T* w) {
   const Padded padded = padded_input(s);
-  const int64_t lanes = kernels<T>().lanes, wide = ceil_div(s.channels, lanes) * lanes, image = padded.size() * wide;
-  if (!fits<T>(padded, s.groups * wide) || static_cast<double>(s.channels) < kUsedLanes * static_cast<double>(wide))
+  const int64_t lanes = kernels<T>().lanes, wide = ceil_div(s.channels, lanes) * lanes;
+  if (!fits<T>(padded, s, s.groups * wide) || static_cast<double>(s.channels) < kUsedLanes * static_cast<double>(wide))
     return false;
+  const int64_t image = padded.size() * wide;
   const Positions p = all_positions(s, padded);
   std::vector<int32_t> places;
   for (int64_t i = 0; i < s.out[0]; ++i) {

@@ -44,8 +44,9 @@ ConvShape shape_of(Ints x, Ints w, Ints y, const Options& o) {
     s.in[at] = x[2 + i];
     s.out[at] = y[2 + i];
     s.kernel[at] = w[2 + i];
-    s.stride[at] = o.stride[i];
     s.padding[at] = o.padding[i];
+    // Beyond the padded input there is one position whatever the stride is; kernels make room for what it passes over.
+    s.stride[at] = std::min(o.stride[i], std::max<int64_t>(1, s.in[at] + 2 * s.padding[at]));
     s.dilation[at] = o.dilation[i];
   }
   return s;

@@ -195,3 +195,26 @@ def test_halving_by_the_maximum(width: int, dtype: str) -> None:
     made, found = bulssi.nn.functional.max_pool2d(ours(x), 2, return_indices=True)
     torch.testing.assert_close(torch.tensor(made.tolist(), dtype=x.dtype), values, rtol=0, atol=0, equal_nan=True)
     assert found.tolist() == places.tolist()
+
+
+@pytest.mark.parametrize("stride", [40, 2**31, 2**61, 2**63 - 1])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_stride_beyond_the_input_has_one_position(rank: int, stride: int) -> None:
+    x, w = (ours(numbers(*shape)).requires_grad_() for shape in ((2, 16, *(5,) * rank), (4, 16, *(3,) * rank)))
+    apply = getattr(bulssi.nn.functional, f"conv{rank}d")
+    results = []
+    for step in (stride, 39):
+        y = apply(x, w, stride=step, padding=3)
+        results.append([t.tolist() for t in (y.detach(), *bulssi.autograd.grad((y * y).sum(), [x, w]))])
+    assert y.shape == (2, 4, *(1,) * rank) and results[0] == results[1]
+
+
+@pytest.mark.parametrize("empty", ["batch", "channels", "features"])
+def test_nothing_to_sum(empty: str) -> None:
+    batch, channels, features = (0 if empty == name else 3 for name in ("batch", "channels", "features"))
+    x = bulssi.ones(batch, channels, 5, 6, requires_grad=True)
+    w = bulssi.ones(features, channels, 3, 2, requires_grad=True)
+    y = bulssi.conv2d(x, w, padding=1)
+    assert y.shape == (batch, features, 5, 7) and not y.any()
+    y.sum().backward()
+    assert x.grad is not None and w.grad is not None and not x.grad.any() and not w.grad.any()
