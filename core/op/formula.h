@@ -53,6 +53,8 @@ struct Info {
   const char* doc = "";
   const char* signature = nullptr;  // "(Tensor self, Scalar alpha=1)"; by default one Tensor per argument of `value`
   Result result = Result::same;
+  // What an error about a dtype calls its kernel, where that is not the name and "_cpu".
+  const char* kernel = nullptr;
   const char* node = nullptr;  // name of the backward node where it is not Camel(name) + "Backward0"
   // The same where another one is used when the last, or the first, argument is a number.
   const char *node_of_number = nullptr, *node_of_first_number = nullptr;

@@ -364,7 +364,10 @@ struct Plan {
 };
 
 [[gnu::noinline, gnu::cold]] void refuse(const FormulaOp& op, DType d) {
-  fail(ErrorKind::not_implemented, "\"", op.info->name, "\" not implemented for '", legacy_name(d), "'");
+  const std::string_view name = op.info->kernel ? op.info->kernel : op.info->name;
+  const bool whole = op.info->kernel || name.ends_with("_cpu");
+  fail(ErrorKind::not_implemented, "\"", name, whole ? "" : "_cpu", "\" not implemented for '", legacy_name(d), "'",
+       is_complex(d) ? "\ncomplex tensors are not supported" : "");
 }
 
 Compute compute_for(const FormulaOp& op, DType common) {

@@ -39,6 +39,18 @@ bool MemoryFormat::fits(const Layout& layout) const {
   return true;
 }
 
+// f_copy of a view f. One that gives several tensors has no form with out=.
+static void register_copy(Operation op) {
+  op.copies = true;
+  op.name += "_copy";
+  op.signature.text.insert(op.signature.name.size(), "_copy");
+  op.signature.name = op.name;
+  op.doc = str("A copy of what ", op.name.substr(0, op.name.size() - 5), " gives. ", op.doc);
+  op.traits = {.kind = OpKind::composite, .method = false, .out = !op.signature.text.ends_with("[]")};
+  op.traits.out_dtype = Traits::Out::exact;
+  registry().push_back(std::move(op));
+}
+
 Registered::Registered(std::string_view schema, Call call, Call inplace, const char* doc, const Traits& traits) {
   Operation op;
   op.signature = parse_signature(schema);
@@ -51,7 +63,9 @@ Registered::Registered(std::string_view schema, Call call, Call inplace, const c
     op.traits.inplace = true;
     if (op.traits.kind == OpKind::kernel) op.traits.kind = OpKind::alter;
   }
+  const bool copied = traits.copy;
   registry().push_back(std::move(op));
+  if (copied) register_copy(Operation(registry().back()));
 }
 
 void register_formulas() {
@@ -67,6 +81,7 @@ void register_formulas() {
     op.doc = f.info->doc;
     const Forms& forms = f.info->forms;
     op.traits = {OpKind::pointwise,
+                 false,
                  forms.function,
                  forms.method,
                  forms.inplace,
@@ -144,6 +159,11 @@ Device device_of_call(const Operation& op, const Value* v) {
 
 Outcome run(const Operation& op, Value* v) {
   Outcome result = op.call(v);
+  if (op.copies) {
+    const MemoryFormat rows{MemoryFormat::contiguous};
+    if (result.tensor) result.tensor = clone(result.tensor, rows);
+    for (Tensor& t : result.tensors) t = clone(t, rows);
+  }
   if (op.traits.shown && result.tensor && grad_state.enabled) {
     std::vector<Tensor> inputs;
     for_each_tensor(op, v, [&](size_t, const Tensor& t) { inputs.push_back(t); });
@@ -247,17 +267,35 @@ void check_no_recording(const Operation& op, const Value* v, std::span<const Ten
   });
   for (const Tensor& t : out) any = any || requires_grad(t);
   const std::string_view home = op.traits.module ? op.traits.module : "";
-  check(!any, tensors ? (home == "linalg" ? "linalg_" : "") : "aten::", op.name,
+  check(!any, tensors && !op.copies ? (home == "linalg" ? "linalg_" : "") : "aten::", op.name,
         "(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
         "requires grad.");
+}
+
+Traits::Out out_rule(const Operation& op) {
+  using Out = Traits::Out;
+  if (op.traits.out_dtype != Out::by_kind) return op.traits.out_dtype;
+  return op.traits.kind == OpKind::kernel || op.traits.kind == OpKind::alter ? Out::exact : Out::converted;
+}
+
+// Where a device and a dtype are asked for, `out` has them.
+void check_options(const Operation& op, const Value* v, const Tensor& out) {
+  const int device = op.signature.device;
+  if (device < 0) return;
+  check(!v[device].present || v[device].device.kind == out.device().kind, "device type ",
+        device_kind_name(v[device].device.kind), " does not match device type of out parameter (",
+        device_kind_name(out.device().kind), ")");
+  for (size_t i = 0; i < op.signature.parameters.size(); ++i) {
+    if (op.signature.parameters[i].type != ArgType::dtype || !v[i].present) continue;
+    check(v[i].dtype == out.dtype(), "dtype ", legacy_name(v[i].dtype), " does not match dtype of out parameter (",
+          legacy_name(out.dtype()), ")");
+  }
 }
 
 // May a result of that dtype go into `out`?
 void check_out_dtype(const Operation& op, DType made, const Tensor& out) {
   using Out = Traits::Out;
-  const OpKind kind = op.traits.kind;
-  Out rule = op.traits.out_dtype;
-  if (rule == Out::by_kind) rule = kind == OpKind::kernel || kind == OpKind::alter ? Out::exact : Out::converted;
+  const Out rule = out_rule(op);
   if (made == out.dtype()) return;
   check(rule == Out::converted, "Expected out tensor to have dtype ", c_name(made), ", but got ", c_name(out.dtype()),
         " instead");
@@ -276,6 +314,7 @@ void check_out_device(Device made, const Tensor& out) {
 
 Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
   check_no_recording(op, v, out);
+  if (out.size() == 1) check_options(op, v, out[0]);
   GradMode off(false);
   for (const Tensor& to : out) {
     for_each_tensor(op, v, [&](size_t, const Tensor& t) { check_no_partial_overlap(to, t); });
@@ -296,7 +335,10 @@ Outcome run_out(const Operation& op, Value* v, std::span<const Tensor> out) {
   bool placed = false;  // a result made from tensors is on their device
   for_each_tensor(op, v, [&](size_t, const Tensor&) { placed = true; });
   for (size_t i = 0; i < out.size(); ++i) {
-    if (placed) check_out_device(result.tensors[i].device(), out[i]);
+    const Device device = result.tensors[i].device();
+    check(!placed || device == out[i].device() || out_rule(op) != Traits::Out::exact,
+          "Expected out tensor to have device ", device, ", but got ", out[i].device(), " instead");
+    if (placed) check_out_device(device, out[i]);
     check_out_dtype(op, result.tensors[i].dtype(), out[i]);
     if (op.traits.apart || out[i].shape() == result.tensors[i].shape()) check_no_internal_overlap(out[i]);
     if (!op.traits.apart) continue;

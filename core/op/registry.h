@@ -53,6 +53,7 @@ enum class Autocast : uint8_t { composite, lower, products, float32, widest, as_
 
 struct Traits {
   OpKind kind = OpKind::kernel;
+  bool copy = false;  // of a view: there is f_copy, too, which gives the same elements in memory of their own
   bool function = true, method = true;
   bool inplace = false;  // x.f_(…) by way of f
   bool out = false;      // f(…, out=)
@@ -84,6 +85,7 @@ struct Operation {
   Traits traits;
   Call call = nullptr;          // f(…)
   Call call_inplace = nullptr;  // writes its first argument (ALTER); null: derived where traits.inplace
+  bool copies = false;          // the result is a copy of what call gives
   const FormulaOp* formula = nullptr;
 };
 
@@ -253,7 +255,7 @@ struct Wrapped<schema, function> {
 // asks for one (it must not save `self` itself).
 // Optional: F::row_major where f's result is contiguous whatever self's order of memory, F::inplace_node for another
 // name of the node in place, F::overlap for what elements that share memory mean, F::apart where no argument may share
-// memory with self.
+// memory with self, F::check for arguments that are refused before those that share memory.
 
 inline bool any_recording() { return false; }
 template <class T, class... Rest>
@@ -280,6 +282,7 @@ Tensor alter(const Tensor& self, A... args) {
   if (is_differentiable(self.dtype()) && any_recording(self, args...)) node = F::node(self, args...);
   constexpr bool row_major = requires { F::row_major; };
   Tensor out = row_major ? empty(self.shape(), self.dtype()) : empty_like(self);
+  if constexpr (requires { F::check(self, args...); }) F::check(self, args...);
   copy_data(out, self);
   F::write(out, args...);
   if (node) set_producer(out, std::move(node));
@@ -300,6 +303,7 @@ Tensor alter_inplace(const char* name, const Tensor& self, A... args) {
     else
       node = F::node(self, args...);
   }
+  if constexpr (requires { F::check(self, args...); }) F::check(self, args...);
   Overlap overlap = Overlap::refused;
   if constexpr (requires { F::overlap; }) overlap = F::overlap;
   check_overlap(self, name, overlap);

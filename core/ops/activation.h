@@ -76,6 +76,7 @@ struct Elu {
       .dtypes = only_floating,
       .doc = "self where positive, alpha * (exp(input_scale * self) - 1) elsewhere, times scale.",
       .signature = "(Tensor self, Scalar alpha=1.0, Scalar scale=1.0, Scalar input_scale=1.0)",
+      .kernel = "elu_cpu",
       .forms = {.method = false, .out = false, .module = "nn"},
       .in_place_as = "elu_of_result"};
   static constexpr auto value(auto x, auto alpha, auto scale, auto in) {
@@ -109,6 +110,7 @@ struct Selu {
   static constexpr Info info{.name = "selu",
                              .dtypes = only_floating,
                              .doc = "Self-normalising exponential linear unit (Klambauer et al. 2017).",
+                             .kernel = "elu_cpu",
                              .node = "EluBackward0",
                              .forms = {.method = false, .out = false},
                              .in_place_as = "selu_of_result"};
@@ -141,6 +143,7 @@ struct Celu {
                              .dtypes = only_floating,
                              .doc = "max(0, self) + min(0, alpha * (exp(self / alpha) - 1)).",
                              .signature = "(Tensor self, Scalar alpha=1.0)",
+                             .kernel = "elu_cpu",
                              .node = "CeluBackward0",
                              .forms = {.method = false, .out = false},
                              .in_place_as = "celu_of_result",
@@ -168,6 +171,7 @@ struct Gelu {
   static constexpr Info info{.name = "gelu_exact",
                              .dtypes = only_floating,
                              .doc = "self * Phi(self) (Hendrycks and Gimpel 2016).",
+                             .kernel = "GeluKernelImpl",
                              .node = "GeluBackward0",
                              .forms = {.function = false, .method = false, .inplace = false, .out = false}};
   static constexpr auto value(auto x) { return x * 0.5 * (vecmath::erf(x * 0.70710678118654752) + 1.0); }
@@ -232,7 +236,7 @@ struct Softplus {
                              .dtypes = only_floating,
                              .doc = "log(1 + exp(beta * self)) / beta; linear above threshold.",
                              .signature = "(Tensor self, Scalar beta=1, Scalar threshold=20)",
-                             .forms = {.method = false, .inplace = false, .out = false, .module = "nn"}};
+                             .forms = {.method = false, .inplace = false, .module = "nn"}};
   static constexpr auto value(auto x, auto beta, auto limit) {
     return select(x * beta > limit, x, vecmath::softplus(x * beta) / beta);
   }
@@ -294,7 +298,8 @@ struct Softshrink {
                              .dtypes = only_floating,
                              .doc = "self moved towards zero by lambd.",
                              .signature = "(Tensor self, Scalar lambd=0.5)",
-                             .forms = {.method = false, .inplace = false, .out = false, .module = "nn"},
+                             .kernel = "softshrink_check",
+                             .forms = {.method = false, .inplace = false, .module = "nn"},
                              .joint = true,
                              .check = check_softshrink};
   static constexpr auto value(auto x, auto l) { return select(x > l, x - l, select(x < -l, x + l, x * 0.0)); }
@@ -307,7 +312,7 @@ struct Hardshrink {
                              .dtypes = only_floating,
                              .doc = "self where its magnitude exceeds lambd, else 0.",
                              .signature = "(Tensor self, Scalar lambd=0.5)",
-                             .forms = {.inplace = false, .out = false},
+                             .forms = {.inplace = false},
                              .joint = true};
   static constexpr auto value(auto x, auto l) { return select((x >= -l) & (x <= l), 0.0, x); }
   static constexpr auto dx(auto g, auto x, auto, auto l) { return select((x >= -l) & (x <= l), 0.0, g); }
@@ -318,8 +323,9 @@ struct LogSigmoid {
   static constexpr Info info{.name = "logsigmoid",
                              .dtypes = only_floating,
                              .doc = "log(sigmoid(self)).",
+                             .kernel = "log_sigmoid_cpu",
                              .node = "LogSigmoidBackward0",
-                             .forms = {.method = false, .inplace = false, .out = false, .module = "nn"}};
+                             .forms = {.method = false, .inplace = false, .module = "nn"}};
   static constexpr auto value(auto x) { return vecmath::log_sigmoid(x); }
   static constexpr auto dx(auto g, auto x, auto) { return g * sigmoid(-x); }
 };

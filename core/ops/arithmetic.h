@@ -457,6 +457,7 @@ struct LerpScalar {
                              .dtypes = only_floating,
                              .doc = "self + weight * (end - self).",
                              .signature = "(Tensor self, Tensor end, Scalar weight)",
+                             .kernel = "lerp_kernel_scalar",
                              .check_arguments = check_lerp};
   static constexpr auto value(auto x, auto y, auto w) {
     return select(vecmath::abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1.0 - w));
@@ -471,6 +472,7 @@ struct Lerp {
                              .dtypes = only_floating,
                              .doc = "self + weight * (end - self), elementwise.",
                              .signature = "(Tensor self, Tensor end, Tensor weight)",
+                             .kernel = "lerp_kernel_tensor",
                              .node = "LerpBackward1",
                              .check_arguments = check_lerp_tensor};
   static constexpr auto value(auto x, auto y, auto z) {
@@ -661,14 +663,16 @@ OP(BitwiseNot, bitwise_not)
 
 struct ShiftLeft {
   static constexpr Info info{
-      .name = "bitwise_left_shift", .dtypes = Dtypes::integers, .doc = "self * 2^other.", .numbers = 2};
+      .name = "bitwise_left_shift", .dtypes = Dtypes::integers, .doc = "self * 2^other.", .kernel = "lshift_cpu",
+      .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x << y; }
 };
 OP(ShiftLeft, bitwise_left_shift)
 
 struct ShiftRight {
   static constexpr Info info{
-      .name = "bitwise_right_shift", .dtypes = Dtypes::integers, .doc = "self / 2^other, rounded down.", .numbers = 2};
+      .name = "bitwise_right_shift", .dtypes = Dtypes::integers, .doc = "self / 2^other, rounded down.",
+      .kernel = "rshift_cpu", .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x >> y; }
 };
 OP(ShiftRight, bitwise_right_shift)

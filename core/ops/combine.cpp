@@ -103,7 +103,10 @@ Tensor cartesian_prod(Tensors tensors) {
   for (const Tensor& t : tensors) check(t.dims() == 1, "Expect a 1D vector, but got shape ", Ints(t.shape()));
   if (tensors.size() == 1) return tensors[0];
   Dims wide;
-  for (const Tensor& t : tensors) wide.push_back(t.numel());
+  for (const Tensor& t : tensors) {
+    check(t.dtype() == tensors[0].dtype(), "meshgrid expects all tensors to have the same dtype");
+    wide.push_back(t.numel());
+  }
   std::vector<Tensor> columns;
   for (size_t k = 0; k < tensors.size(); ++k) {
     Dims alone(tensors.size(), 1);

@@ -288,8 +288,7 @@ OPERATION("polygamma(Tensor self, int n) -> Tensor", (+[](const Tensor& t, int64
           "Derivative n of digamma.", {.kind = OpKind::composite, .function = false, .inplace = true})
 OPERATION("mvlgamma(Tensor self, int p) -> Tensor", (+[](const Tensor& t, int64_t p) {
             check(p >= 1, "p has to be greater than or equal to 1");
-            check(is_floating(t.dtype()) || t.dtype() != DType::boolean, ErrorKind::not_implemented,
-                  "\"mvlgamma\" not implemented for 'Bool'");
+            check(t.dtype() != DType::boolean, "The input tensor may not be a boolean tensor.");
             const Tensor in = in_floating(t);
             const Tensor steps = empty(Dims{p}, in.dtype());  // as in PyTorch, a p beyond all memory fails here
             dispatch(in.dtype(), "mvlgamma", [&]<class T>() {

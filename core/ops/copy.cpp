@@ -159,7 +159,7 @@ Tensor copy_(const Tensor& self, const Tensor& from) {
   if (same) return alter_inplace<CopySelf, const Tensor&, bool>("copy", self, from, false);
   return alter_inplace<Copy, const Tensor&, bool>("copy", self, from, false);
 }
-OPERATION("copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",
+OPERATION("copy_(Tensor self, Tensor other, bool non_blocking=False) -> Tensor",
           (+[](const Tensor& self, const Tensor& src, bool) { return copy_(self, src); }),
           "Copies the elements of src, broadcast and converted, into self.", {.kind = OpKind::alter, .function = false})
 

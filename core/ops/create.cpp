@@ -151,7 +151,7 @@ OPERATION("new_full(Tensor self, int[] size, Scalar fill_value, *, " OPTIONS,
           "A tensor of self's dtype filled with a number.", {.function = false, .differentiable = false})
 Tensor strided(Ints size, Ints stride, DType dtype) {
   check_sizes(size);
-  check(size.size() == stride.size(), "empty_strided: size and stride must have the same number of entries, got ", size,
+  check(size.size() == stride.size(), "dimensionality of sizes (", size.size(), ") must match dimensionality of strides (", stride.size(), ")\ngot ", size,
         " and ", stride);
   for (int64_t s : stride)
     check(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ", stride);
@@ -271,7 +271,7 @@ OPERATION("range(Scalar start, Scalar end, Scalar step=1, *, " OPTIONS,
             fill_by_index(out, "range", [&]<class T>(int64_t i) { return convert<T>(a + s * double(i)); });
             return finish_new(out, grad);
           }),
-          "start, start + step, … up to and including end.", {.method = false, .differentiable = false})
+          "start, start + step, … up to and including end.", {.method = false, .out = true, .differentiable = false})
 
 // Element i, from the nearer end, rounded as PyTorch rounds: the ends are numbers of T, and so are all steps in halves.
 template <class T>
@@ -406,7 +406,7 @@ Tensor as_type(const Tensor& t, MemoryFormat) {
   return cast(t, d);
 }
 #define BULSSI_CAST(name, tag)                                                                     \
-  OPERATION(name "(Tensor self, MemoryFormat? memory_format=None) -> Tensor", as_type<DType::tag>, \
+  OPERATION(name "(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor", as_type<DType::tag>, \
             "self as another dtype; self itself if it has it already.", {.function = false})
 BULSSI_CAST("float", f32)
 BULSSI_CAST("double", f64) BULSSI_CAST("half", f16) BULSSI_CAST("bfloat16", bf16) BULSSI_CAST("int", i32) BULSSI_CAST(

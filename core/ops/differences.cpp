@@ -86,6 +86,8 @@ Tensor integral(const Tensor& y, const Tensor& x, double dx, int64_t dim) {
 }
 template <bool running>
 Tensor integral_even(const Tensor& y, Scalar dx, int64_t dim) {
+  check(dx.kind != Scalar::Kind::complex && dx.kind != Scalar::Kind::boolean,
+        running ? "cumulative_trapezoid" : "trapezoid", ": Currently, we only support dx as a real number.");
   return integral<running>(y, Tensor(), dx.as_double(), dim);
 }
 template <bool running>

@@ -77,11 +77,14 @@ Tensor embedding_dense_backward(const Tensor& g, const Tensor& indices, int64_t 
                 {keep(indices)});
 }
 
-void check_rows(const Tensor& at, int64_t rows) {
+// `bags`: where the table of an embedding_bag is in float (2), of which PyTorch speaks in other words, or not (1).
+void check_rows(const Tensor& at, int64_t rows, int bags = 0) {
   const bool bad = !without_elements(at) && any_outside(at, rows);
   for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     if (uint64_t(v) >= uint64_t(rows)) {
+      check(bags != 2, "Index ", i, " of input takes value ", v, " which is not in the valid range [0, ", rows, ")");
+      check(bags != 1, "embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be ", v);
       fail(ErrorKind::index, "index out of range in self\nembedding: index ", v, " at position ", i,
            " of the indices is not in [0, ", rows, "), the rows of the table");
     }
@@ -148,14 +151,18 @@ Tensor bag_sums(const Tensor& weight, const Tensor& indices, const Tensor& bound
   Tensor out = empty(Dims{bags, width}, half ? DType::f32 : type);
   Tensor counts = empty(Dims{bags, 1}, half ? DType::f32 : type);
   if (!without_elements(out) && !without_elements(at)) {
-    check_rows(at, rows);
+    check_rows(at, rows, type == DType::f32 ? 2 : 1);
     check_range(starts.data<int64_t>(), bags + 1, at.numel() + 1, 0, ErrorKind::index);
     const Tensor table = dense(weight), factors = weights ? dense(cast_data(weights, out.dtype())) : Tensor();
     const Unlocked unlocked(at.numel() * width);
     const int64_t *index = at.data<int64_t>(), *bound = starts.data<int64_t>();
     dispatch(type, "embedding_bag", [&]<class T>() {
       if constexpr (std::is_integral_v<T>) {
-        fail(ErrorKind::not_implemented, "\"embedding_bag\" not implemented for '", legacy_name(type), "'");
+        fail(
+            "Expected tensor for argument #1 'weight' to have one of the following scalar types: Half, BFloat16, "
+            "Float, "
+            "Double; but got torch.",
+            legacy_name(type), "Tensor instead (while checking arguments for embedding_bag)");
       } else {
         using A = Accumulate<T>;
         const T* from = table.data<T>();

@@ -13,9 +13,11 @@ namespace {
 
 constexpr int64_t block = 1024;
 
+bool is_index(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
+
 void check_gather(const Tensor& self, int dim, const Tensor& index) {
-  check(is_integral(index.dtype()), "gather(): Expected dtype int32/int64 for index");
   if (index.numel() == 0) return;
+  check(is_index(index.dtype()), "gather(): Expected dtype int32/int64 for index");
   check(std::max(index.dims(), 1) == std::max(self.dims(), 1),
         "Index tensor must have the same number of dimensions as input tensor");
   for (int d = 0; d < std::min(self.dims(), index.dims()); ++d) {
@@ -108,13 +110,16 @@ OPERATION("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False)
           {.out = true, .apart = true})
 
 namespace {
-// Indices with negative ones counted from `size`.
-Tensor counted_from_start(const Tensor& index, int64_t size) {
+// Indices taken modulo `size`, as PyTorch takes them along a dimension.
+Tensor wrapped_around(const Tensor& index, int64_t size) {
   const Tensor from = index_data(index);
   const int64_t* in = from.data<int64_t>();
-  if (!any_outside(from, size)) return index;
+  if (size == 0 || !any_outside(from, size)) return index;
   Tensor out = empty(from.shape(), DType::i64);
-  for (int64_t i = 0; i < from.numel(); ++i) out.data<int64_t>()[i] = in[i] + (in[i] < 0 ? size : 0);
+  for (int64_t i = 0; i < from.numel(); ++i) {
+    const int64_t rest = in[i] % size;
+    out.data<int64_t>()[i] = rest < 0 ? rest + size : rest;
+  }
   return out;
 }
 }  // namespace
@@ -123,8 +128,7 @@ OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"
             check(indices.dtype() == DType::i64, "torch.take_along_dim(): dtype of indices should be Long but got ",
                   legacy_name(indices.dtype()));
             if (!dim) {
-              return gather(reshape(self, Dims{-1}), 0, counted_from_start(reshape(indices, Dims{-1}), self.numel()),
-                            false);
+              return gather(reshape(self, Dims{-1}), 0, reshape(indices, Dims{-1}), false);
             }
             check(self.dims() == indices.dims(),
                   "torch.take_along_dim(): input and indices should have the same "
@@ -132,13 +136,12 @@ OPERATION("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor"
                   self.dims(), " dimensions for input, and ", indices.dims(), " dimensions for indices");
             const int d = wrap_dim(*dim, self.dims());
             Dims a = self.shape(), b = indices.shape();
-            if (a.empty()) return gather(self, d, counted_from_start(indices, 1), false);
+            if (a.empty()) return gather(self, d, wrapped_around(indices, 1), false);
             a[d] = b[d] = 1;
             Dims wide = broadcast_shapes(a, b), wide_index = wide;
             wide[d] = self.shape()[d];
             wide_index[d] = indices.shape()[d];
-            return gather(expand(self, wide), d, expand(counted_from_start(indices, self.shape()[d]), wide_index),
-                          false);
+            return gather(expand(self, wide), d, expand(wrapped_around(indices, self.shape()[d]), wide_index), false);
           }),
           "gather with self and indices broadcast against each other (dim None: both flattened).",
           {.out = true, .apart = true})
@@ -149,20 +152,18 @@ namespace {
 
 enum class Reduce : uint8_t { assign, sum, prod, mean, amax, amin };
 
-void check_scatter(const char* op, const Tensor& self, int dim, const Tensor& index, const Tensor* source) {
-  check(is_integral(index.dtype()), op, "(): Expected dtype int32/int64 for index");
-  if (source) {
-    check(self.dtype() == source->dtype(), op, "(): Expected self.dtype to be equal to src.dtype");
-  }
+// The same for all that scatter, which PyTorch's errors call scatter.
+void check_scatter(const Tensor& self, int dim, const Tensor& index, const Tensor* source) {
+  check(index.numel() == 0 || is_index(index.dtype()), "scatter(): Expected dtype int32/int64 for index");
+  check(!source || self.dtype() == source->dtype(), "scatter(): Expected self.dtype to be equal to src.dtype");
   if (index.numel() == 0) return;
   const int dims = std::max(self.dims(), 1);
   check(std::max(index.dims(), 1) == dims, "Index tensor must have the same number of dimensions as self tensor");
-  check(!source || std::max(source->dims(), 1) == dims,
-        "Index tensor must have the same number of dimensions as src tensor");
-  for (int d = 0; d < index.dims(); ++d) {
-    const int64_t n = index.shape()[d];
-    const bool bad = (d != dim && n > (self.dims() ? self.shape()[d] : 1)) ||
-                     (source && n > (source->dims() ? source->shape()[d] : 1));
+  const auto size = [](const Tensor& t, int d) { return t.dims() ? t.shape()[d] : 1; };
+  for (int d = 0; d < dims; ++d) {
+    if (source) wrap_dim(d, source->dims());
+    const int64_t n = size(index, d);
+    const bool bad = (d != dim && n > size(self, d)) || (source && n > size(*source, d));
     if (!bad) continue;
     if (source) {
       fail("Expected index ", Ints(index.shape()), " to be no larger than self ", Ints(self.shape()),
@@ -269,10 +270,11 @@ Tensor scatter_number(Scalar value, DType dtype) {
 struct ScatterSource {
   static constexpr bool apart = true;
   static constexpr bool row_major = true;
+  static void check(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
+    check_scatter(self, wrap_dim(dim, self.dims()), index, &source);
+  }
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
-    const int d = wrap_dim(dim, self.dims());
-    check_scatter("scatter", self, d, index, &source);
-    scatter_data("scatter", self, d, index, source, Reduce::assign);
+    scatter_data("scatter", self, wrap_dim(dim, self.dims()), index, source, Reduce::assign);
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     Ref<Node> node = make_node("ScatterBackward0", {&self, &source}, [dim, shape = source.shape()](BackwardCall& c) {
@@ -286,9 +288,11 @@ struct ScatterSource {
 struct ScatterValue {
   static constexpr bool apart = true;
   static constexpr bool row_major = true;
+  static void check(const Tensor& self, int64_t dim, const Tensor& index, Scalar) {
+    check_scatter(self, wrap_dim(dim, self.dims()), index, nullptr);
+  }
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value) {
     const int d = wrap_dim(dim, self.dims());
-    check_scatter("scatter", self, d, index, nullptr);
     scatter_data("scatter", self, d, index, scatter_number(value, self.dtype()), Reduce::assign);
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, Scalar) {
@@ -306,10 +310,11 @@ Tensor scatter_value(const Tensor& self, int64_t dim, const Tensor& index, Scala
 struct ScatterAdd {
   static constexpr bool apart = true;
   static constexpr bool row_major = true;
+  static void check(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
+    check_scatter(self, wrap_dim(dim, self.dims()), index, &source);
+  }
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
-    const int d = wrap_dim(dim, self.dims());
-    check_scatter("scatter_add", self, d, index, &source);
-    scatter_data("scatter_add", self, d, index, source, Reduce::sum);
+    scatter_data("scatter_add", self, wrap_dim(dim, self.dims()), index, source, Reduce::sum);
   }
   static Ref<Node> node(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     Ref<Node> node = make_node("ScatterAddBackward0", {&self, &source}, [dim, shape = source.shape()](BackwardCall& c) {
@@ -336,7 +341,7 @@ struct ScatterOld {
     warn("UserWarning",
          "The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a "
          "future PyTorch release. Use torch.scatter_reduce instead for more reduction options.");
-    check_scatter("scatter", self, d, index, &source);
+    check_scatter(self, d, index, &source);
     scatter_data("scatter", self, d, index, source, r);
   }
   static Ref<Node> node(const Tensor& self, int64_t, const Tensor&, const Tensor& source, std::string_view) {
@@ -352,7 +357,7 @@ struct ScatterOldValue {
   static void write(const Tensor& self, int64_t dim, const Tensor& index, Scalar value, std::string_view reduce) {
     const int d = wrap_dim(dim, self.dims());
     const Reduce r = old_reduce(reduce);
-    check_scatter("scatter", self, d, index, nullptr);
+    check_scatter(self, d, index, nullptr);
     scatter_data("scatter", self, d, index, scatter_number(value, self.dtype()), r);
   }
   static Ref<Node> node(const Tensor& self, int64_t, const Tensor&, Scalar, std::string_view) {
@@ -517,6 +522,10 @@ Ref<Node> reduce_node(const char* name, const Tensor& self, int dim, const Tenso
 template <class F>
 struct ReduceInto {
   static constexpr bool apart = true;
+  static void check(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce,
+                    bool) {
+    (void)Plan(self, dim, index, source, reduce);
+  }
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce,
                     bool include_self) {
     const Plan plan(self, dim, index, source, reduce);
@@ -540,7 +549,7 @@ struct ReduceInto {
         : dim(wrap_dim(dim_, self.dims())),
           index(F::spread(self, dim, index_, source, reduce_)),
           reduce(reduce_named(reduce_)) {
-      check_scatter(F::name, self, dim, index, &source);
+      check_scatter(self, dim, index, &source);
     }
   };
   static Ref<Node> node_of(const Plan& plan, const Tensor& self, const Tensor& index, const Tensor& source,
@@ -566,19 +575,29 @@ Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, cons
 struct IndexReduce : ReduceInto<IndexReduce> {
   static constexpr const char *name = "index_reduce", *node_name = "IndexReduceBackward0";
   static Tensor spread(const Tensor& self, int d, const Tensor& index, const Tensor& source, std::string_view reduce) {
-    check(reduce == "prod" || reduce == "mean" || reduce == "amax" || reduce == "amin",
-          "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got ", reduce, ".");
-    check(is_integral(index.dtype()), "index_reduce(): Expected dtype int32/int64 for index");
-    check(index.dims() <= 1, ErrorKind::index, "index_reduce(): Index is supposed to be a vector");
-    check(self.dtype() == source.dtype(), "index_reduce(): self and source must have the same scalar type");
-    check(source.dims() == 0 || d < source.dims(), "index_reduce(): Indexing dim ", d,
-          " is out of bounds of the source tensor with dim ", source.dims());
-    check(index.numel() == (source.dims() ? source.shape()[d] : 1), "index_reduce(): Number of indices (",
-          index.numel(), ") should be equal to source.size(dim): (", source.dims() ? source.shape()[d] : 1,
-          "), for dim: ", d);
-    check(self.dims() == source.dims(), "index_reduce(): self and source must have the same number of dimensions");
+    bulssi::check(reduce == "prod" || reduce == "mean" || reduce == "amax" || reduce == "amin",
+                  "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got ", reduce, ".");
+    bulssi::check(is_index(index.dtype()),
+                  "index_reduce_(): Expected dtype int32/int64 for index but got: ", legacy_name(index.dtype()));
+    bulssi::check(index.dims() <= 1, ErrorKind::index, "index_reduce_(): Index is supposed to be a vector");
+    bulssi::check(self.dtype() == source.dtype(), "index_reduce_(): self (", legacy_name(self.dtype()),
+                  ") and source (", legacy_name(source.dtype()), ") must have the same scalar type");
+    bulssi::check(source.dims() == 0 || d < source.dims(), "index_reduce(): Indexing dim ", d,
+                  " is out of bounds of the source tensor with dim ", source.dims());
+    const int64_t size = source.dims() ? source.shape()[d] : 1;
+    bulssi::check(index.numel() == size, "index_reduce_(): Number of indices (", index.numel(),
+                  ") should be equal to source.size(dim): (", size, "), for dim: ", d);
+    bool same = self.dims() == source.dims();
+    for (int k = 0; same && k < self.dims(); ++k) same = k == d || self.shape()[k] == source.shape()[k];
+    bulssi::check(same,
+                  "source tensor shape must match self tensor shape, excluding the specified dimension. Got "
+                  "self.shape = ",
+                  Ints(self.shape()), " source.shape = ", Ints(source.shape()));
     const Tensor at = index_data(index);
-    check_range(at.data<int64_t>(), at.numel(), self.dims() ? self.shape()[d] : 1, d, ErrorKind::index);
+    const int64_t there = self.dims() ? self.shape()[d] : 1;
+    bulssi::check(!any_outside(at, there), ErrorKind::index,
+                  "index out of range in self\nindex_reduce: an index is not in [0, ", there,
+                  "), the size of dimension ", d, " of a tensor of shape ", Ints(self.shape()));
     if (source.dims() == 0) return alias(at, Layout{Dims{}, Dims{}, 0});
     Layout wide{source.shape(), Dims(source.shape().size(), 0), at.layout().offset};
     wide.strides[d] = 1;

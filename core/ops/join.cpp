@@ -63,6 +63,9 @@ Tensor cat(Tensors ts, int64_t dim) {
     check(ts[i].dims() > 0, "zero-dimensional tensor (at position ", i, ") cannot be concatenated");
     if (!first && !legacy_empty(ts[i])) first = &ts[i];
   }
+  for (const Tensor& t : ts) {
+    if (!(t.device() == ts[0].device())) fail_devices(ts[0].device(), t.device());
+  }
   const DType dtype = common_type(ts);
   if (!first) first = &ts[0];
   const int d = wrap_dim(dim, first->dims());
@@ -238,7 +241,9 @@ OPERATION("repeat(Tensor self, int[] repeats) -> Tensor", repeat, "self repeated
           {.function = false})
 Tensor repeat_interleave(const Tensor& t, const Tensor& repeats, std::optional<int64_t> dim) {
   check(repeats.dims() <= 1, "repeat_interleave only accept 0D or 1D vector as repeat");
-  check(repeats.dtype() == DType::i64 || repeats.dtype() == DType::i32, "repeats has to be Long or Int tensor");
+  check(repeats.dtype() == DType::i64 || repeats.dtype() == DType::i32, ErrorKind::not_implemented,
+        "\"repeat_interleave_cpu\" not implemented for '", legacy_name(repeats.dtype()),
+        "'\nrepeats has to be a tensor of int64 or int32");
   const Tensor in = dim ? t : reshape(t, Dims{-1});
   const int d = wrap_dim(dim.value_or(0), in.dims());
   const int64_t n = in.dims() ? in.shape()[d] : 1;
@@ -447,7 +452,7 @@ OPERATION("meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]",
             for (const Tensor& t : in) {
               check(t.dims() <= 1, "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: ", t.dims(),
                     "D");
-              check(t.dtype() == in[0].dtype(), "torch.meshgrid expects all tensors to have the same dtype");
+              check(t.dtype() == in[0].dtype(), "meshgrid expects all tensors to have the same dtype");
               check(t.device() == in[0].device(), "torch.meshgrid expects all tensors to have the same device");
               shape.push_back(t.numel());
             }

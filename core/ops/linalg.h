@@ -75,11 +75,13 @@ void each_matrix(int64_t count, double work, F&& f) {
     for (int64_t i = begin; i < end; ++i) f(i);
   });
 }
-// f<T>() for float or double; `name` is what PyTorch calls the kernel that it has not for other types.
+// f<T>() for float or double; `name` is what PyTorch calls the kernel that it has not for other types. (It has no need
+// of it where there are no elements: f is called then as well, and reads none.)
 template <class F>
-decltype(auto) dispatch_lapack(DType dtype, const char* name, F&& f) {
-  check(dtype == DType::f32 || dtype == DType::f64, ErrorKind::not_implemented, "\"", name, "\" not implemented for '",
-        legacy_name(dtype), "'");
+decltype(auto) dispatch_lapack(const Tensor& a, const char* name, F&& f) {
+  const DType dtype = a.dtype();
+  check(dtype == DType::f32 || dtype == DType::f64 || a.numel() == 0, ErrorKind::not_implemented, "\"", name,
+        "\" not implemented for '", legacy_name(dtype), "'");
   return dtype == DType::f32 ? f.template operator()<float>() : f.template operator()<double>();
 }
 

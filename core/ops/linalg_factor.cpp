@@ -31,7 +31,7 @@ Tensor cholesky_backward(const Tensor& g, const Tensor& l) {
 std::tuple<Tensor, Tensor> cholesky_named(const char* node, const char* op, const Tensor& a, bool upper) {
   check_square(a, op);
   Tensor factor, info;
-  dispatch_lapack(a.dtype(), "cholesky_cpu", [&]<class T>() {
+  dispatch_lapack(a, "cholesky_cpu", [&]<class T>() {
     const Routine& potrf = lapack<T, "potrf">();
     const int64_t n = rows_of(a);
     factor = copy_by_columns(a);
@@ -134,7 +134,7 @@ struct Lu {
   Tensor lu, pivots, info;
 };
 Lu lu_data(const Tensor& a) {
-  return dispatch_lapack(a.dtype(), "lu_cpu", [&]<class T>() {
+  return dispatch_lapack(a, "lu_cpu", [&]<class T>() {
     const Routine& getrf = lapack<T, "getrf">();
     const int64_t m = rows_of(a), n = columns_of(a), k = std::min(m, n);
     Lu out{copy_by_columns(a), empty(with(batch_of(a), {k}), DType::i32), zeros(info_shape(a), DType::i32)};
@@ -317,8 +317,9 @@ OPERATION(
 }
 
 std::tuple<Tensor, Tensor, Tensor> ldl_factor_ex(const Tensor& a, bool hermitian, bool check_errors) {
-  check_square(a, "torch.linalg.ldl_factor_ex", "self");
-  return dispatch_lapack(a.dtype(), "ldl_factor_kernel_cpu", [&]<class T>() {
+  check_square(a, "torch.linalg.ldl_factor_ex");
+  check_linalg_type(a, "torch.linalg.ldl_factor_ex");
+  return dispatch_lapack(a, "ldl_factor_kernel_cpu", [&]<class T>() {
     const Routine& sytrf = lapack<T, "sytrf">();
     const int64_t n = rows_of(a);
     Tensor ld = copy_by_columns(tril(detach(a)));
@@ -357,7 +358,7 @@ Tensor ldl_solve(const Tensor& ld, const Tensor& pivots, const Tensor& b, bool h
         "torch.linalg.ldl_solve: Expected LD.shape[:-1] and pivots.shape to be the "
         "same, but got pivots with shape ",
         Ints(pivots.shape()), " instead");
-  return dispatch_lapack(ld.dtype(), "ldl_solve_kernel_cpu", [&]<class T>() {
+  return dispatch_lapack(ld, "ldl_solve_kernel_cpu", [&]<class T>() {
     const Routine& sytrs = lapack<T, "sytrs">();
     const int64_t n = rows_of(ld), k = columns_of(b);
     const Dims batch = broadcast_shapes(batch_of(ld), batch_of(b));
@@ -394,7 +395,7 @@ struct Reflectors {
   Tensor a, tau;  // R in the upper triangle, reflectors below; (*, m, n) and (*, k)
 };
 Reflectors geqrf_data(const Tensor& a) {
-  return dispatch_lapack(a.dtype(), "geqrf_cpu", [&]<class T>() {
+  return dispatch_lapack(a, "geqrf_cpu", [&]<class T>() {
     const Routine& geqrf = lapack<T, "geqrf">();
     const int64_t m = rows_of(a), n = columns_of(a), k = std::min(m, n);
     Reflectors out{copy_by_columns(a), zeros(with(batch_of(a), {k}), a.dtype())};
@@ -447,7 +448,7 @@ Tensor qr_backward(const Tensor& g_q, const Tensor& g_r, const Tensor& q, const 
 // Q of `columns` columns from k reflectors.
 Tensor orthogonal_factor(const Reflectors& f, int64_t columns) {
   const Tensor& a = f.a;
-  return dispatch_lapack(a.dtype(), "orgqr_cpu", [&]<class T>() {
+  return dispatch_lapack(a, "orgqr_cpu", [&]<class T>() {
     const Routine& orgqr = lapack<T, "orgqr">();
     const int64_t m = rows_of(a), k = f.tau.shape().back();
     if (k == 0) {
@@ -475,8 +476,8 @@ Tensor orthogonal_factor(const Reflectors& f, int64_t columns) {
 }
 
 std::tuple<Tensor, Tensor> qr(const Tensor& a, std::string_view mode) {
-  check_linalg_type(a, "linalg.qr");
   check_matrix(a, "linalg.qr");
+  check_linalg_type(a, "linalg.qr");
   check(mode == "reduced" || mode == "complete" || mode == "r", "qr received unrecognized mode '", mode,
         "' but expected one of 'reduced' (default), 'r', or 'complete'");
   const int64_t m = rows_of(a), n = columns_of(a), k = std::min(m, n);
@@ -613,7 +614,7 @@ void check_ormqr(const Tensor& a, const Tensor& tau, const Tensor& other, bool l
 
 Tensor ormqr(const Tensor& a, const Tensor& tau, const Tensor& other, bool left, bool transposed) {
   check_ormqr(a, tau, other, left);
-  Tensor out = dispatch_lapack(a.dtype(), "ormqr_cpu", [&]<class T>() {
+  Tensor out = dispatch_lapack(a, "ormqr_cpu", [&]<class T>() {
     const Routine& ormqr = lapack<T, "ormqr">();
     const int64_t m = rows_of(other), n = columns_of(other), k = tau.shape().back(), length = rows_of(a);
     Tensor c = copy_by_columns(other);

@@ -60,7 +60,7 @@ class LeastSquaresCall {
 };
 
 LeastSquares lstsq_data(const Tensor& a, const Tensor& b, double rcond, Driver driver) {
-  return dispatch_lapack(a.dtype(), "linalg_lstsq_cpu", [&]<class T>() {
+  return dispatch_lapack(a, "linalg_lstsq_cpu", [&]<class T>() {
     const int64_t m = rows_of(a), n = columns_of(a), k = columns_of(b), rows = std::max(m, n), few = std::min(m, n);
     const Dims batch = broadcast_shapes(batch_of(a), batch_of(b));
     const bool ranked = driver != Driver::gels, valued = driver == Driver::gelsd || driver == Driver::gelss;

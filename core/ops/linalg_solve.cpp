@@ -11,7 +11,7 @@ namespace {
 
 Tensor solve_triangular_data(const Tensor& a, const Tensor& b, const Dims& batch, bool upper, bool left,
                              bool unitriangular) {
-  return dispatch_lapack(a.dtype(), "triangular_solve_cpu", [&]<class T>() {
+  return dispatch_lapack(a, "triangular_solve_cpu", [&]<class T>() {
     const Routine& trsm = lapack<T, "trsm">();
     const int64_t m = rows_of(b), n = columns_of(b);
     Tensor x = copy_by_columns(b, with(batch, {m, n}));
@@ -52,8 +52,7 @@ Tensor solve_triangular_named(const char* node, const Tensor& a, const Tensor& b
 
 Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool left, bool unitriangular) {
   check_solvable(a, b, left, "linalg.solve_triangular");
-  check_same_type(a, b, "linalg.solve_triangular", "A", "B");
-  return solve_triangular_named("LinalgSolveTriangularBackward0", a, b, upper, left, unitriangular);
+  return solve_triangular_named("LinalgSolveTriangularBackward0", a, cast(b, a.dtype()), upper, left, unitriangular);
 }
 
 namespace {
@@ -103,7 +102,7 @@ void check_pivots(const Tensor& pivots, int64_t n) {
 
 // X of op(A) X = B or X op(A) = B, where A = P L U and op is the transpose for `adjoint`.
 Tensor lu_solve_data(const Tensor& lu, const Tensor& pivots, const Tensor& b, bool left, bool adjoint) {
-  return dispatch_lapack(lu.dtype(), "lu_solve_cpu", [&]<class T>() {
+  return dispatch_lapack(lu, "lu_solve_cpu", [&]<class T>() {
     const Routine& getrs = lapack<T, "getrs">();
     const Dims batch = broadcast_shapes(batch_of(lu), batch_of(b));
     const int64_t n = rows_of(lu), k = left ? columns_of(b) : rows_of(b);
@@ -294,7 +293,7 @@ Determinant determinant(const Tensor& a, bool logarithm) {
   const Dims batch = batch_of(a);
   (logarithm ? out.sign : out.value) = empty(batch, a.dtype());
   if (logarithm) out.logarithm = empty(batch, a.dtype());
-  dispatch_lapack(a.dtype(), "lu_cpu", [&]<class T>() {
+  dispatch_lapack(a, "lu_cpu", [&]<class T>() {
     if (without_elements(out.lu)) return;
     const T* lu = out.lu.template data<T>();
     for (int64_t i = 0; i < info.numel(); ++i, lu += n * n) {
@@ -335,8 +334,8 @@ Tensor scaled_inverse(const Tensor& a, Tensor lu, Tensor pivots, const Tensor& s
 }
 
 Tensor det(const Tensor& a) {
-  check_linalg_type(a, "linalg.det");
   check_square(a, "linalg.det");
+  check_linalg_type(a, "linalg.det");
   const Determinant d = determinant(a, false);
   return record("LinalgDetBackward0", {&a}, d.value,
                 [](BackwardCall& c) {
@@ -344,9 +343,9 @@ Tensor det(const Tensor& a) {
                 },
                 {keep(a), keep(d.lu), keep(d.pivots), result(d.value)});
 }
-std::tuple<Tensor, Tensor> slogdet(const Tensor& a) {
-  check_linalg_type(a, "linalg.slogdet");
-  check_square(a, "linalg.slogdet");
+std::tuple<Tensor, Tensor> slogdet_named(const Tensor& a, const char* op) {
+  check_square(a, op);
+  check_linalg_type(a, op, false);
   const Determinant d = determinant(a, true);
   record_all("LinalgSlogdetBackward0", {&a}, {d.sign, d.logarithm},
              [](BackwardCall& c) {
@@ -359,8 +358,9 @@ std::tuple<Tensor, Tensor> slogdet(const Tensor& a) {
              {keep(a), keep(d.lu), keep(d.pivots)});
   return {d.sign, d.logarithm};
 }
+std::tuple<Tensor, Tensor> slogdet(const Tensor& a) { return slogdet_named(a, "linalg.slogdet"); }
 Tensor logdet(const Tensor& a) {
-  const auto [sign, logarithm] = slogdet(a);
+  const auto [sign, logarithm] = slogdet_named(a, "logdet");
   return select(sign == -1.0, std::numeric_limits<double>::quiet_NaN(), logarithm);
 }
 OPERATION("det(Tensor A) -> Tensor", det, "Determinants of square matrices (*, n, n); of shape (*).",
@@ -390,7 +390,7 @@ Tensor cholesky_solve(const Tensor& b, const Tensor& factor, bool upper) {
   check(rows_of(factor) == rows_of(b), "Incompatible matrix sizes for cholesky_solve: each A matrix is ",
         rows_of(factor), " by ", rows_of(factor), " but each b matrix is ", rows_of(b), " by ", columns_of(b));
   const Dims batch = broadcast_shapes(batch_of(factor), batch_of(b));
-  Tensor x = dispatch_lapack(b.dtype(), "cholesky_solve_cpu", [&]<class T>() {
+  Tensor x = dispatch_lapack(b, "cholesky_solve_cpu", [&]<class T>() {
     const Routine& potrs = lapack<T, "potrs">();
     const int64_t n = rows_of(b), k = columns_of(b);
     Tensor out = copy_by_columns(b, with(batch, {n, k}));
@@ -422,7 +422,7 @@ OPERATION(
 Tensor cholesky_inverse(const Tensor& factor, bool upper) {
   const char* op = "cholesky_inverse";
   check_square(factor, op);
-  Tensor out = dispatch_lapack(factor.dtype(), "cholesky_inverse_out_cpu", [&]<class T>() {
+  Tensor out = dispatch_lapack(factor, "cholesky_inverse_out_cpu", [&]<class T>() {
     const Routine& potri = lapack<T, "potri">();
     const int64_t n = rows_of(factor);
     Tensor made = copy_by_columns(factor);

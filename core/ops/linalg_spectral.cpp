@@ -20,7 +20,7 @@ struct Eigen {
   Tensor values, vectors;
 };
 Eigen eigen_data(const Tensor& a, char uplo, bool with_vectors) {
-  return dispatch_lapack(a.dtype(), "linalg_eigh_cpu", [&]<class T>() {
+  return dispatch_lapack(a, "linalg_eigh_cpu", [&]<class T>() {
     const Routine& syevd = lapack<T, "syevd">();
     const int64_t n = rows_of(a);
     Eigen out{empty(batch_of(a, 1), a.dtype()), copy_by_columns(a)};
@@ -111,7 +111,7 @@ struct Svd {
 
 // job: 'A' (square U and V), 'S' (k vectors) or 'N' (none).
 Svd svd_data(const Tensor& a, char job) {
-  return dispatch_lapack(a.dtype(), "linalg_svd_cpu", [&]<class T>() {
+  return dispatch_lapack(a, "linalg_svd_cpu", [&]<class T>() {
     const Routine& gesdd = lapack<T, "gesdd">();
     const int64_t m = rows_of(a), n = columns_of(a), k = std::min(m, n);
     const int64_t left = job == 'A' ? m : k, right = job == 'A' ? n : k;
@@ -270,9 +270,9 @@ Tensor spectrum(const Tensor& a, bool hermitian) { return hermitian ? abs(eigval
 
 Tensor matrix_rank(const Tensor& a, const Tensor& atol, const Tensor& rtol, bool hermitian) {
   const GradMode off(false);
-  check(a.dtype() == DType::f32 || a.dtype() == DType::f64,
-        "This function doesn't handle types other than float and double");
   check_matrix(a, "torch.linalg.matrix_rank", "input");
+  check(a.dtype() == DType::f32 || a.dtype() == DType::f64 || a.numel() == 0,
+        "This function doesn't handle types other than float and double");
   const Tolerance t = tolerance(a, atol, rtol);
   if (a.numel() == 0) {
     return zeros(broadcast_shapes(batch_of(a), broadcast_shapes(t.atol.shape(), t.rtol.shape())), DType::i64);

@@ -331,8 +331,8 @@ Tensor cross_entropy_backward_recorded(const Tensor& g, const Tensor& x, const T
 static Tensor cross_entropy(const Tensor& x_, const Tensor& target_, int64_t reduction, int64_t ignored) {
   check(x_.dims() == 2 && target_.dims() == 1 && x_.shape()[0] == target_.shape()[0],
         "_cross_entropy: expected input (N, C) and target (N), got ", Ints(x_.shape()), " and ", Ints(target_.shape()));
-  check(is_floating(x_.dtype()), ErrorKind::not_implemented, "\"nll_loss_out_frame\" not implemented for '",
-        legacy_name(x_.dtype()), "'");
+  check(is_floating(x_.dtype()), ErrorKind::not_implemented,
+        "\"log_softmax_lastdim_kernel_impl\" not implemented for '", legacy_name(x_.dtype()), "'");
   check(target_.dtype() == DType::i64, "expected scalar type Long but found ", legacy_name(target_.dtype()));
   const int64_t rows = x_.shape()[0], n = x_.shape()[1];
   const DType dtype = compute_dtype(x_.dtype());

@@ -630,7 +630,8 @@ Tensor rrelu(const Tensor& x, Scalar lower, Scalar upper, bool training, Generat
   const double low = lower.as_double(), high = upper.as_double();
   check(low <= high, "Lower bound should be less than or equal to the upper bound");
   check(is_floating(x.dtype()) && (!training || x.dtype() != DType::f16), ErrorKind::not_implemented,
-        "\"rrelu_with_noise_out_cpu\" not implemented for '", legacy_name(x.dtype()), "'");
+        training ? "\"rrelu_with_noise_out_cpu\" not implemented for '" : "\"leaky_relu_cpu\" not implemented for '",
+        legacy_name(x.dtype()), "'");
   const Tensor noise = empty(x.shape(), x.dtype());
   Tensor out = empty(x.shape(), x.dtype());
   if (training) {

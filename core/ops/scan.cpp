@@ -83,6 +83,8 @@ namespace {
 
 template <bool smallest>
 std::tuple<Tensor, Tensor> running_extreme(const Tensor& t, int64_t dim) {
+  check(t.dims() > 0 || dim == 0 || dim == -1, ErrorKind::index, smallest ? "cummin" : "cummax",
+        "(): Expected reduction dim -1 or 0 for scalar but got ", dim);
   const int d = wrap_dim(dim, t.dims());
   const Tensor x = dense(t);
   Tensor values = empty(t.shape(), t.dtype()), indices = empty(t.shape(), DType::i64);

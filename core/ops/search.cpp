@@ -281,6 +281,8 @@ OPERATION("bucketize(Scalar self, Tensor boundaries, *, bool out_int32=False, bo
 namespace {
 
 Tensor isin(const Tensor& elements, const Tensor& tests, bool, bool invert) {
+  for (const Tensor& t : {elements, tests})
+    check(t.dtype() != DType::boolean, "Unsupported input type encountered for isin(): Bool");
   const DType type = promote(elements.dtype(), tests.dtype());
   const Tensor e = dense(cast_data(elements, type)), t = flat_data(cast_data(tests, type));
   Tensor out = empty(elements.shape(), DType::boolean);
@@ -311,11 +313,13 @@ OPERATION("isin(Tensor elements, Tensor test_elements, *, bool assume_unique=Fal
           {.method = false, .out = true, .differentiable = false})
 OPERATION("isin(Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False) -> Tensor",
           (+[](const Tensor& elements, Scalar test, bool unique, bool invert) {
+            check(test.kind != Scalar::Kind::boolean, "Unsupported input type encountered for isin(): Bool");
             return isin(elements, number_beside(test, elements), unique, invert);
           }),
           "Whether each element equals a number.", {.method = false, .out = true, .differentiable = false})
 OPERATION("isin(Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor",
           (+[](Scalar element, const Tensor& tests, bool unique, bool invert) {
+            check(element.kind != Scalar::Kind::boolean, "Unsupported input type encountered for isin(): Bool");
             return isin(number_beside(element, tests), tests, unique, invert);
           }),
           "Whether a number equals one of test_elements.", {.method = false, .out = true, .differentiable = false})
@@ -330,7 +334,8 @@ Tensor bincount(const Tensor& self, const Tensor& weights, int64_t least) {
   }
   check(least >= 0, "minlength should be >= 0");
   check(self.dims() == 1, "bincount only supports 1-d non-negative integral inputs.");
-  check(!weights || weights.shape() == self.shape(), "weights should be 1-d and have the same length as input");
+  check(!weights || self.numel() == 0 || weights.shape() == self.shape(),
+        "weights should be 1-d and have the same length as input");
   if (self.numel() == 0) return zeros(Dims{least}, DType::i64);
   const Tensor at = index_data(self);
   const int64_t *value = at.data<int64_t>(), n = at.numel();
@@ -427,9 +432,10 @@ Tensor binned(const Tensor& data, const Tensor& weight, const Tensor& edges, Bin
 }
 
 Tensor histc(const Tensor& self, int64_t bins, Scalar least, Scalar most) {
-  check_histogram(self, "histogram_cpu", true);
+  check_histogram(self, "linspace_cpu", true);
   check(bins > 0, "torch.histogram(): bins must be > 0, but got ", bins, " for dimension 0");
   for (Scalar each : {least, most}) check_fits(each, self.dtype());
+  if (self.device().kind == DeviceKind::meta) return empty(Dims{bins}, self.dtype());
   double low = least.as_double(), high = most.as_double();
   if (low == high && self.numel() > 0) std::tie(low, high) = range_of(dense(self));
   if (low == high) low -= 1, high += 1;
@@ -457,7 +463,7 @@ void check_weight(const Tensor& self, const Tensor& weight) {
   check(weight.dtype() == self.dtype(),
         "torch.histogramdd: if weight tensor is provided, input tensor and weight tensor "
         "should have the same dtype, but got input(",
-        self.dtype(), "), and weight(", weight.dtype(), ")");
+        c_name(self.dtype()), "), and weight(", c_name(weight.dtype()), ")");
   check(weight.shape() == self.shape(),
         "torch.histogramdd: if weight tensor is provided it should have the same shape "
         "as the input tensor excluding its innermost dimension, but got input with shape ",
@@ -466,24 +472,22 @@ void check_weight(const Tensor& self, const Tensor& weight) {
 
 std::tuple<Tensor, Tensor> histogram_edges(const Tensor& self, const Tensor& edges, const Tensor& weight,
                                            bool density) {
-  check_histogram(self, "histogramdd", true);
+  check(edges.dims() == 1 && edges.numel() > 0, "torch.histogramdd: bins tensor should have one dimension, but got ",
+        edges.dims(), " dimensions in the bins tensor for dimension 0\nits shape is ", Ints(edges.shape()));
   check(edges.dtype() == self.dtype(),
         "torch.histogramdd: input tensor and bins tensors should have the same dtype, but "
         "got input with dtype ",
-        self.dtype(), " and bins for dimension 0 with dtype ", edges.dtype());
-  check(edges.dims() == 1 && edges.numel() > 0,
-        "torch.histogramdd: bins tensor for dimension 0 should have one "
-        "dimension and at least one element, but got shape ",
-        Ints(edges.shape()));
+        c_name(self.dtype()), " and bins for dimension 0 with dtype ", c_name(edges.dtype()));
   check_weight(self, weight);
+  check_histogram(self, "histogram_cpu", true);
   const Tensor e = dense(edges);
   return finish_histogram(binned(self, weight, e, Binning::searched), e, density);
 }
 std::tuple<Tensor, Tensor> histogram_count(const Tensor& self, int64_t bins,
                                            std::optional<std::span<const double>> range, const Tensor& weight,
                                            bool density) {
-  check_histogram(self, "histogramdd", false);
-  check(bins > 0, "torch.histogramdd(): bins must be > 0, but got ", bins, " for dimension 0");
+  check_histogram(self, "linspace_cpu", false);
+  check(bins > 0, "torch.histogram(): bins must be > 0, but got ", bins, " for dimension 0");
   check_weight(self, weight);
   double low = 0, high = 1;
   if (range) {

@@ -36,11 +36,11 @@ Tensor squeeze_all(const Tensor& t) {
   return make_view("SqueezeBackward0", t, layout, [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
 OPERATION("squeeze(Tensor self) -> Tensor", squeeze_all, "All dimensions of size 1 removed.",
-          {.kind = OpKind::view, .inplace = true})
+          {.kind = OpKind::view, .copy = true, .inplace = true})
 OPERATION("squeeze(Tensor self, int dim) -> Tensor", squeeze, "Dimension dim removed if its size is 1.",
-          {.kind = OpKind::view, .inplace = true})
+          {.kind = OpKind::view, .copy = true, .inplace = true})
 OPERATION("squeeze(Tensor self, int[] dim) -> Tensor", squeeze_dims, "The given dimensions removed where of size 1.",
-          {.kind = OpKind::view, .inplace = true})
+          {.kind = OpKind::view, .copy = true, .inplace = true})
 
 Tensor flatten(const Tensor& t, int64_t start, int64_t end) {
   const int a = wrap_dim(start, t.dims()), b = wrap_dim(end, t.dims());
@@ -86,7 +86,8 @@ OPERATION("t(Tensor self) -> Tensor", (+[](const Tensor& t) {
             return make_view("TBackward0", t, t.layout().transposed(0, 1),
                              [](const Tensor& g) { return transpose(g, 0, 1); });
           }),
-          "A matrix transposed; vectors and numbers as they are.", {.kind = OpKind::view, .inplace = true})
+          "A matrix transposed; vectors and numbers as they are.",
+          {.kind = OpKind::view, .copy = true, .inplace = true})
 OPERATION("adjoint(Tensor self) -> Tensor", (+[](const Tensor& t) {
             check(t.dims() != 1,
                   "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.");
@@ -166,7 +167,8 @@ OPERATION("view(Tensor self, ScalarType dtype) -> Tensor", (+[](const Tensor& t,
             }
             return alias_as(t, l, dtype);
           }),
-          "The same bytes shown as another dtype.", {.kind = OpKind::view, .function = false, .differentiable = false})
+          "The same bytes shown as another dtype.",
+          {.kind = OpKind::view, .copy = true, .function = false, .differentiable = false})
 
 // ---- several views at once ------------------------------------------------------------------------------------------
 
@@ -260,11 +262,11 @@ std::vector<Tensor> split_list(const Tensor& t, Ints sizes, int64_t dim) {
   return split_sizes("SplitWithSizesBackward0", t, sizes, d);
 }
 OPERATION("split(Tensor self, int split_size, int dim=0) -> Tensor[]", split_even, "Pieces of split_size along dim.",
-          {.kind = OpKind::view})
+          {.kind = OpKind::view, .copy = true})
 OPERATION("split(Tensor self, int[] split_size, int dim=0) -> Tensor[]", split_list,
-          "Pieces of the given sizes along dim.", {.kind = OpKind::view})
+          "Pieces of the given sizes along dim.", {.kind = OpKind::view, .copy = true})
 OPERATION("split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> Tensor[]", split_list,
-          "Pieces of the given sizes along dim.", {.kind = OpKind::view})
+          "Pieces of the given sizes along dim.", {.kind = OpKind::view, .copy = true})
 OPERATION("chunk(Tensor self, int chunks, int dim=0) -> Tensor[]", (+[](const Tensor& t, int64_t n, int64_t dim) {
             check(n > 0, "chunk expects `chunks` to be greater than 0, got: ", n);
             const int d = splittable(t, dim, "chunk");
@@ -344,7 +346,7 @@ OPERATION("unbind(Tensor self, int dim=0) -> Tensor[]", (+[](const Tensor& t, in
             for (int64_t i = 0; i < t.shape()[d]; ++i) starts.push_back(i);
             return pieces("UnbindBackward0", t, d, starts, lengths, true);
           }),
-          "All slices along dim.", {.kind = OpKind::view})
+          "All slices along dim.", {.kind = OpKind::view, .copy = true})
 
 // ---- diagonals and windows ------------------------------------------------------------------------------------------
 
@@ -377,7 +379,7 @@ Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
   });
 }
 OPERATION("diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor", diagonal,
-          "The diagonal of dimensions dim1 and dim2 as the last dimension.", {.kind = OpKind::view})
+          "The diagonal of dimensions dim1 and dim2 as the last dimension.", {.kind = OpKind::view, .copy = true})
 OPERATION("diagonal(Tensor A, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor", diagonal,
           "The diagonal of the last two dimensions.", {.kind = OpKind::view, .method = false, .module = "linalg"})
 
@@ -399,7 +401,7 @@ OPERATION("unfold(Tensor self, int dimension, int size, int step) -> Tensor",
             });
           }),
           "All windows of `size` along a dimension, `step` apart, as a new last dimension.",
-          {.kind = OpKind::view, .function = false})
+          {.kind = OpKind::view, .copy = true, .function = false})
 
 Tensor diag_embed(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
   const int n = t.dims() + 1, a = wrap_dim(dim1, n), b = wrap_dim(dim2, n);

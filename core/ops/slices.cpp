@@ -18,6 +18,8 @@ std::vector<Tensor> at_dim(int dim, const Tensor& index) {
 }
 int64_t size_along(const Tensor& t, int d) { return t.dims() ? t.shape()[d] : 1; }
 
+bool is_index(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
+
 void check_vector(const Tensor& index, const char* op) {
   check(index.dims() <= 1, ErrorKind::index, op, "(): Index is supposed to be a vector");
 }
@@ -39,13 +41,17 @@ Tensor checked_index(const Tensor& self, int d, const Tensor& index, const char*
 Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
   const int d = wrap_dim(dim, self.dims());
   check_vector(index, "index_select");
-  check(is_integral(index.dtype()), "index_select(): Expected dtype int32 or int64 for index");
+  check(is_index(index.dtype()), "index_select(): Expected dtype int32 or int64 for index");
   const Tensor at = index_data(with_dim(index));
   const int64_t size = size_along(self, d);
   const bool bad = any_outside(at, size);
   for (int64_t i = 0; bad && i < at.numel(); ++i) {
     const int64_t v = at.data<int64_t>()[i];
     if (uint64_t(v) >= uint64_t(size)) {
+      if (self.dims() > 1 && size == 0) fail("index_select(): self indexing axis dim should be positive");
+      if (self.dims() > 1 && (d == 1 || self.numel() == 0)) {
+        fail("INDICES element is out of DATA bounds, id=", v, " axis_dim=", size);
+      }
       fail(ErrorKind::index, "index out of range in self\nindex_select: index ", v, " at position ", i,
            " is not in [0, ", size, "), the size of dimension ", d, " of a tensor of shape ", Ints(self.shape()));
     }
@@ -81,29 +87,34 @@ namespace {
 struct IndexAdd {
   static constexpr bool apart = true;
   static constexpr bool row_major = true;
-  static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) {
+  static void check(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) {
     const int d = wrap_dim(dim, self.dims());
-    check(is_integral(index.dtype()),
-          "index_add_(): Expected dtype int32/int64 for index but got: ", legacy_name(index.dtype()));
+    bulssi::check(is_index(index.dtype()),
+                  "index_add_(): Expected dtype int32/int64 for index but got: ", legacy_name(index.dtype()));
     check_vector(index, "index_add_");
-    check(self.dtype() == source.dtype(), "index_add_(): self (", legacy_name(self.dtype()), ") and source (",
-          legacy_name(source.dtype()), ") must have the same scalar type");
-    check(source.dims() == 0 || d < source.dims(), "index_add_(): Indexing dim ", d,
-          " is out of bounds of the source tensor with dim ", source.dims());
-    check(index.numel() == size_along(source, d), "index_add_(): Number of indices (", index.numel(),
-          ") should be equal to source.size(dim): (", size_along(source, d), "), for dim: ", d);
+    bulssi::check(self.dtype() == source.dtype(), "index_add_(): self (", legacy_name(self.dtype()), ") and source (",
+                  legacy_name(source.dtype()), ") must have the same scalar type");
+    bulssi::check(source.dims() == 0 || d < source.dims(), "index_add_(): Indexing dim ", d,
+                  " is out of bounds of the source tensor with dim ", source.dims());
+    bulssi::check(index.numel() == size_along(source, d), "index_add_(): Number of indices (", index.numel(),
+                  ") should be equal to source.size(dim): (", size_along(source, d), "), for dim: ", d);
     Dims a = self.shape(), b = source.shape();
     bool same = a.size() == b.size();
     for (int k = 0; same && k < a.dims(); ++k) same = k == d || a[k] == b[k];
-    check(same,
-          "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = ",
-          Ints(a), " source.shape = ", Ints(b));
-    check(alpha.integral() || !is_integral(self.dtype()),
-          "For integral input tensors, argument alpha must not be a floating point number.");
+    bulssi::check(
+        same, "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = ",
+        Ints(a), " source.shape = ", Ints(b));
+    bulssi::check(alpha.integral() || !is_integral(self.dtype()),
+                  "For integral input tensors, argument alpha must not be a floating point number.");
+    check_fits(alpha, wide(self.dtype()));
+  }
+  static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, Scalar alpha) {
+    const int d = wrap_dim(dim, self.dims());
+    bulssi::check(self.dims() > 1 || !any_outside(index_data(with_dim(index)), size_along(self, d)), ErrorKind::index,
+                  "index out of range in self\nindex_add_: an index is not in [0, ", size_along(self, d), ")");
     const Tensor at = checked_index(self, d, index, "", ErrorKind::runtime, false);
     GradMode off(false);
     Tensor values = source;
-    check_fits(alpha, wide(self.dtype()));
     if (alpha.as_double() != 1) values = cast_data(Tensor::apply<Mul>(source, alpha), self.dtype());
     put_data(with_dim(self), at_dim(d, at), with_dim(values), true);
   }
@@ -128,30 +139,31 @@ Tensor index_fill(const Tensor& self, int64_t dim, const Tensor& index, Scalar v
 struct IndexCopy {
   static constexpr bool apart = true;
   static constexpr bool row_major = true;
+  static void check(const Tensor& self, int64_t dim, const Tensor&, const Tensor&) { wrap_dim(dim, self.dims()); }
   static void write(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source) {
     const int d = wrap_dim(dim, self.dims());
     check_vector(index, "index_copy_");
-    check(is_integral(index.dtype()), "index_copy_(): Expected a long tensor for index, but got ",
-          legacy_name(index.dtype()));
-    check(self.dtype() == source.dtype(),
-          "index_copy_(): self and source expected to have the same dtype, but got "
-          "(self) ",
-          legacy_name(self.dtype()), " and (source) ", legacy_name(source.dtype()));
-    check(source.dims() != 0 || index.numel() == 1, ErrorKind::index,
-          "index_copy_(): When source is scalar, index should have one element (got ", index.numel(), ")");
-    check(source.dims() == self.dims() || source.dims() == 0 || self.dims() == 0, ErrorKind::index,
-          "index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
-          "dimensionality (",
-          source.dims(), "), destination dimensionality (", self.dims(), ")");
-    check(source.dims() == 0 || index.numel() == source.shape()[d], ErrorKind::index,
-          "index_copy_(): Number of indices (", index.numel(), ") should be equal to source.size(dim) (",
-          source.dims() ? source.shape()[d] : 1, ")");
+    bulssi::check(is_index(index.dtype()), "index_copy_(): Expected a long tensor for index, but got ",
+                  legacy_name(index.dtype()));
+    bulssi::check(self.dtype() == source.dtype(),
+                  "index_copy_(): self and source expected to have the same dtype, but got "
+                  "(self) ",
+                  legacy_name(self.dtype()), " and (source) ", legacy_name(source.dtype()));
+    bulssi::check(source.dims() != 0 || index.numel() == 1, ErrorKind::index,
+                  "index_copy_(): When source is scalar, index should have one element (got ", index.numel(), ")");
+    bulssi::check(source.dims() == self.dims() || source.dims() == 0 || self.dims() == 0, ErrorKind::index,
+                  "index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
+                  "dimensionality (",
+                  source.dims(), "), destination dimensionality (", self.dims(), ")");
+    bulssi::check(source.dims() == 0 || index.numel() == source.shape()[d], ErrorKind::index,
+                  "index_copy_(): Number of indices (", index.numel(), ") should be equal to source.size(dim) (",
+                  source.dims() ? source.shape()[d] : 1, ")");
     for (int k = 0; k < self.dims() && source.dims(); ++k) {
-      check(k == d || self.shape()[k] == source.shape()[k],
-            "index_copy_(): Source/destination tensor must have same "
-            "slice shapes. Destination slice shape: ",
-            self.shape()[k], " at dimension ", d, " and source slice shape: ", source.shape()[k], " at dimension ", d,
-            ".");
+      bulssi::check(k == d || self.shape()[k] == source.shape()[k],
+                    "index_copy_(): Source/destination tensor must have same "
+                    "slice shapes. Destination slice shape: ",
+                    self.shape()[k], " at dimension ", d, " and source slice shape: ", source.shape()[k],
+                    " at dimension ", d, ".");
     }
     const Tensor at = checked_index(self, d, index, "index_copy_(): ", ErrorKind::index, false);
     put_data(with_dim(self), at_dim(d, at), with_dim(source), false);
@@ -173,7 +185,7 @@ struct IndexCopy {
 
 void fill_slices(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& value) {
   const int d = wrap_dim(dim, self.dims());
-  check(is_integral(index.dtype()), ErrorKind::index, "index_fill_(): Expected dtype int64 for index.");
+  check(index.dtype() == DType::i64, ErrorKind::index, "index_fill_(): Expected dtype int64 for index.");
   check_vector(index, "index_fill_");
   const Tensor at = checked_index(self, d, index, "", ErrorKind::index, true);
   put_data(with_dim(self), at_dim(d, at), value, false);
@@ -235,9 +247,9 @@ ALTER("index_fill(Tensor self, int dim, Tensor index, Tensor value) -> Tensor", 
 namespace {
 
 void check_flat(const Tensor& index, int64_t numel, const char* op) {
-  check(is_integral(index.dtype()), op, "(): Expected a long tensor for index, but got ", legacy_name(index.dtype()));
-  check(numel > 0 || index.numel() == 0, ErrorKind::index, op, "(): tried to ",
-        op[0] == 't' ? "take from" : "put elements into", " an empty tensor");
+  check(index.dtype() == DType::i64, op, "(): Expected a long tensor for index, but got ", legacy_name(index.dtype()));
+  check(numel > 0 || index.numel() == 0, ErrorKind::index, op,
+        "(): ", op[0] == 't' ? "tried to take from" : "Tried to put elements into", " an empty tensor");
   const Tensor at = index_data(index);
   if (!any_outside(at, numel)) return;
   for (int64_t i = 0; i < at.numel(); ++i) {
@@ -267,6 +279,8 @@ Tensor take(const Tensor& self, const Tensor& index) {
 struct Put {
   static constexpr bool apart = true;
   static void write(const Tensor& self, const Tensor& index, const Tensor& source, bool accumulate) {
+    check(index.dtype() == DType::i64, "put_(): Expected a long tensor for index, but got ",
+          legacy_name(index.dtype()));
     check(self.dtype() == source.dtype(),
           "put_(): self and source expected to have the same dtype, but got self.dtype = ", legacy_name(self.dtype()),
           " and source.dtype = ", legacy_name(source.dtype()));

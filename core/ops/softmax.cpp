@@ -76,6 +76,7 @@ template <bool logarithm>
 Tensor any_softmax(const Tensor& t, int64_t dim, std::optional<DType> dtype) {
   const int d = wrap_dim(dim, t.dims());
   const Tensor in = cast(t, dtype.value_or(t.dtype()));
+  if (in.numel() == 0 && !is_floating(in.dtype())) return empty(in.shape(), in.dtype());
   if (!is_floating(in.dtype())) {
     const bool last = d + 1 >= t.dims();
     fail(ErrorKind::not_implemented, "\"", logarithm ? "log_softmax" : "softmax", last ? "_lastdim" : "",

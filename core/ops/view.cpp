@@ -41,7 +41,7 @@ OPERATION("as_strided(Tensor self, int[] size, int[] stride, int? storage_offset
             return as_strided(self, strided_layout(self, size, stride, offset));
           }),
           "A view of self's memory with any size, stride and offset (in elements).",
-          {.kind = OpKind::view, .inplace = true})
+          {.kind = OpKind::view, .copy = true, .inplace = true})
 
 namespace {
 
@@ -182,7 +182,7 @@ Tensor expand(const Tensor& t, Ints shape) {
 OPERATION("expand(Tensor self, int[] size, *, bool implicit=False) -> Tensor",
           (+[](const Tensor& self, Ints size, bool) { return expand(self, size); }),
           "self repeated along dimensions of size 1, without copying (-1 keeps a size).",
-          {.kind = OpKind::view, .function = false})
+          {.kind = OpKind::view, .copy = true, .function = false})
 
 static Tensor view_named(const char* node, const Tensor& t, Ints shape) {
   const Dims wanted = infer_shape(shape, t.numel());
@@ -196,7 +196,7 @@ static Tensor view_named(const char* node, const Tensor& t, Ints shape) {
 Tensor view(const Tensor& t, Ints shape) { return view_named("ViewBackward0", t, shape); }
 OPERATION("view(Tensor self, int[] size) -> Tensor", view,
           "self with another shape (one size may be -1), without copying; fails where strides forbid it.",
-          {.kind = OpKind::view, .function = false})
+          {.kind = OpKind::view, .copy = true, .function = false})
 
 Tensor reshape(const Tensor& t, Ints shape) {
   const Dims wanted = infer_shape(shape, t.numel());
@@ -218,7 +218,7 @@ Tensor transpose(const Tensor& t, int64_t a, int64_t b) {
                    [d0, d1](const Tensor& g) { return transpose(g, d0, d1); });
 }
 OPERATION("transpose(Tensor self, int dim0, int dim1) -> Tensor", transpose, "Two dimensions swapped.",
-          {.kind = OpKind::view, .inplace = true, .aliases = "swapaxes swapdims"})
+          {.kind = OpKind::view, .copy = true, .inplace = true, .aliases = "swapaxes swapdims"})
 
 Tensor permute(const Tensor& t, Ints dims) {
   check(dims.size() == size_t(t.dims()),
@@ -235,14 +235,14 @@ Tensor permute(const Tensor& t, Ints dims) {
                    [back](const Tensor& g) { return permute(g, back); });
 }
 OPERATION("permute(Tensor self, int[] dims) -> Tensor", permute, "The dimensions in another order.",
-          {.kind = OpKind::view})
+          {.kind = OpKind::view, .copy = true})
 
 Tensor unsqueeze(const Tensor& t, int64_t dim) {
   const int d = wrap_dim(dim, t.dims() + 1);
   return make_view("UnsqueezeBackward0", t, t.layout().unsqueezed(d), [d](const Tensor& g) { return squeeze(g, d); });
 }
 OPERATION("unsqueeze(Tensor self, int dim) -> Tensor", unsqueeze, "A dimension of size 1 inserted at dim.",
-          {.kind = OpKind::view, .inplace = true})
+          {.kind = OpKind::view, .copy = true, .inplace = true})
 
 Tensor squeeze(const Tensor& t, int64_t dim) {
   const int d = wrap_dim(dim, t.dims());
@@ -263,7 +263,7 @@ Tensor select_index(const Tensor& t, int64_t dim, int64_t index) {
   });
 }
 OPERATION("select(Tensor self, int dim, int index) -> Tensor", select_index,
-          "The slice at index of dimension dim, which is removed.", {.kind = OpKind::view})
+          "The slice at index of dimension dim, which is removed.", {.kind = OpKind::view, .copy = true})
 
 Tensor slice(const Tensor& t, int64_t dim, int64_t start, int64_t end, int64_t step) {
   const int d = static_cast<int>(dim);

@@ -42,9 +42,10 @@ void copy_between(const Tensor& to, const Tensor& from) {
 void no_cpu_memory(const TensorImpl& t) {
   std::string kind = device_kind_name(t.storage->device.kind);
   kind[0] = static_cast<char>(std::toupper(kind[0]));
-  fail(ErrorKind::not_implemented, "Could not run 'aten::", placement.op, "' with arguments from the '", kind,
-       "' backend.\nIt reads elements in CPU memory, and a tensor of shape ", Ints(t.layout.shape), " on device ",
-       t.storage->device, " has none there");
+  fail(ErrorKind::not_implemented, "aten::", placement.op, ": attempted to run this operator with ", kind,
+       " tensors, but there was no fake impl or ", kind,
+       " kernel registered\nIt reads elements in CPU memory, and a tensor of shape ", Ints(t.layout.shape),
+       " on device ", t.storage->device, " has none there");
 }
 
 void copy_data(const Tensor& to, const Tensor& from) {

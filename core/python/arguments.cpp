@@ -1,4 +1,5 @@
 // Python arguments to C++ values, by the signature of the operation.
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@ std::string type_name(PyObject* o) {
   if (is_tensor(o) && Py_TYPE(o) == tensor_type) return "Tensor";
   const char* name = Py_TYPE(o)->tp_name;
   if (!is_tensor(o) && !std::strncmp(name, "torch.", 6) && !std::strchr(name + 6, '.')) return name;
+  if (!std::strncmp(name, "torch._C.", 9)) return name;
   const char* dot = std::strrchr(name, '.');
   return dot ? dot + 1 : name;
 }
@@ -147,7 +149,7 @@ size_t first_stranger(const Parameter& p, std::span<PyObject* const> items) {
     PyObject* item = items[i];
     const bool fits = p.type == ArgType::tensor    ? is_tensor(item)
                       : p.type == ArgType::integer ? is_int_of_list(item, i) && small_int(item)
-                                                   : is_number(item);
+                                                   : is_number(item) && !PyComplex_Check(item);
     if (!fits) break;
   }
   return i;
@@ -182,6 +184,9 @@ std::string refusal(const std::string& name, const Parameter& p, int number, Py_
         return str(argument, " failed to unpack the object at pos ", at + 1,
                    " with error \"type must be tuple of ints,but got ", got, "\"");
       }
+      if (p.type == ArgType::floating) {
+        return str(argument, " must be tuple of floats, but found element of type ", got, " at pos ", at + 1);
+      }
       if (position >= 0) {
         return str(argument, place, " must be ", type_text(p), ", but found element of type ", got, " at pos ", at);
       }
@@ -206,7 +211,7 @@ bool convert_list(const Parameter& p, PyObject* o, Value& v) {
     Object fast(must(PySequence_Fast(o, "")));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
       const Object item = Object::borrow(PySequence_Fast_GET_ITEM(fast.get(), i));
-      if (!is_number(item.get())) return false;
+      if (!is_number(item.get()) || PyComplex_Check(item.get())) return false;
       v.doubles.push_back(double_value(item.get()));
     }
     return true;
@@ -295,7 +300,7 @@ bool convert_one(const Parameter& p, PyObject* o, Value& v, bool numbers_for_ten
         v.d = item_data(tensor_of(o)).as_double();
         return true;
       }
-      if (!is_number(o)) return false;
+      if (!is_number(o) || PyComplex_Check(o)) return false;
       v.d = double_value(o);
       return true;
     case ArgType::boolean: return convert_boolean(o, v);
@@ -374,6 +379,7 @@ bool name_matches(const Parameter& p, PyObject* name) {
 struct Seen {
   const Operation& op;
   int first, total, positional, required;
+  bool scales = false;  // what is given by name alone may be left out (Note [Former signatures])
   Parameter out;
   Seen(const Operation& operation, bool method, bool takes_out) : op(operation), first(method ? 1 : 0) {
     const Signature& s = op.signature;
@@ -395,7 +401,7 @@ std::string missing(const std::string& name, const Seen& seen, int from) {
   std::string text;
   int n = 0;
   for (int k = from; k < seen.total; ++k) {
-    if (seen[k].has_default) continue;
+    if (seen[k].has_default || (seen.scales && seen[k].keyword_only)) continue;
     text += str(n++ ? ", " : "", '"', shown_name(seen[k]), '"');
   }
   return str(name, "() missing ", n,
@@ -416,8 +422,9 @@ std::string mismatch(const std::string& name, const Seen& seen, PyObject* const*
                      PyObject* names) {
   const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
   const bool spreads = seen.positional == 1 && seen[0].list && seen[0].type == ArgType::integer;
-  if (count > seen.positional && !spreads) return too_many(name, seen, count);
+  if (count > seen.positional && !(spreads && is_int(args[0]))) return too_many(name, seen, count);
   Py_ssize_t at = 0, left = named;
+  int used = 0;  // parameters given by position
   for (int k = 0; k < seen.total; ++k) {
     const Parameter& p = seen[k];
     Py_ssize_t found = at;
@@ -425,7 +432,7 @@ std::string mismatch(const std::string& name, const Seen& seen, PyObject* const*
     if (by_name) {
       for (found = count; found < count + named && !name_matches(p, PyTuple_GET_ITEM(names, found - count));) ++found;
       if (found == count + named) {
-        if (p.has_default) continue;
+        if (p.has_default || (seen.scales && p.keyword_only)) continue;
         return missing(name, seen, k);
       }
     } else if (p.keyword_only) {
@@ -447,7 +454,7 @@ std::string mismatch(const std::string& name, const Seen& seen, PyObject* const*
     if (by_name)
       --left;
     else
-      at = all ? count : at + 1;
+      at = all ? count : at + 1, used = k + 1;
   }
   for (Py_ssize_t i = 0; i < named && left; ++i) {
     PyObject* given = PyTuple_GET_ITEM(names, i);
@@ -456,7 +463,7 @@ std::string mismatch(const std::string& name, const Seen& seen, PyObject* const*
     const char* text = PyUnicode_AsUTF8(given);
     if (!text) throw PendingError();
     if (k == seen.total) return str(name, "() got an unexpected keyword argument '", text, "'");
-    if (k < count) return str(name, "() got multiple values for argument '", text, "'");
+    if (k < used) return str(name, "() got multiple values for argument '", text, "'");
   }
   return "";
 }
@@ -518,6 +525,64 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
   return true;
 }
 
+namespace {
+
+// What was given, as errors show it: (Tensor, alpha=int).
+std::string given_types(PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  std::string text = "(";
+  for (Py_ssize_t i = 0; i < count; ++i) text += (i ? ", " : "") + type_name(args[i]);
+  for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); ++i) {
+    const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i));
+    if (!name) throw PendingError();
+    text += str(count || i ? ", " : "", name, "=", type_name(args[count + i]));
+  }
+  return text + ")";
+}
+// (Tensor other, *, Number alpha = 1)
+std::string shown_signature(const Seen& seen) {
+  std::string text = "(";
+  bool first = true, star = false;
+  for (int i = 0; i < seen.total; ++i) {
+    const Parameter& p = seen[i];
+    if (p.keyword_only && !star) {
+      text += first ? "*" : ", *";
+      star = true;
+      first = false;
+    }
+    const bool scale = p.keyword_only && !p.has_default;  // of add and sub: one overload has it, the other has not
+    text += str(first ? "" : ", ", type_text(p), " ", shown_name(p),
+                p.has_default ? " = " + (p.default_text.empty() ? "None" : p.default_text)
+                : scale       ? std::string(" = 1")
+                              : std::string());
+    first = false;
+  }
+  return text + ")";
+}
+// Where PyTorch has one signature beside a former one (Note [Former signatures]), which it does not show.
+[[noreturn]] void fail_former(const std::string& name, Seen seen, PyObject* const* args, Py_ssize_t count,
+                              PyObject* names) {
+  seen.scales = true;
+  seen.required = std::min(seen.required, seen.positional);
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  if (count + named >= seen.required && count + named <= seen.total) {
+    const std::string why = mismatch(name, seen, args, count, names);
+    if (!why.empty()) fail(ErrorKind::type, why);
+  }
+  std::string unknown;  // (names of optional parameters are not recognised here)
+  for (Py_ssize_t i = named - 1; i >= 0; --i) {
+    bool known = false;
+    for (int k = 0; k < seen.required; ++k) known = known || name_matches(seen[k], PyTuple_GET_ITEM(names, i));
+    const char* text = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i));
+    if (!text) throw PendingError();
+    if (!known) unknown += str(unknown.empty() ? "" : ", ", text);
+  }
+  fail(ErrorKind::type, name, "() received an invalid combination of arguments - got ",
+       unknown.empty() ? given_types(args, count, names) + ", but expected " + shown_signature(seen)
+                       : "unrecognized keyword arguments: " + unknown);
+}
+
+}  // namespace
+
 void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads, bool method, bool out,
                       bool former, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
@@ -526,10 +591,21 @@ void fail_no_overload(const std::string& name, const std::vector<const Operation
     if (PyErr_Occurred()) throw PendingError();
     fail(ErrorKind::type, why.empty() ? str(name, "(): argument 'input' (position 1) must be Tensor") : why);
   };
+  if (former && (method || overloads[0]->traits.also.most < 0)) {
+    const auto parameters = [](const Operation* op) { return op->signature.parameters.size(); };
+    const Operation* whole = *std::ranges::max_element(overloads, {}, parameters);
+    fail_former(name, Seen(*whole, method, out), args, count, names);
+  }
+  if (!method && overloads.back()->traits.variadic && count > 1) {  // f(a, b) for f([a, b])
+    for (Py_ssize_t i = 0; i < count; ++i) {
+      if (is_tensor(args[i])) continue;
+      fail(ErrorKind::type, "expected Tensor as element ", i, " in argument 0, but got ", type_name(args[i]));
+    }
+  }
   const FormulaOp* formula = overloads[0]->formula;
   const bool for_numbers =
       formula && (formula->info->numbers == 1 || formula->info->numbers == 2);  // one for each kind
-  const bool single = overloads.size() == 1 && !for_numbers && !former;
+  const bool single = overloads.size() == 1 && !for_numbers;
   const Operation* only = single ? overloads[0] : nullptr;
   if (only && method && only->signature.parameters.size() == 1) {
     if (named) fail(ErrorKind::type, "TensorBase.", name, "() takes no keyword arguments");
@@ -551,30 +627,35 @@ void fail_no_overload(const std::string& name, const std::vector<const Operation
     const std::string why = mismatch(name, Seen(*op, method, out), args, count, names);
     if (why.find(" failed to unpack the object at pos ") != why.npos) fail(ErrorKind::type, why);
   }
-  std::string text = name + "() received an invalid combination of arguments - got (";
-  for (Py_ssize_t i = 0; i < count; ++i) text += (i ? ", " : "") + type_name(args[i]);
-  for (Py_ssize_t i = 0; i < named; ++i) {
-    text += str(count || i ? ", " : "", PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i)), "=", type_name(args[count + i]));
-  }
-  text += "), but expected one of:";
-  for (const Operation* op : overloads) {
-    text += "\n * (";
-    bool first = true, star = false;
-    const Seen seen(*op, method, out);
-    for (int i = 0; i < seen.total; ++i) {
-      const Parameter& p = seen[i];
-      if (p.keyword_only && !star) {
-        text += first ? "*" : ", *";
-        star = true;
-        first = false;
-      }
-      text += str(first ? "" : ", ", type_text(p), " ", shown_name(p),
-                  p.has_default ? " = " + (p.default_text.empty() ? "None" : p.default_text) : std::string());
-      first = false;
-    }
-    text += ")";
-  }
+  std::string text = name + "() received an invalid combination of arguments - got " + given_types(args, count, names) +
+                     ", but expected one of:";
+  for (const Operation* op : overloads) text += "\n * " + shown_signature(Seen(*op, method, out));
   fail(ErrorKind::type, text);
+}
+
+Operation described(std::string_view schema) {
+  Operation op;
+  op.signature = parse_signature(schema);
+  op.name = op.signature.name;
+  return op;
+}
+
+void parse_or_fail(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names,
+                   Value* into) {
+  if (parse(op, self, args, count, names, into)) return;
+  if (PyErr_Occurred()) throw PendingError();
+  fail_no_overload(op.name, {&op}, self, false, false, args, count, names);
+}
+
+CallArguments::CallArguments(PyObject* args, PyObject* kwargs) : count(PyTuple_GET_SIZE(args)) {
+  for (Py_ssize_t i = 0; i < count; ++i) all.push_back(PyTuple_GET_ITEM(args, i));
+  if (!kwargs || PyDict_GET_SIZE(kwargs) == 0) return;
+  names = Object(must(PyTuple_New(PyDict_GET_SIZE(kwargs))));
+  PyObject *name, *value;
+  for (Py_ssize_t at = 0, i = 0; PyDict_Next(kwargs, &at, &name, &value); ++i) {
+    PyTuple_SET_ITEM(names.get(), i, Object::borrow(name).take());
+    all.push_back(value);
+  }
 }
 
 }  // namespace bulssi::python

@@ -17,12 +17,13 @@ struct PyGenerator {
 Generator& value(PyObject* self) { return *reinterpret_cast<PyGenerator*>(self)->generator; }
 
 PyObject* generator_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"device", nullptr};
-  PyObject* device = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Generator", const_cast<char**>(names), &device)) return nullptr;
   return guard([&]() -> PyObject* {
-    if (device && device != Py_None) {
-      const Device d = device_value(device);
+    static const Operation op = described("Generator(Device? device=None) -> Generator");
+    const CallArguments given(args, kwargs);
+    Value values[1];
+    parse_or_fail(op, nullptr, given.all.data(), given.count, given.names.get(), values);
+    if (values[0].present) {
+      const Device d = values[0].device;
       check(d.kind != DeviceKind::cuda, "Cannot get CUDA generator: there is no CUDA device here");
       check(d.kind == DeviceKind::cpu, "Device type ", device_kind_name(d.kind),
             " is not supported for torch.Generator() api.");

@@ -1,5 +1,6 @@
 // Users' functions that the engine calls: hooks of tensors and nodes, of saving tensors, and anomaly mode.
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "core/ops/basics.h"
@@ -186,8 +187,26 @@ void PyHooks::moved(const Tensor& t, Node&) {
 
 // ---- Tensor's methods -----------------------------------------------------------------------------------------------
 
-PyObject* register_hook(PyObject* self, PyObject* function) {
+// The hook in the arguments of a method that PyTorch writes in Python.
+PyObject* hook_given(const char* method, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+  PyObject* hook = count ? args[0] : nullptr;
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i));
+    if (!name) throw PendingError();
+    const bool known = !std::strcmp(name, "hook"), self = !std::strcmp(name, "self");
+    check(known || self, ErrorKind::type, "Tensor.", method, "() got an unexpected keyword argument '", name, "'");
+    check(known && !hook, ErrorKind::type, "Tensor.", method, "() got multiple values for argument '", name, "'");
+    hook = args[count + i];
+  }
+  check(count < 2, ErrorKind::type, "Tensor.", method, "() takes 2 positional arguments but ", count + 1,
+        " were given");
+  check(hook, ErrorKind::type, "Tensor.", method, "() missing 1 required positional argument: 'hook'");
+  return hook;
+}
+PyObject* register_hook(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   return guard([&]() -> PyObject* {
+    PyObject* function = hook_given("register_hook", args, count, names);
     const Tensor t = tensor_of(self);
     check(requires_grad(t), "cannot register a hook on a tensor that doesn't require gradient");
     check(PyCallable_Check(function), ErrorKind::type, "register_hook: a ", type_name(function), " cannot be called");
@@ -196,8 +215,9 @@ PyObject* register_hook(PyObject* self, PyObject* function) {
     return add_to_table(hooks.table(node ? static_cast<int>(t->autograd->result_index) : 0), function);
   });
 }
-PyObject* register_post_accumulate(PyObject* self, PyObject* function) {
+PyObject* register_post_accumulate(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   return guard([&]() -> PyObject* {
+    PyObject* function = hook_given("register_post_accumulate_grad_hook", args, count, names);
     const Tensor t = tensor_of(self);
     check(requires_grad(t), "cannot register a hook on a tensor that doesn't require gradient");
     check(is_leaf(t), "post accumulate grad hooks cannot be registered on non-leaf tensors");
@@ -403,10 +423,12 @@ PyMethodDef functions[] = {
     {}};
 
 PyMethodDef tensor_hook_methods[] = {
-    {"register_hook", register_hook, METH_O,
+    {"register_hook", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(register_hook)),
+     METH_FASTCALL | METH_KEYWORDS,
      "register_hook(hook)\n\nCalls hook(grad) whenever the gradient of self is known; what it returns, if not None, "
      "takes the gradient's place. Returns a handle whose remove() ends it."},
-    {"register_post_accumulate_grad_hook", register_post_accumulate, METH_O,
+    {"register_post_accumulate_grad_hook",
+     reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(register_post_accumulate)), METH_FASTCALL | METH_KEYWORDS,
      "register_post_accumulate_grad_hook(hook)\n\nCalls hook(self) after a gradient was added to self.grad; for "
      "leaves."},
     {"retain_grad", py_retain_grad, METH_NOARGS, "Keeps the gradient of a non-leaf in .grad after backward."},
@@ -476,6 +498,10 @@ void add_hook_functions(PyObject* module) {
   auto add = [](PyTypeObject* type, PyMethodDef* methods) {
     for (; methods->ml_name; ++methods) {
       Object method(must(PyDescr_NewMethod(type, methods)));
+      if (type == tensor_type && !(methods->ml_flags & METH_KEYWORDS)) {  // PyTorch's core has it
+        Py_XSETREF(reinterpret_cast<PyDescrObject*>(method.get())->d_qualname,
+                   must(PyUnicode_FromFormat("TensorBase.%s", methods->ml_name)));
+      }
       must(PyObject_SetAttrString(reinterpret_cast<PyObject*>(type), methods->ml_name, method.get()));
     }
   };

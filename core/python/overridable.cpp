@@ -1,6 +1,7 @@
 // Python functions that operations' modes and __torch_function__ see: `overridable(f)` calls f, after the arguments'
 // classes and this thread's modes have had their say (Note [Modes] in modes.h).
 #include <algorithm>
+#include <map>
 
 #include "core/python/modes.h"
 
@@ -142,7 +143,35 @@ PyObject* overridable(PyObject*, PyObject* args) {
     return reinterpret_cast<PyObject*>(o);
   });
 }
+// _check_arguments(schemas, args, kwargs): the error of a call that fits none of the schemas; None where one fits.
+PyObject* check_arguments(PyObject*, PyObject* args) {
+  PyObject *schemas, *positional, *keywords;
+  if (!PyArg_ParseTuple(args, "O!O!O!:_check_arguments", &PyTuple_Type, &schemas, &PyTuple_Type, &positional,
+                        &PyDict_Type, &keywords))
+    return nullptr;
+  return guard([&]() -> PyObject* {
+    static std::map<std::string, Operation> known;
+    std::vector<const Operation*> overloads;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(schemas); ++i) {
+      const char* text = PyUnicode_AsUTF8(PyTuple_GET_ITEM(schemas, i));
+      if (!text) throw PendingError();
+      auto [at, is_new] = known.try_emplace(text);
+      if (is_new) at->second = described(text);
+      overloads.push_back(&at->second);
+    }
+    const CallArguments given(positional, keywords);
+    for (const Operation* op : overloads) {
+      std::vector<Value> values(op->signature.parameters.size());
+      if (parse(*op, nullptr, given.all.data(), given.count, given.names.get(), values.data())) Py_RETURN_NONE;
+      if (PyErr_Occurred()) throw PendingError();
+    }
+    fail_no_overload(overloads.at(0)->name, overloads, false, false, false, given.all.data(), given.count,
+                     given.names.get());
+  });
+}
 PyMethodDef functions[] = {
+    {"_check_arguments", check_arguments, METH_VARARGS,
+     "_check_arguments(schemas, args, kwargs): raises the error of a call that fits none of the schemas."},
     {"overridable", overridable, METH_VARARGS,
      "overridable(function, autocast='composite', on_error=None): a function that __torch_function__ and "
      "modes see. Autocast makes of its arguments what an operation's trait of that name says: 'composite', 'lower', "

@@ -119,6 +119,19 @@ bool parse(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_
 [[noreturn]] void fail_no_overload(const std::string& name, const std::vector<const Operation*>& overloads, bool method,
                                    bool out, bool former, PyObject* const* args, Py_ssize_t count, PyObject* names);
 
+// The arguments of what is no operation by a schema like theirs: parsed, or refused in the same words. (The schema of a
+// method names self.)
+Operation described(std::string_view schema);
+void parse_or_fail(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names,
+                   Value* into);
+// Arguments that came as a tuple and a dictionary (or null), as a vector call has them.
+struct CallArguments {
+  std::vector<PyObject*> all;
+  Object names;
+  Py_ssize_t count;
+  CallArguments(PyObject* args, PyObject* kwargs);
+};
+
 PyObject* outcome_object(const Operation& op, Outcome&& o);
 
 // ---- operations as Python callables (op_type.cpp) -------------------------------------------------------------------

@@ -150,18 +150,26 @@ Device parse_device(std::string_view text) {
 }
 
 PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"type", "index", nullptr};
-  PyObject *type = nullptr, *index = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &type, &index))
-    return nullptr;
   return guard([&]() -> PyObject* {
-    Device d = device_value(type);
-    if (index && index != Py_None) {
-      check(d.index < 0, "type (string) must not include an index because index was passed explicitly: ",
-            std::string(PyUnicode_Check(type) ? PyUnicode_AsUTF8(type) : "device"));
-      const int64_t i = int_value(index);
-      check(i >= 0 && i < 128, "Device index must not be negative");
-      d.index = static_cast<int8_t>(i);
+    static const Operation whole = described("device(Device device) -> Device");
+    static const Operation parts = described("device(str type, int? index=None) -> Device");
+    const CallArguments given(args, kwargs);
+    Value values[2];
+    if (parse(whole, nullptr, given.all.data(), given.count, given.names.get(), values)) {
+      return device_object(values[0].device);
+    }
+    if (PyErr_Occurred()) throw PendingError();
+    if (!parse(parts, nullptr, given.all.data(), given.count, given.names.get(), values)) {
+      if (PyErr_Occurred()) throw PendingError();
+      fail_no_overload("device", {&whole, &parts}, false, false, false, given.all.data(), given.count,
+                       given.names.get());
+    }
+    Device d = parse_device(values[0].text);
+    if (values[1].present) {
+      check(d.index < 0,
+            "type (string) must not include an index because index was passed explicitly: ", values[0].text);
+      check(values[1].i >= 0 && values[1].i < 128, "Device index must not be negative");
+      d.index = static_cast<int8_t>(values[1].i);
     }
     return device_object(d);
   });
@@ -415,7 +423,9 @@ Device device_value(PyObject* o) {
   if (PyLong_Check(o) && !PyBool_Check(o)) {
     const int64_t i = int_value(o);
     check(i >= 0 && i < 128, "Device index must not be negative");
-    return {DeviceKind::cuda, static_cast<int8_t>(i)};
+    fail(
+        "Cannot access accelerator device when none is available.\na number stands for a GPU, and there is none: give "
+        "'cpu'");
   }
   fail(ErrorKind::type, "device(): argument 'type' (position 1) must be str, not ", type_name(o));
 }

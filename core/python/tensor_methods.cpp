@@ -50,8 +50,12 @@ int set_grad(PyObject* self, PyObject* value, void*) {
           type_name(value));
     const Tensor g = tensor_of(value);
     check(!g.same(t), "can't assign Variable as its own grad");
-    check(g.dtype() == t.dtype(), "assigned grad has data of a different type");
-    check(g.shape() == t.shape(), "assigned grad has data of a different size");
+    check(g.dtype() == t.dtype(), "attempting to assign a gradient with dtype '", c_name(g.dtype()),
+          "' to a tensor with grad_dtype '", legacy_name(t.dtype()),
+          "'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype).");
+    check(g.shape() == t.shape(), "attempting to assign a gradient of size '", Ints(g.shape()),
+          "' to a tensor of size '", Ints(t.shape()),
+          "'. Please ensure that the gradient and the tensor are the same size");
     autograd_of(t).grad = g;
     return 0;
   });
@@ -66,13 +70,12 @@ int set_requires_grad_property(PyObject* self, PyObject* value, void*) {
     return 0;
   });
 }
-PyObject* requires_grad_(PyObject* self, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"requires_grad", nullptr};
-  int value = 1;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|p:requires_grad_", const_cast<char**>(names), &value))
-    return nullptr;
+PyObject* requires_grad_(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   return guard([&]() -> PyObject* {
-    set_requires_grad(tensor_of(self), value != 0);
+    static const Operation op = described("requires_grad_(Tensor self, bool requires_grad=True) -> Tensor");
+    Value values[2];
+    parse_or_fail(op, self, args, count, names, values);
+    set_requires_grad(tensor_of(self), values[1].b);
     Py_INCREF(self);
     return self;
   });
@@ -98,6 +101,8 @@ int set_data(PyObject* self, PyObject* value, void*) {
           value ? type_name(value) : std::string("nothing"));
     const Tensor t = tensor_of(self), from = tensor_of(value);
     if (t.same(from)) return 0;
+    check(!requires_grad(t) || is_differentiable(from.dtype()),
+          "data set to a tensor that requires gradients must be floating point or complex dtype");
     t->dtype = from->dtype;
     show_memory(t, from, from.layout());
     t->is_view = false;
@@ -123,26 +128,26 @@ PyObject* detach_inplace(PyObject* self, PyObject*) {
     return self;
   });
 }
-PyObject* size(PyObject* self, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"dim", nullptr};
-  PyObject* dim = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:size", const_cast<char**>(names), &dim)) return nullptr;
+// size() or stride(): one of the values, or all as make(values) gives them.
+template <class F>
+PyObject* value_of_dim(const Operation& op, PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names,
+                       Ints all, F make) {
+  if (count == 0 && !names) return make(all);
+  Value values[2];
+  parse_or_fail(op, self, args, count, names, values);
+  if (!values[1].present) return make(all);
+  return PyLong_FromLongLong(all[size_t(wrap_dim(values[1].i, static_cast<int>(all.size()), false))]);
+}
+PyObject* size(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   return guard([&]() -> PyObject* {
-    const Tensor t = tensor_of(self);
-    if (dim == Py_None) return size_object(t.shape());
-    check(is_int(dim), ErrorKind::type, "size(): argument 'dim' (position 1) must be int, not ", type_name(dim));
-    return PyLong_FromLongLong(t.shape()[wrap_dim(int_value(dim), t.dims(), false)]);
+    static const Operation op = described("size(Tensor self, int? dim=None) -> int");
+    return value_of_dim(op, self, args, count, names, impl_of(self)->layout.shape, size_object);
   });
 }
-PyObject* stride(PyObject* self, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"dim", nullptr};
-  PyObject* dim = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:stride", const_cast<char**>(names), &dim)) return nullptr;
+PyObject* stride(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   return guard([&]() -> PyObject* {
-    const Tensor t = tensor_of(self);
-    if (dim == Py_None) return ints_object(t.strides());
-    check(is_int(dim), ErrorKind::type, "stride(): argument 'dim' (position 1) must be int, not ", type_name(dim));
-    return PyLong_FromLongLong(t.strides()[wrap_dim(int_value(dim), t.dims(), false)]);
+    static const Operation op = described("stride(Tensor self, int? dim=None) -> int");
+    return value_of_dim(op, self, args, count, names, impl_of(self)->layout.strides, ints_object);
   });
 }
 PyObject* item(PyObject* self, PyObject*) {
@@ -191,18 +196,14 @@ PyObject* tolist_method(PyObject* self, PyObject*) {
     return tolist(tensor_of(self));
   });
 }
-PyObject* is_contiguous(PyObject* self, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"memory_format", nullptr};
-  PyObject* format = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:is_contiguous", const_cast<char**>(names), &format))
-    return nullptr;
+PyObject* is_contiguous(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   return guard([&]() -> PyObject* {
-    if (!format || format == Py_None) return PyBool_FromLong(impl_of(self)->contiguous);
-    check(is_memory_format(format), ErrorKind::type,
-          "is_contiguous(): argument 'memory_format' must be "
-          "torch.memory_format, not ",
-          type_name(format));
-    const MemoryFormat wanted{static_cast<MemoryFormat::Kind>(constant_value(format))};
+    if (count == 0 && !names) return PyBool_FromLong(impl_of(self)->contiguous);
+    static const Operation op = described("is_contiguous(Tensor self, *, MemoryFormat? memory_format=None) -> bool");
+    Value values[2];
+    parse_or_fail(op, self, args, count, names, values);
+    if (!values[1].present) return PyBool_FromLong(impl_of(self)->contiguous);
+    const MemoryFormat wanted{static_cast<MemoryFormat::Kind>(values[1].i)};
     check(wanted.kind != MemoryFormat::preserve, "preserve memory format is unsupported by the contiguous operator");
     return PyBool_FromLong(wanted.fits(impl_of(self)->layout));
   });
@@ -221,10 +222,10 @@ PyObject* is_contiguous(PyObject* self, PyObject* args, PyObject* kwargs) {
 
 PyMethodDef tensor_methods[] = {
     {"requires_grad_", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(requires_grad_)),
-     METH_VARARGS | METH_KEYWORDS, "Sets whether operations on this leaf are recorded; returns self."},
-    {"size", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(size)), METH_VARARGS | METH_KEYWORDS,
+     METH_FASTCALL | METH_KEYWORDS, "Sets whether operations on this leaf are recorded; returns self."},
+    {"size", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(size)), METH_FASTCALL | METH_KEYWORDS,
      "The shape, or one size of it."},
-    {"stride", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(stride)), METH_VARARGS | METH_KEYWORDS,
+    {"stride", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(stride)), METH_FASTCALL | METH_KEYWORDS,
      "The strides in elements, or one of them."},
     {"item", item, METH_NOARGS, "The only element as a Python number."},
     {"tolist", tolist_method, METH_NOARGS, "The elements as nested lists (a number for a 0-d tensor)."},
@@ -233,7 +234,7 @@ PyMethodDef tensor_methods[] = {
      METH_VARARGS | METH_KEYWORDS | METH_STATIC, nullptr},
     {"_in_class", in_class, METH_VARARGS | METH_STATIC, nullptr},
     {"is_contiguous", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(is_contiguous)),
-     METH_VARARGS | METH_KEYWORDS, "Whether the elements lie in memory in row-major order without gaps."},
+     METH_FASTCALL | METH_KEYWORDS, "Whether the elements lie in memory in row-major order without gaps."},
     BULSSI_METHOD("dim", "The number of dimensions.", PyLong_FromLong(t.dims())),
     BULSSI_METHOD("ndimension", "The number of dimensions: dim().", PyLong_FromLong(t.dims())),
     BULSSI_METHOD("numel", "The number of elements.", PyLong_FromLongLong(t.numel())),

@@ -209,7 +209,8 @@ int truth(PyObject* self) {
 }
 Scalar single(PyObject* self) {
   const Tensor t = tensor_of(self);
-  check(t.numel() == 1, "a Tensor with ", t.numel(), " elements cannot be converted to Scalar");
+  check(t.numel() == 1, ErrorKind::value, "only one element tensors can be converted to Python scalars\nthis one has ",
+        t.numel(), " elements");
   return item_data(t);
 }
 PyObject* to_float(PyObject* self) {
@@ -365,6 +366,14 @@ void add_tensor_type(PyObject* module) {
   python_hooks.release = [](void* o) { Py_DECREF(static_cast<PyObject*>(o)); };
   python_hooks.alive = [](void* o) { return Py_REFCNT(static_cast<PyObject*>(o)) > 0; };
   tensor_type = reinterpret_cast<PyTypeObject*>(must(PyType_FromSpec(&spec)));
+  // Methods name PyTorch's base class of Tensor in their errors.
+  for (Py_ssize_t at = 0;;) {
+    PyObject *name, *value;
+    if (!PyDict_Next(tensor_type->tp_dict, &at, &name, &value)) break;
+    if (!PyObject_TypeCheck(value, &PyMethodDescr_Type)) continue;
+    auto* method = reinterpret_cast<PyDescrObject*>(value);
+    Py_XSETREF(method->d_qualname, must(PyUnicode_FromFormat("TensorBase.%U", name)));
+  }
   tensor_type->tp_name = "Tensor";  // in texts of errors; the type itself is shown with its module
   must(PyObject_SetAttrString(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type)));
 }

@@ -88,7 +88,7 @@ Dims infer_shape(Ints shape, int64_t numel) {
       check(unknown < 0, "only one dimension can be inferred");
       unknown = i;
     } else {
-      check(out[i] >= 0, "invalid shape dimension ", out[i]);
+      check(out[i] >= 0, "invalid shape dimension ", out[i], " at index ", i, " of shape ", shape);
       if (__builtin_mul_overflow(known, out[i], &known)) {
         fail("shape '", shape, "' is invalid for input of size ", numel);
       }

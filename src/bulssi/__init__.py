@@ -30,10 +30,8 @@ _MODULES = {
     ),
     "_dtypes": "finfo iinfo",
     "_functions": (
-        "as_strided_copy batch_norm constant_pad_nd detach detach_ detach_copy diagonal_copy expand_copy instance_norm "
-        "is_distributed is_nonzero is_signed permute_copy select_copy split_copy split_with_sizes_copy squeeze_copy "
-        "t_copy transpose_copy unbind_copy unfold_copy unsafe_chunk unsafe_split unsafe_split_with_sizes "
-        "unsqueeze_copy view_copy zero_"
+        "batch_norm constant_pad_nd detach detach_ detach_copy instance_norm is_distributed is_nonzero is_signed "
+        "unsafe_chunk unsafe_split unsafe_split_with_sizes zero_"
     ),
     "_lowrank": "pca_lowrank svd_lowrank",
     "_printing": "get_printoptions set_printoptions",

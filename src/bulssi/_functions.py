@@ -10,33 +10,17 @@ from bulssi import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Functions that are methods, as PyTorch's core takes them.
 _METHODS = (
-    "detach",
-    "detach_",
-    "is_distributed",
-    "is_nonzero",
-    "is_signed",
-    "unsafe_chunk",
-    "unsafe_split",
-    "unsafe_split_with_sizes",
-    "zero_",
-)
-_VIEWS = (
-    "as_strided",
-    "detach",
-    "diagonal",
-    "expand",
-    "permute",
-    "select",
-    "split",
-    "split_with_sizes",
-    "squeeze",
-    "t",
-    "transpose",
-    "unbind",
-    "unfold",
-    "unsqueeze",
-    "view",
+    "detach(Tensor self) -> Tensor",
+    "detach_(Tensor self) -> Tensor",
+    "is_distributed(Tensor self) -> bool",
+    "is_nonzero(Tensor self) -> bool",
+    "is_signed(Tensor self) -> bool",
+    "unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]",
+    "unsafe_split(Tensor self, int split_size, int dim=0) -> Tensor[]",
+    "unsafe_split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> Tensor[]",
+    "zero_(Tensor self) -> Tensor",
 )
 
 
@@ -74,38 +58,34 @@ def instance_norm(
 
 def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     """`nn.functional.pad` with a constant."""
+    schema = "constant_pad_nd(Tensor self, int[] pad, Scalar value=0) -> Tensor"
+    bulssi._core._check_arguments((schema,), (input, pad, value), {})
+    if not isinstance(pad, (int, list, tuple)):
+        raise TypeError(
+            f"constant_pad_nd(): argument 'pad' (position 2) must be tuple of ints, not {type(pad).__name__}"
+        )
     return bulssi.nn.functional.pad(input, list(pad), "constant", value)
 
 
-def _copied(result: Any) -> Any:
-    if isinstance(result, Tensor):
-        return result.clone(memory_format=bulssi.contiguous_format)
-    return tuple(_copied(part) for part in result)
+def detach_copy(input: Tensor) -> Tensor:
+    """A copy of ``input`` outside its graph."""
+    return input.detach().clone(memory_format=bulssi.contiguous_format)
 
 
-def _of_method(name: str) -> Callable[..., Any]:
+def _of_method(schema: str) -> Callable[..., Any]:
+    name = schema.partition("(")[0]
     method = getattr(Tensor, name.removeprefix("unsafe_"))
 
-    def function(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return method(input, *args, **kwargs)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    def explain(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        bulssi._core._check_arguments((schema,), args, kwargs)
 
     function.__doc__ = f"``input.{name.removeprefix('unsafe_')}(...)``."
-    return function
+    function.__name__ = function.__qualname__ = name
+    return bulssi._core.overridable(function, "composite", explain)
 
 
-def _of_view(name: str) -> Callable[..., Any]:
-    view = getattr(Tensor, name)
-
-    def function(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return _copied(view(input, *args, **kwargs))
-
-    function.__doc__ = f"A copy of what ``input.{name}(...)`` gives."
-    return function
-
-
-for _name in _METHODS:
-    globals()[_name] = _of_method(_name)
-for _name in _VIEWS:
-    globals()[f"{_name}_copy"] = _of_view(_name)
-for _name in (*_METHODS, *(f"{name}_copy" for name in _VIEWS)):
-    globals()[_name].__name__ = globals()[_name].__qualname__ = _name
+for _schema in _METHODS:
+    globals()[_schema.partition("(")[0]] = _of_method(_schema)

@@ -147,6 +147,8 @@ def _is_set_to(self: Tensor, tensor: Tensor) -> bool:
 
 def _is_same_size(self: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape."""
+    if not isinstance(other, _core.Tensor):
+        raise TypeError(f"is_same_size(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
     return self.shape == other.shape
 
 
@@ -287,7 +289,9 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
 def _apply(self: Tensor, function: Callable[[Any], Any]) -> Tensor:
     """Replace every element by `function(element)`, in place; slow, for the CPU."""
     if self.requires_grad:
-        raise TypeError("can't call apply_() on a Variable that requires grad. Use var.detach().apply_() instead.")
+        raise RuntimeError("Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead.")
+    if self.device.type == "meta":
+        return self  # of the same shape
     if self.device.type != "cpu":
         raise TypeError("apply_ is only implemented on CPU tensors")
     from bulssi import tensor
@@ -300,8 +304,10 @@ def _apply(self: Tensor, function: Callable[[Any], Any]) -> Tensor:
 
 def _map(self: Tensor, other: Tensor, function: Callable[[Any, Any], Any]) -> Tensor:
     """Replace every element a, beside b of `other`, by `function(a, b)`, in place; slow, for the CPU."""
+    if not isinstance(other, _core.Tensor):
+        raise TypeError(f"map_(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
     if self.requires_grad or other.requires_grad:
-        raise TypeError("Can't call map_() on Variable that requires grad. Use var.detach().map_() instead.")
+        raise RuntimeError("Can't call map_() on Variable that requires grad. Use var.detach().map_() instead.")
     from bulssi import tensor
 
     beside = other.expand(self.shape).reshape(-1).tolist()

@@ -84,8 +84,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
         if isinstance(dims, list) and len(dims) == 1:
             dims = dims[0]
     if isinstance(dims, (list, tuple)):
-        first, second = ([d] if isinstance(d, int) else list(d) for d in dims)
+        first, second = ([d] if isinstance(d, int) else d for d in dims)
     else:
+        if not isinstance(dims, int):
+            raise RuntimeError(
+                "tensordot expects dims to be int or tuple[list[int], list[int]] or list[list[int]] containing two "
+                f"lists, but got dims={dims}"
+            )
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(a.dim(), b.dim()):
@@ -94,6 +99,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
                 f"{b.dim()} dimensions"
             )
         first, second = list(range(-dims, 0)), list(range(dims))
+    schema = "tensordot(Tensor a, Tensor b, int[] dims_self, int[] dims_other, *, Tensor? out=None) -> Tensor"
+    _core._check_arguments((schema,), (a, b, first, second), {"out": out})
+    if isinstance(out, _core.Tensor) and out.dtype != a.dtype:
+        raise RuntimeError(
+            f"tensordot: Expected the output tensor to have dtype {a.type()[6:-6]}, but got an output tensor with "
+            f"dtype {out.type()[6:-6]}"
+        )
     if out is None:
         return _core._VF.contract(a, b, first, second)
     return _core._VF.contract(a, b, first, second, out=out)
@@ -157,15 +169,21 @@ def broadcast_shapes(*shapes: Any) -> Size:
     >>> torch.broadcast_shapes((2, 1), (3, 1, 4))
     torch.Size([3, 2, 4])
     """
-    tuples = [_core.Size([shape] if isinstance(shape, int) else shape) for shape in shapes]
+    tuples: list[Any] = []
+    for shape in shapes:
+        if not isinstance(shape, (int, list, tuple)):
+            raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {shape}")
+        tuples.append((shape,) if isinstance(shape, int) else tuple(shape))
     result = [1] * max((len(shape) for shape in tuples), default=0)
     for at, shape in enumerate(tuples):
         for i in range(-1, -1 - len(shape), -1):
+            if isinstance(shape[i], _core.Tensor):
+                raise AssertionError(f"Expected bool, got {type(shape[i])}")
             if shape[i] < 0:
                 raise ValueError(f"Attempting to broadcast a dimension with negative length! The shape is {shape}")
             if shape[i] == 1 or shape[i] == result[i]:
                 continue
-            if result[i] != 1:
+            if result[i] != 1 or shape[i] != shape[i]:
                 raise RuntimeError(
                     f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching argument at index "
                     f"{at} had {shape}; but expected shape should be broadcastable to {result}"

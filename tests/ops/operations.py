@@ -224,8 +224,9 @@ def samples(operation: Operation) -> list[Sample]:
 
 
 def recipe_of(operation: Operation) -> Recipe | None:
-    """That of the overload, else that of the name (`linalg.norm`, then `norm`)."""
+    """That of the overload, else that of the name (`linalg.norm`, then `norm`); of a copy that of its view."""
     names = (str(operation), operation.full_name, operation.name)
+    names = (*names, *(name.replace("_copy", "") for name in names))
     return next((RECIPES[name] for name in names if name in RECIPES), None)
 
 

@@ -164,7 +164,7 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), 1, 1, 2)]
 
 
-@recipe("select", "select_copy")
+@recipe("select")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), 1, -1)]
 
@@ -204,7 +204,7 @@ def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), 1, bulssi.tensor(1), 2)]
 
 
-@recipe("as_strided", "as_strided_copy")
+@recipe("as_strided")
 def _(draw: Draw) -> list[Any]:
     return [(draw(3, 4), [2, 3], [4, 1], 1)]
 

@@ -104,7 +104,8 @@ def reversed_twice(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 @pytest.mark.parametrize("change", [transposed, strided, reversed_twice], ids=lambda change: change.__name__)
 def test_layout_of_arguments_does_not_matter(operation: Operation, change: Callable[[Tensor], Tensor]) -> None:
-    if operation.kind == "view" or "strided" in operation.name or not operation.is_defined or operation.is_random:
+    of_memory = operation.kind == "view" or operation.name == "view_copy" or "strided" in operation.name
+    if of_memory or not operation.is_defined or operation.is_random:
         pytest.skip("the result is the argument's memory, new memory as it is, or drawn in the order of memory")
     for sample in samples(operation):
         expected = sample.call(operation)

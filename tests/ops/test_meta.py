@@ -64,9 +64,7 @@ def test_elements_are_refused() -> None:
         torch.ones(2, 3).copy_(x)
     with pytest.raises(RuntimeError, match=r"Tensor.item\(\) cannot be called on meta tensors"):
         x.sum().item()
-    with pytest.raises(
-        NotImplementedError, match="Could not run 'aten::nonzero' with arguments from the 'Meta' backend"
-    ):
+    with pytest.raises(NotImplementedError, match="aten::nonzero: attempted to run this operator with Meta tensors"):
         x.nonzero()
     with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device, but found at least two"):
         x + torch.ones(2, 3)

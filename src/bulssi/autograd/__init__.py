@@ -98,7 +98,7 @@ def _inputs_as_tuple(inputs: Any, caller: str) -> tuple[Any, ...]:
         raise RuntimeError(f"`inputs` argument to `{caller}()` cannot be empty.")
     for position, item in enumerate(listed):
         if not isinstance(item, _core.Tensor) and not _is_edge(item):
-            raise TypeError(
+            raise RuntimeError(
                 f"all inputs have to be Tensors or GradientEdges, but got {type(item).__name__}\n"
                 f"it is at position {position} of `inputs` of {caller}()"
             )
@@ -122,7 +122,7 @@ def _ones_for(output: Tensor) -> Tensor:
 def _gradient_for(output: Any, gradient: Any, position: int) -> Tensor | None:
     """The gradient to start from at `output`: checked if given, 1 if not."""
     if not isinstance(output, _core.Tensor) and not _is_edge(output):
-        raise TypeError(f"expected Tensors or GradientEdges to differentiate, but got {type(output).__name__}")
+        raise AssertionError(f"Expected output to be a torch.Tensor\nbut got {type(output).__name__}")
     if gradient is None:
         if _is_edge(output):
             raise RuntimeError("grad can be implicitly created only for scalar outputs\npass one for a GradientEdge")
@@ -131,6 +131,10 @@ def _gradient_for(output: Any, gradient: Any, position: int) -> Tensor | None:
         raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
     if _is_edge(output):
         return gradient
+    if gradient.device != output.device:
+        raise RuntimeError(
+            f"invalid gradient at index {position} - expected device {output.device} but got {gradient.device}"
+        )
     if gradient.shape != output.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[{position}] has a shape of {gradient.shape} and output[{position}] has a "
@@ -153,6 +157,12 @@ def _given(outputs: tuple[Any, ...], gradients: Any) -> tuple[Tensor | None, ...
         gradients = (gradients,)
     else:
         gradients = tuple(gradients)
+    for output in outputs:
+        if not isinstance(output, _core.Tensor) and not _is_edge(output):
+            raise AssertionError(f"Expected output to be a torch.Tensor\nbut got {type(output).__name__}")
+    for gradient in gradients:
+        if gradient is not None and not isinstance(gradient, _core.Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
     if len(gradients) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
     return gradients

@@ -162,7 +162,8 @@ def _publish() -> None:
     for name, function in list(globals().items()):
         if not name.startswith("_") and isinstance(function, FunctionType):
             function.__module__ = __name__
-            checks = () if "in_python" in function.__dict__ else (refuse_ill_typed,)
+            marks = function.__dict__
+            checks = () if "in_python" in marks and "passed_as" not in marks else (refuse_ill_typed,)
             globals()[name] = _core.overridable(function, function.__dict__.get("autocast", "composite"), *checks)
 
 

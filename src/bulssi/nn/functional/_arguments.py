@@ -27,6 +27,55 @@ def in_python(function: F) -> F:
     return function
 
 
+def arguments(*schemas: str) -> Callable[[F], F]:
+    """Says how PyTorch's core takes the function's arguments: errors are then those of calls that fit no schema.
+
+    For what PyTorch has in its core; the parameters have the schemas' names.
+    """
+
+    def mark(function: F) -> F:
+        function.__dict__["schemas"] = schemas
+        return function
+
+    return mark
+
+
+def passed_as(schema: str, read: tuple[str, ...] = ("input",), *more: str) -> Callable[[F], F]:
+    """Says how PyTorch, which writes the function in Python, hands its parameters on to an operation of its core.
+
+    The parameters are found by the names in ``schema``, and given by position. Those in ``read`` it looks at itself, so
+    that it fails in its own way when they are no tensors. ``more`` are other schemas with parameters of the same names.
+    """
+
+    def mark(function: F) -> F:
+        function.__dict__["in_python"] = True
+        function.__dict__["passed_as"] = (schema, *more), read
+        return function
+
+    return mark
+
+
+def check_call(schema: str, *values: Any, **named: Any) -> None:
+    """Raise the error of an operation's call, unless the arguments fit the schema."""
+    bulssi._core._check_arguments((schema,), values, named)
+
+
+def _refuse_as_passed(function: Any, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    import re
+
+    defaults = function.__defaults__ or ()
+    given = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    given.update(zip(names, args, strict=False))
+    given.update(kwargs)
+    schemas, read = function.__dict__["passed_as"]
+    wanted = re.findall(r"(\w+)(?:=[^,)]*)?[,)]", schemas[0].partition("(")[2])
+    twice = {*names[: len(args)]} & {*kwargs}
+    first = all(isinstance(given.get(name), Tensor) for name in read)
+    given["reduction"] = 1  # by then it is a number
+    if first and not twice and len(args) <= len(names) and {*wanted} <= given.keys() <= {*names, "reduction"}:
+        bulssi._core._check_arguments(schemas, tuple(given[name] for name in wanted), {})
+
+
 def _type_name(o: Any) -> str:
     kind = type(o)
     return kind.__name__ if kind is Tensor or not kind.__module__.startswith("torch") else f"torch.{kind.__name__}"
@@ -77,13 +126,17 @@ def refuse_ill_typed(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    if schemas := function.__dict__.get("schemas"):
+        return bulssi._core._check_arguments(schemas, args, kwargs)
+    if "passed_as" in function.__dict__:
+        return _refuse_as_passed(function, names, args, kwargs)
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     operation = _OPERATIONS.get(function.__name__, function.__name__)
     for position, name in enumerate(names):
         annotation = "Tensor" if name == "input" else str(function.__annotations__.get(name))
         plain = annotation.removesuffix(" | None")
-        if name not in given or (given[name] is None and plain != annotation):
-            continue
+        if name not in given or (given[name] is None and plain != annotation) or name == "reduction":
+            continue  # (a reduction that is none says so itself)
         argument = f"{operation}(): argument '{name}'"
         place = f" (position {position + 1})" if position < len(args) else ""
         if plain in ("Ints", "Sequence[int]"):

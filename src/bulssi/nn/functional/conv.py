@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn import _kernels
 
+from ._arguments import arguments, check_call, passed_as
 from ._graph import shown_as
 from ._precision import as_is, lower
 
@@ -168,6 +169,12 @@ def _conv_transpose(
 
 
 @lower
+@arguments(
+    "conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, int[1] padding=0"
+    ", int[1] dilation=1, int groups=1) -> Tensor",
+    "conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, str padding='valid'"
+    ", int[1] dilation=1, int groups=1) -> Tensor",
+)
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -183,6 +190,12 @@ def conv1d(
 
 
 @lower
+@arguments(
+    "conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0"
+    ", int[2] dilation=1, int groups=1) -> Tensor",
+    "conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, str padding='valid'"
+    ", int[2] dilation=1, int groups=1) -> Tensor",
+)
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -197,6 +210,12 @@ def conv2d(
 
 
 @lower
+@arguments(
+    "conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, int[3] padding=0"
+    ", int[3] dilation=1, int groups=1) -> Tensor",
+    "conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, str padding='valid'"
+    ", int[3] dilation=1, int groups=1) -> Tensor",
+)
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -211,6 +230,10 @@ def conv3d(
 
 
 @lower
+@arguments(
+    "conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, int[1] padding=0, "
+    "int[1] output_padding=0, int groups=1, int[1] dilation=1) -> Tensor"
+)
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -226,6 +249,10 @@ def conv_transpose1d(
 
 
 @lower
+@arguments(
+    "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, "
+    "int[2] output_padding=0, int groups=1, int[2] dilation=1) -> Tensor"
+)
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -241,6 +268,10 @@ def conv_transpose2d(
 
 
 @lower
+@arguments(
+    "conv_transpose3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, int[3] padding=0, "
+    "int[3] output_padding=0, int groups=1, int[3] dilation=1) -> Tensor"
+)
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,
@@ -264,28 +295,37 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
 # ---- sliding blocks -----------------------------------------------------------------------------------------------
 
 
-def _block_sizes(kernel_size, dilation, padding, stride):  # type: ignore[no-untyped-def]
-    sizes = tuple(
-        _sizes(value, 2, name)
-        for value, name in (
-            (kernel_size, "kernel_size"),
-            (dilation, "dilation"),
-            (padding, "padding"),
-            (stride, "stride"),
-        )
-    )
-    for name, values, least in zip(("kernel size", "dilation", "padding", "stride"), sizes, (1, 1, 0, 1), strict=True):
-        if min(values) < least:
+def _block_sizes(kernel_size, dilation, padding, stride, **more):  # type: ignore[no-untyped-def]
+    sizes = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride, **more}
+    for name, value in sizes.items():
+        if not isinstance(value, int) and len(value) != 2:
+            raise RuntimeError(f"It is expected {name} equals to 2, but got size {len(value)}")
+        sizes[name] = (value,) * 2 if isinstance(value, int) else tuple(value)
+    for name, least in (("kernel_size", 1), ("dilation", 1), ("padding", 0), ("stride", 1)):
+        if min(sizes[name]) < least:
             kind = "non-negative" if least == 0 else "greater than zero"
-            raise RuntimeError(f"{name} should be {kind}, but got {list(values)}")
-    return sizes
+            words = (
+                ("pad_height", "pad_width")
+                if least == 0
+                else (f"{name[:-5] if name == 'kernel_size' else name}_{axis}" for axis in ("height", "width"))
+            )
+            shown = " ".join(f"{word}: {value}" for word, value in zip(words, sizes[name], strict=True))
+            raise RuntimeError(f"{name.replace('_', ' ')} should be {kind}, but got {shown}")
+    return tuple(sizes.values())
+
+
+_BLOCKS = "int[2] kernel_size, int[2] dilation, int[2] padding, int[2] stride) -> Tensor"
 
 
 @shown_as("Im2ColBackward0")
 @as_is
+@passed_as(f"im2col(Tensor input, {_BLOCKS}", ())
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The sliding blocks of ``(N, C, H, W)`` as columns: ``(N, C * kh * kw, number of blocks)``."""
+    check_call(f"im2col(Tensor input, {_BLOCKS}", input, kernel_size, dilation, padding, stride)
     kernel, dilation, padding, stride = _block_sizes(kernel_size, dilation, padding, stride)
+    if input.dim() < 3:
+        input.size(input.dim() or 1)  # PyTorch looks for a dimension that is not there
     if input.dim() not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
@@ -314,10 +354,14 @@ def _check_blocks(size, kernel, dilation, padding, stride) -> list[int]:  # type
 
 @shown_as("Col2ImBackward0")
 @as_is
+@passed_as(f"col2im(Tensor input, int[2] output_size, {_BLOCKS}", ())
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The adjoint of :func:`unfold`: columns are added into an image of ``output_size`` where their blocks lie."""
-    kernel, dilation, padding, stride = _block_sizes(kernel_size, dilation, padding, stride)
-    output_size = _sizes(output_size, 2, "output_size")
+    schema = f"col2im(Tensor input, int[2] output_size, {_BLOCKS}"
+    check_call(schema, input, output_size, kernel_size, dilation, padding, stride)
+    kernel, dilation, padding, stride, output_size = _block_sizes(
+        kernel_size, dilation, padding, stride, output_size=output_size
+    )
     if input.dim() not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "

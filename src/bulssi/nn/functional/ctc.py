@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 import bulssi
 from bulssi import Tensor
 
 from . import _reduction
-from ._arguments import check_floating
+from ._arguments import check_floating, passed_as
 from ._precision import float32
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ def _check(log_probs: Tensor, targets: Tensor, inputs: list[int], lengths: list[
 
 
 @float32
+@passed_as(
+    "ctc_loss(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank, int reduction, "
+    "bool zero_infinity) -> Tensor",
+    (),
+    "ctc_loss(Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank, int reduction, "
+    "bool zero_infinity) -> Tensor",
+)
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,
@@ -85,7 +93,7 @@ def ctc_loss(
             raise RuntimeError(f"log_probs must have 2 or 3 dimensions, but has {log_probs.dim()}")
         log_probs, targets = log_probs.unsqueeze(1), targets.reshape(1, -1)
     inputs, lengths = (
-        list(n.reshape(-1).tolist()) if isinstance(n, Tensor) else [int(i) for i in n]
+        list(n.reshape(-1).tolist()) if isinstance(n, Tensor) else [operator.index(i) for i in n]
         for n in (input_lengths, target_lengths)
     )
     _check(log_probs, targets, inputs, lengths, blank)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import bulssi
 
-from ._arguments import in_python
+from ._arguments import arguments, in_python
 from ._graph import shown_as
 from ._precision import as_is
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 @shown_as("NormBackward1")
 @as_is
+@arguments("pairwise_distance(Tensor x1, Tensor x2, float p=2, float eps=1e-06, bool keepdim=False) -> Tensor")
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
     return bulssi.norm(x1 - x2 + eps, p, max(x1.dim(), x2.dim()) - 1, keepdim)
 
 
 @as_is
+@arguments("cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-08) -> Tensor")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` along ``dim``."""
     common = bulssi.promote_types(x1.dtype, x2.dtype)
@@ -36,6 +38,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 
 @shown_as("PdistBackward0")
+@arguments("pdist(Tensor input, float p=2) -> Tensor")
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The p-norm distances between all pairs of rows of ``(N, M)``: ``(N (N - 1) / 2,)``, in row order."""
     if input.dim() != 2:

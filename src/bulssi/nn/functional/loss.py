@@ -14,7 +14,7 @@ import bulssi
 from bulssi.nn._native import native
 
 from . import _reduction
-from ._arguments import check_floating, in_python, scalar_name
+from ._arguments import check_call, check_floating, in_python, passed_as, scalar_name
 from ._graph import shown_as
 from ._precision import float32
 from .distance import pairwise_distance
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _broadcast(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    if input.shape == target.shape:
+    if target.size() == input.size():
         return input, target
     warnings.warn(
         f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will likely "
@@ -93,7 +93,7 @@ def l1_loss(
 
 @shown_as("SmoothL1LossBackward0")
 @float32
-@in_python
+@passed_as("smooth_l1_loss(Tensor input, Tensor target, int reduction, float beta) -> Tensor", ("input", "target"))
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -113,7 +113,7 @@ def smooth_l1_loss(
 
 @shown_as("HuberLossBackward0")
 @float32
-@in_python
+@passed_as("huber_loss(Tensor input, Tensor target, int reduction, float delta) -> Tensor", ("input", "target"))
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -125,6 +125,7 @@ def huber_loss(
 
 
 @float32
+@passed_as("poisson_nll_loss(Tensor input, Tensor target, bool log_input, bool full, float eps) -> Tensor", ())
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -140,6 +141,11 @@ def poisson_nll_loss(
     ``full`` adds Stirling's approximation of ``log(target!)``; ``eps`` keeps ``log(input)`` finite.
     """
     reduction = _reduction.resolve(reduction, size_average, reduce)
+    if type(log_input) is not bool or type(full) is not bool:
+        check_call(
+            "poisson_nll_loss(Tensor input, Tensor target, bool log_input, bool full) -> Tensor",
+            input, target, log_input, full,
+        )  # fmt: skip
     loss = input.exp() - target.mul(input) if log_input else input - target.mul((input + eps).log())
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
@@ -174,7 +180,7 @@ def gaussian_nll_loss(
         ):
             raise ValueError(f"var is of incorrect size: {tuple(var.shape)} for an input of {tuple(input.shape)}")
     if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not valid")
+        raise ValueError(reduction + " is not valid")
     var = var.clone()
     with bulssi.no_grad():
         var.clamp_(min=eps)
@@ -243,6 +249,7 @@ def _pick(values: Tensor, index: Tensor, dim: int) -> Tensor:
 
 
 @float32
+@passed_as("nll_loss_nd(Tensor input, Tensor target, Tensor? weight, int reduction, int ignore_index) -> Tensor", ())
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -306,6 +313,11 @@ def _nll(logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int,
 
 
 @float32
+@passed_as(
+    "cross_entropy_loss(Tensor input, Tensor target, Tensor? weight, int reduction, int ignore_index, "
+    "float label_smoothing) -> Tensor",
+    (),
+)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -456,6 +468,8 @@ def binary_cross_entropy(
             "deprecated. "
             "Please ensure they have the same size."
         )
+    if weight is not None:
+        weight.size()
     if target.dtype != input.dtype:
         raise RuntimeError(
             f"Found dtype {scalar_name(target)} but expected {scalar_name(input)}\nbinary_cross_entropy: the target is "
@@ -487,7 +501,11 @@ def binary_cross_entropy(
 
 @shown_as("BinaryCrossEntropyWithLogitsBackward0")
 @float32
-@in_python
+@passed_as(
+    "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight, Tensor? pos_weight, int reduction) "
+    "-> Tensor",
+    ("input", "target"),
+)
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -501,6 +519,8 @@ def binary_cross_entropy_with_logits(
     reduction = _reduction.resolve(reduction, size_average, reduce)
     if target.size() != input.size():
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    if weight is not None and not isinstance(weight, bulssi.Tensor):
+        raise TypeError("weight is no tensor")
     log_sigmoid = native.logsigmoid(input)
     if pos_weight is not None:
         log_sigmoid = ((pos_weight - 1) * target + 1) * log_sigmoid
@@ -533,6 +553,10 @@ def kl_div(
             f"kl_div: Integral inputs not supported.\ninput is {input.dtype} and target {target.dtype}; both hold "
             "(log-)probabilities."
         )
+    if type(log_target) is not bool:
+        check_call(
+            "kl_div(Tensor input, Tensor target, *, bool log_target) -> Tensor", input, target, log_target=log_target
+        )
     by_batch = reduction == "batchmean"
     reduction = _reduction.resolve("sum" if by_batch else reduction, size_average, reduce)
     loss = target.exp() * (target - input) if log_target else bulssi.xlogy(target, target) - target * input
@@ -555,12 +579,15 @@ def hinge_embedding_loss(
     """``x`` where the target is 1, ``max(0, margin - x)`` where it is -1."""
     reduction = _reduction.resolve(reduction, size_average, reduce)
     zero = bulssi.zeros((), dtype=input.dtype, device=input.device)
-    apart = bulssi.where(target.ne(1), (margin - input).clamp(min=0), zero)
+    apart = bulssi.where(target.ne(1), (margin - input).clamp(min=0).to(input.dtype), zero)
     return _reduction.apply(apart + bulssi.where(target.ne(-1), input, zero), reduction)
 
 
 @float32
-@in_python
+@passed_as(
+    "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin, int reduction) -> Tensor",
+    ("input1", "input2", "target"),
+)
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -590,6 +617,11 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """``log(1 + exp(-t x))``."""
+    if target.requires_grad and bulssi.is_grad_enabled():
+        raise RuntimeError(
+            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input "
+            "cannot have requires_grad True."
+        )
     loss = (-target * input).exp().log1p()  # infinite where exp is, as PyTorch's
     return _reduction.apply(loss, _reduction.resolve(reduction, size_average, reduce))
 
@@ -630,6 +662,10 @@ def _check_margin_input(input: Tensor) -> None:
 
 @shown_as("MultiMarginLossBackward0")
 @float32
+@passed_as(
+    "multi_margin_loss(Tensor input, Tensor target, Scalar p, Scalar margin, Tensor? weight, int reduction) -> Tensor",
+    (),
+)
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -658,6 +694,8 @@ def multi_margin_loss(
     if weight is not None and weight.numel() != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     check_floating(input, "multi_margin_loss_cpu_kernel")
+    if target.dtype != bulssi.int64:
+        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target)}\n(target)")
     rows = input.reshape(count, classes)
     index = target.reshape(count, 1)
     if ((index < 0) | (index >= classes)).any():
@@ -699,6 +737,8 @@ def multilabel_margin_loss(
     rows, labels = input.reshape(-1, classes), target.reshape(-1, classes)
     if ((labels < -1) | (labels >= classes)).any():
         raise RuntimeError(f"argument #2 'target' is out of range\nThere are {classes} classes; -1 ends the list.")
+    if target.dtype != bulssi.int64:
+        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target)}\n(target)")
     listed = (labels >= 0).long().cumprod(1).bool()
     index = labels.masked_fill(~listed, 0)
     others = bulssi.zeros_like(labels).scatter_add(1, index, listed.long()) == 0

@@ -9,7 +9,7 @@ import bulssi
 from bulssi.nn import _kernels
 from bulssi.nn._native import native
 
-from ._arguments import check_floating, in_python
+from ._arguments import check_call, check_floating, in_python, passed_as
 from ._graph import shown_as
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def _is_other(given: Tensor | None, dtype: Any) -> bool:
     return given is not None and given.dtype is not dtype
 
 
+_NORM = "_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool "
+
+
 @shown_as(_batch_norm_name, joint=lambda name: name.startswith("Native"))
+@passed_as(f"batch{_NORM}training, float momentum, float eps) -> Tensor")
 def batch_norm(
     input: Tensor,
     running_mean: Any,
@@ -85,6 +89,8 @@ def batch_norm(
     In training the batch's mean and variance are used, and the running ones move towards them (the variance unbiased)
     by ``momentum``; otherwise the running ones are used.
     """
+    if training is not True and training is not False:
+        check_call(f"batch{_NORM}training) -> Tensor", input, weight, bias, running_mean, running_var, training)
     if training and eps <= 0:
         raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     if eps < 0:
@@ -146,7 +152,7 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequen
 
 
 @shown_as("ViewBackward0", joint=True)
-@in_python
+@passed_as(f"instance{_NORM}use_input_stats, float momentum, float eps) -> Tensor")
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -159,7 +165,7 @@ def instance_norm(
 ) -> Tensor:
     """Normalise each channel of each item of ``(N, C, ...)`` by itself (Ulyanov et al. 2016)."""
     if use_input_stats:
-        if math.prod(input.shape[2:]) == 1:
+        if math.prod(input.size()[2:]) == 1:
             raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")
     elif running_mean is None or running_var is None:
         raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
@@ -195,7 +201,9 @@ def group_norm(
     if input.dim() < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
     batch, channels = input.shape[:2]
-    if num_groups <= 0 or channels % num_groups != 0:
+    if num_groups < 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
+    if channels % num_groups != 0:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of shape "
             f"{list(input.shape)} and num_groups={num_groups}"
@@ -204,8 +212,7 @@ def group_norm(
         if tensor is not None and tuple(tensor.shape) != (channels,):
             raise RuntimeError(
                 f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
-                "shape "
-                f"{list(tensor.shape)} and input of shape {list(input.shape)}"
+                f"shape {list((weight if weight is not None else tensor).shape)} and input of shape {list(input.shape)}"
             )
     _check_dtypes(input, weight=weight, bias=bias)
     check_floating(input, "GroupNormKernelImpl")
@@ -234,17 +241,23 @@ def rms_norm(
     ``eps`` is the machine epsilon of the dtype computed in when None.
     """
     shape = tuple(normalized_shape)
-    if not shape or tuple(input.shape[-len(shape) :]) != shape:
+    if not shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
-            "got "
-            f"input of size{list(input.shape)}"
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "normalized_shape = []"
         )
     if weight is not None and tuple(weight.shape) != shape:
         raise RuntimeError(
             f"Expected weight to be of same shape as normalized_shape, but got weight of shape {list(weight.shape)} "
             "and "
             f"normalized_shape = {list(shape)}"
+        )
+    if input.dim() < len(shape):
+        raise ValueError(f"Input tensor must have at least {len(shape)} dimensions, but got {input.dim()}")
+    if tuple(input.shape[-len(shape) :]) != shape:
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*{', '.join(map(str, shape))}], but got "
+            f"input of size{list(input.shape)}"
         )
     input = _kernels.in_order(input)
     return _kernels.in_channel_order(native.rms_norm(input, shape, weight, eps), input)

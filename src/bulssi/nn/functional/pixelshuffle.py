@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._arguments import arguments
 from ._graph import shown_as
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 
 @shown_as("PixelShuffleBackward0")
+@arguments("pixel_shuffle(Tensor input, int upscale_factor) -> Tensor")
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """``(*, C r^2, H, W)`` to ``(*, C, H r, W r)`` (Shi et al. 2016)."""
     r = upscale_factor
@@ -34,6 +36,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 @shown_as("PixelUnshuffleBackward0")
+@arguments("pixel_unshuffle(Tensor input, int downscale_factor) -> Tensor")
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """``(*, C, H r, W r)`` to ``(*, C r^2, H, W)``."""
     r = downscale_factor
@@ -58,6 +61,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 
 @shown_as("ChannelShuffleBackward0")
+@arguments("channel_shuffle(Tensor input, int groups) -> Tensor")
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Deal the channels of ``(N, C, ...)`` out over ``groups`` (Zhang et al. 2018)."""
     if input.dim() < 3:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn import _kernels
 
-from ._arguments import check_floating, in_python
+from ._arguments import arguments, check_call, check_floating, in_python, scalar_name
 from ._graph import shown_as
 from ._precision import float32
 from .conv import _sizes
@@ -30,6 +30,10 @@ def _batched(who: str, input: Tensor, rank: int, channels: bool = True) -> tuple
                 f"Expected 2 to 3 dimensions, but got {input.dim()}-dimensional tensor for argument #1 'self' (while "
                 f"checking arguments for {who})"
             )
+        if who.startswith("fractional") or who == "avg_pool2d":
+            input.size(-rank - 1)  # where there is no such dimension, PyTorch fails by looking for it
+        if who.startswith("fractional"):
+            raise RuntimeError(f"{who}(): Expected {rank + 1}D or {rank + 2}D tensor, but got: {list(input.shape)}")
         if who.startswith("adaptive"):
             raise RuntimeError(f"{who}(): Expected {rank + 1}D or {rank + 2}D tensor, but got {list(input.shape)}")
         if who in ("max_pool2d", "max_pool3d", "avg_pool3d"):
@@ -43,8 +47,16 @@ def _batched(who: str, input: Tensor, rank: int, channels: bool = True) -> tuple
             "input, "
             f"but got:{list(input.shape)}"
         )
-    first = input.dim() - rank - (who != "adaptive_avg_pool" + f"{rank}d")
+    average = who.startswith("avg")
+    first = input.dim() - rank - (who != f"adaptive_avg_pool{rank}d")
+    if not average:
+        first = max(first, 1)  # without a batch, any number of channels
     for dim in range(first, input.dim()):
+        if input.shape[dim] == 0 and average and rank < 3:
+            shown = [*input.shape[:-1], 1, input.shape[-1]] if rank == 1 else list(input.shape)
+            raise RuntimeError(
+                f"Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{shown}"
+            )
         if input.shape[dim] == 0:
             raise RuntimeError(
                 f"{who}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
@@ -65,9 +77,17 @@ def _pool_sizes(
         else _sizes(stride, rank, "stride")
     )
     padding, dilation = _sizes(padding, rank, "padding"), _sizes(dilation, rank, "dilation")
-    for name, values in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
+    if 0 in stride:
+        raise RuntimeError(f"stride should not be zero\n({who} got stride={list(stride)})")
+    for name, letter, values in (
+        ("kernel size", "k", kernel),
+        ("stride", "d", stride),
+        ("dilation", "dilation", dilation),
+    ):
         if min(values) <= 0:
-            raise RuntimeError(f"{who}() {name} must be greater than zero, but got {list(values)}")
+            plane = (1, *values) if rank == 1 else values
+            shown = " ".join(f"{letter}{axis}: {v}" for axis, v in zip("THW"[3 - len(plane) :], plane, strict=True))
+            raise RuntimeError(f"{name} should be greater than zero, but got {shown}")
     if min(padding) < 0:
         raise RuntimeError(f"pad must be non-negative, but got pad: {min(padding)}")
     for k, p, d in zip(kernel, padding, dilation, strict=True):
@@ -76,6 +96,10 @@ def _pool_sizes(
                 f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
                 f"dilation={d}"
             )
+    if who == "avg_pool3d" and any(n + 2 * p < k for n, k, p in zip(x.shape[2:], kernel, padding, strict=True)):
+        sizes = (" ".join(f"{prefix}{axis}: {v}" for axis, v in zip("THW", values, strict=True))
+                 for prefix, values in (("", x.shape[2:]), ("k", kernel)))  # fmt: skip
+        raise RuntimeError("input image ({}) smaller than kernel size ({})".format(*sizes))
     out = tuple(
         _kernels.pool_size(n, k, s, p, d, ceil_mode)
         for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
@@ -208,6 +232,8 @@ def _avg_pool(
     divisor: int | None = None,
 ) -> Tensor:
     who = f"avg_pool{rank}d"
+    if ceil_mode is not True and ceil_mode is not False:
+        check_call(f"{who}(Tensor input, bool ceil_mode) -> Tensor", input, ceil_mode)
     x, batched = _batched(who, input, rank)
     kernel, stride, padding, _, out = _pool_sizes(who, x, kernel_size, stride, padding, 1, ceil_mode, rank)
     if divisor == 0:
@@ -217,6 +243,10 @@ def _avg_pool(
 
 
 @shown_as("SqueezeBackward1", joint=True)
+@arguments(
+    "avg_pool1d(Tensor input, int[1] kernel_size, int[1]? stride=None, int[1] padding=0, bool ceil_mode=False, "
+    "bool count_include_pad=True) -> Tensor"
+)
 def avg_pool1d(
     input: Tensor,
     kernel_size: Ints,
@@ -230,6 +260,10 @@ def avg_pool1d(
 
 
 @shown_as("AvgPool2DBackward0", joint=True)
+@arguments(
+    "avg_pool2d(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, bool ceil_mode=False, "
+    "bool count_include_pad=True, int? divisor_override=None) -> Tensor"
+)
 def avg_pool2d(
     input: Tensor,
     kernel_size: Ints,
@@ -245,6 +279,10 @@ def avg_pool2d(
 
 @shown_as("AvgPool3DBackward0", joint=True)
 @float32
+@arguments(
+    "avg_pool3d(Tensor input, int[3] kernel_size, int[3]? stride=None, int[3] padding=0, bool ceil_mode=False, "
+    "bool count_include_pad=True, int? divisor_override=None) -> Tensor"
+)
 def avg_pool3d(
     input: Tensor,
     kernel_size: Ints,
@@ -269,15 +307,31 @@ def _adaptive_size(kind: str, input: Tensor, output_size: Any, rank: int) -> tup
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     x, batched = _batched(f"adaptive_{kind}_pool{rank}d", input, rank)
     output_size = tuple(output_size)
+    if not all(o is None or type(o) is int for o in output_size):
+        whole = [n if o is None else o for n, o in zip(input.shape[-len(output_size) :], output_size, strict=False)]
+        operation = f"adaptive_{kind}_pool{rank}d"
+        check_call(f"{operation}(Tensor input, int[{rank}] output_size) -> Tensor", input, whole)
+    if any(o is not None and abs(o) >= 1 << 63 for o in output_size):
+        if rank == 1:
+            raise ValueError("Overflow when unpacking long long\nthe output size does not fit in 64 bits")
+        check_call(f"adaptive_{kind}_pool{rank}d(Tensor input, int[{rank}] output_size) -> Tensor", input, output_size)
     if len(output_size) == 1:
         output_size = output_size * rank
     if len(output_size) != rank:
         raise RuntimeError(f"adaptive pooling: output_size must have {rank} entries, but got {list(output_size)}")
     size = tuple(n if o is None else o for n, o in zip(input.shape[-rank:], output_size, strict=True))
-    if min(size) < 0:
-        raise RuntimeError(
-            f"adaptive pooling: elements of output_size must be greater than or equal to 0 but received {list(size)}"
+    if kind == "avg" and min(size) < 0:
+        shown = (
+            f"{{1, {size[0]}}}"
+            if rank == 1
+            else f"{{{', '.join(map(str, size[:2]))}{f',{size[2]}' if rank == 3 else ''}}}"
         )
+        raise RuntimeError(
+            f"adaptive_avg_pool{max(rank, 2)}d: elements of output_size must be greater than or equal to 0 but "
+            f"received {shown}"
+        )
+    if min(size) < 0:  # fails
+        bulssi.empty((*input.shape[:-1], 1, *size) if rank == 1 else (*input.shape[:-rank], *size), device="meta")
     if kind == "max" or any(n != 1 for n in size):  # one average of everything is a mean, with the errors of that
         check_floating(input, f"adaptive_{kind}_pool" + ("3d_cpu" if rank == 3 else "2d"))
     elif not input.is_floating_point():
@@ -326,6 +380,7 @@ def _adaptive_avg_shown(rank: int) -> Callable[[Any], Any]:
 
 
 @shown_as("SqueezeBackward1", joint=True)
+@arguments("adaptive_avg_pool1d(Tensor input, int[1] output_size) -> Tensor")
 def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
     """Means over ``output_size`` windows that cover the input evenly; ``None`` keeps a dimension's size."""
     return _adaptive_avg(1, input, output_size)
@@ -418,14 +473,24 @@ def _fractional(
     who = f"fractional_max_pool{rank}d"
     if output_size is None and output_ratio is None:
         raise ValueError(f"{who} requires specifying either an output_size or an output_ratio")
-    x, batched = _batched(who, input, rank)
-    kernel = _sizes(kernel_size, rank, "kernel_size")
     if output_size is None:
         ratio = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * rank
         if len(ratio) != rank:
             raise ValueError(f"{who} requires output_ratio to either be a single Int or tuple of Ints.")
-        output_size = [int(n * r) for n, r in zip(x.shape[2:], ratio, strict=True)]
-    out = _sizes(output_size, rank, "output_size")
+        output_size = [int(input.size(d - rank) * r) for d, r in enumerate(ratio)]
+    if samples is None:
+        input.size(-rank - 1)
+    check_call(
+        f"{who}(Tensor input, int[{rank}] kernel_size, int[{rank}] output_size) -> Tensor",
+        input,
+        kernel_size,
+        output_size,
+    )
+    for name, given in (("kernel_size", kernel_size), ("output_size", output_size)):
+        if not isinstance(given, int) and len(given) != rank:
+            raise RuntimeError(f"{who}: {name} must either be a single Int or tuple of Ints")
+    kernel, out = _sizes(kernel_size, rank, "kernel_size"), _sizes(output_size, rank, "output_size")
+    x, batched = _batched(who, input, rank)
     if samples is None:
         samples = bulssi.rand(*x.shape[:2], rank, dtype=x.dtype, device=x.device)
     if samples.dim() != 3 or samples.shape[0] < x.shape[0] or tuple(samples.shape[1:]) != (x.shape[1], rank):
@@ -436,7 +501,13 @@ def _fractional(
     position: Any = None
     for i, (n, k, o) in enumerate(zip(x.shape[2:], kernel, out, strict=True)):
         if o + k - 1 > n:
-            raise RuntimeError(f"{who}: pool size {k} is too large relative to input size {n} and output size {o}")
+            axis = ("time", "height", "width")[3 - rank + i]
+            raise RuntimeError(
+                f"{who}{'_out' if rank == 3 else ''}(): pool {axis} {k} too large relative to input {axis} {n}\n"
+                f"the output size is {o}"
+            )
+        if k < 1:
+            raise RuntimeError(f"{who}(): kernel_size should be positive, but got {list(kernel)}")
         # In two dimensions the first sample is the width's.
         sample = samples[..., rank - 1 - i if rank == 2 else i]
         starts = _fractional_starts(sample, n, k, o)
@@ -502,40 +573,55 @@ def fractional_max_pool3d_with_indices(
 # ---- the way back, and power means --------------------------------------------------------------------------------
 
 
+def _tuple(value: Any, rank: int) -> tuple[Any, ...]:
+    return tuple(value) if hasattr(value, "__iter__") else (value,) * rank
+
+
 def _unpool(
     rank: int, input: Tensor, indices: Tensor, kernel_size: Any, stride: Any, padding: Any, output_size: Any
 ) -> Tensor:
-    kernel = _sizes(kernel_size, rank, "kernel_size")
-    stride = kernel if stride is None else _sizes(stride, rank, "stride")
-    padding = _sizes(padding, rank, "padding")
-    if input.dim() not in (rank + 1, rank + 2):
+    kernel = _tuple(kernel_size, rank)
+    stride = kernel if stride is None else _tuple(stride, rank)
+    padding = _tuple(padding, rank)
+    size = _unpool_size(input.size(), kernel, stride, padding, output_size)
+    if rank == 1:
+        size, input, indices = (*size, 1), input.unsqueeze(-1), indices.unsqueeze(-1)
+    planes = max(rank, 2)
+    check_call(
+        f"max_unpool{planes}d(Tensor input, Tensor indices, int[{planes}] output_size) -> Tensor", input, indices, size
+    )
+    if indices.dtype != bulssi.int64:
+        raise RuntimeError(f"elements in indices should be type int64 but got: {scalar_name(indices)}")
+    if input.dim() not in (planes + 1, planes + 2):
         raise RuntimeError(
-            f"Input to max_unpooling{rank}d should be a {rank + 1}d or {rank + 2}d Tensor, but got a tensor with "
+            f"Input to max_unpooling{planes}d should be a {planes + 1}d or {planes + 2}d Tensor, but got a tensor with "
             f"{input.dim()} dimensions."
         )
-    if indices.dtype != bulssi.int64:
-        raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype}")
+    if len(size) != planes:
+        raise RuntimeError(f"There should be exactly {planes} elements in output_size, but got {len(size)} elements.")
     if indices.shape != input.shape:
         raise RuntimeError(
             f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices "
             f"tensor with shape: {list(indices.shape)}"
         )
-    size = [(n - 1) * s + k - 2 * p for n, k, s, p in zip(input.shape[-rank:], kernel, stride, padding, strict=True)]
-    if output_size is not None:
-        size = _given_unpool_size(tuple(output_size), size, stride, rank)
-    flat = input.flatten(-rank)
-    where = indices.flatten(-rank)
-    total = math.prod(size)
-    if where.numel() and (where.min() < 0 or where.max() >= total):
+    flat, where, total = input.flatten(-planes), indices.flatten(-planes), math.prod(size)
+    if where.numel() and where.device.type != "meta" and (where.min() < 0 or where.max() >= total):
         wrong = where[(where < 0) | (where >= total)][0].item()
         raise RuntimeError(
             f"Found an invalid max index: {wrong} (output volumes are of size {'x'.join(map(str, size))})"
         )
     out = flat.new_zeros((*flat.shape[:-1], total)).scatter(-1, where, flat)
-    return out.reshape(*input.shape[:-rank], *size)
+    out = out.reshape(*input.shape[:-planes], *size)
+    return out.squeeze(-1) if rank == 1 else out
 
 
-def _given_unpool_size(given: tuple[int, ...], default: list[int], stride: Sequence[int], rank: int) -> list[int]:
+def _unpool_size(
+    shape: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], given: Any
+) -> Sequence[int]:
+    rank = len(kernel)
+    default = [(shape[d - rank] - 1) * stride[d] + kernel[d] - 2 * padding[d] for d in range(rank)]
+    if given is None:
+        return default
     if len(given) == rank + 2:
         given = given[2:]
     if len(given) != rank:
@@ -543,10 +629,11 @@ def _given_unpool_size(given: tuple[int, ...], default: list[int], stride: Seque
             f"output_size should be a sequence containing {rank} or {rank + 2} elements, but it has a length of "
             f"'{len(given)}'"
         )
-    for d, (n, least, s) in enumerate(zip(given, default, stride, strict=True)):
-        if not least - s < n < least + s:
-            raise ValueError(f'invalid output_size "{given}" (dim {d} must be between {least - s} and {least + s})')
-    return list(given)
+    for d in range(rank):
+        least, most = default[d] - stride[d], default[d] + stride[d]
+        if not least < given[d] < most:
+            raise ValueError(f'invalid output_size "{given}" (dim {d} must be between {least} and {most})')
+    return given
 
 
 @shown_as("SqueezeBackward1")

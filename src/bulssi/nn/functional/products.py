@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import bulssi
 
+from ._arguments import arguments
 from ._precision import as_is
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 
 @as_is
+@arguments("bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor")
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``y_k = x1 @ weight[k] @ x2 + bias_k`` for ``(*, in1)``, ``(*, in2)`` and ``(out, in1, in2)``."""
     if input1.dim() != input2.dim():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import bulssi
 from bulssi.nn._native import native
 
+from ._arguments import arguments, check_call, in_python
 from ._graph import shown_as
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 def _renorm_(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
     """Scale the used rows whose norm is above ``max_norm`` down to it, in place."""
+    if index.dtype not in (bulssi.int64, bulssi.int32):
+        raise RuntimeError(
+            "Expected tensor for argument #2 'indices' to have one of the following scalar types: Long, Int; but got "
+            f"{index.type()} instead (while checking arguments for embedding_renorm_)"
+        )
     with bulssi.no_grad():
         used = bulssi.unique(index.reshape(-1))
         rows = weight[used]
@@ -57,6 +63,7 @@ def embedding(
 
 
 @shown_as("EmbeddingBagBackward0")
+@in_python
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
@@ -102,6 +109,12 @@ def embedding_bag(
             "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' "
             f"(got mode='{mode}')."
         )
+    if type(include_last_offset) is not bool:
+        check_call(
+            "embedding_bag(Tensor weight, Tensor indices, Tensor? offsets, bool scale_grad_by_freq, str mode, "
+            "bool sparse, Tensor? per_sample_weights, bool include_last_offset) -> Tensor",
+            weight, input, offsets, scale_grad_by_freq, mode, sparse, per_sample_weights, include_last_offset,
+        )  # fmt: skip
     padding_idx = _row(padding_idx, weight)
     row = -1 if padding_idx is None else padding_idx
     bounds = _bounds(input, offsets, include_last_offset)
@@ -160,6 +173,7 @@ def _bags(flat: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
     return flat[(starts + step).masked_fill(~used, 0)], used
 
 
+@arguments("one_hot(Tensor self, int num_classes=-1) -> Tensor")
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """``(*)`` of class numbers to ``(*, num_classes)`` of 0 and 1 (int64); -1 takes the largest class plus one."""
     if tensor.dtype != bulssi.int64:
@@ -173,8 +187,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     largest = tensor.max().item()
     if num_classes == -1:
         num_classes = largest + 1
-    elif num_classes < 1:
-        raise RuntimeError("num_classes should be positive")
     elif largest >= num_classes:
         raise RuntimeError(f"Class values must be smaller than num_classes.\n(largest = {largest})")
     return tensor.new_zeros((*tensor.shape, num_classes)).scatter_(-1, tensor.unsqueeze(-1), 1)

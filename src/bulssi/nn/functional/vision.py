@@ -81,6 +81,10 @@ def interpolate(
     _check_mode(input, mode, align_corners, antialias)
     if mode == "area":
         return _AREA[rank](input, sizes)
+    given = scale_factor if isinstance(scale_factor, (list, tuple)) else [scale_factor] * rank
+    plain = all(type(n) is int and abs(n) < 1 << 63 for n in sizes)
+    if not plain or not all(f is None or (type(f) in (int, float) and abs(f) < 1 << 48) for f in given):
+        _refuse_target(input, mode, sizes if size is not None else None, given, antialias, align_corners)
     if input.shape[1] == 0 or 0 in input.shape[2:] or min(sizes) <= 0:
         raise RuntimeError(
             f"Input and output sizes should be greater than 0, but got input {list(input.shape)} and output {sizes}"
@@ -95,12 +99,30 @@ def interpolate(
     return out.clone() if out is input else _kernels.in_channel_order(out, input)
 
 
+def _refuse_target(input: Tensor, mode: str, sizes: Any, scales: Any, antialias: bool, corners: Any) -> None:
+    """Raise the error of PyTorch's operation for sizes, or scales, of a wrong type."""
+    rank = input.dim() - 2
+    kind = "_upsample_nearest_exact" if mode == "nearest-exact" else f"upsample_{mode}"
+    operation = f"{'_' * antialias}{kind}{rank}d{'_aa' * antialias}"
+    flag = "" if mode.startswith("nearest") else ", bool align_corners"
+    schemas = (
+        f"{operation}(Tensor input, int[]? output_size{flag}, float[]? scale_factors) -> Tensor",
+        f"{operation}(Tensor input, int[{rank}] output_size{flag}{', float? scales=None' * rank}) -> Tensor",
+    )
+    scales = None if sizes is not None else scales
+    bulssi._core._check_arguments(schemas, (input, sizes, *([corners] if flag else []), scales), {})
+    if not all(abs(float(n)) < 1 << 48 for n in scales or ()):
+        raise RuntimeError(
+            "value cannot be converted to type int64_t without overflow\n(interpolate got a scale that is too large)"
+        )
+
+
 def _target(input: Tensor, size: Any, scale_factor: Any, rank: int) -> tuple[list[int], list[float] | None]:
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is not None:
         if not isinstance(size, (list, tuple)):
-            return [int(size)] * rank, None
+            return [size] * rank, None
         if len(size) != rank:
             raise ValueError(
                 "Input and output must have the same number of spatial dimensions, but got input with spatial "
@@ -109,29 +131,35 @@ def _target(input: Tensor, size: Any, scale_factor: Any, rank: int) -> tuple[lis
                 "...,dK) "
                 "format and output size in (o1, o2, ...,oK) format."
             )
-        if not all(isinstance(n, int) or hasattr(n, "__index__") for n in size):
+        if not all(isinstance(n, int) or (hasattr(n, "__index__") and not isinstance(n, bulssi.Tensor)) for n in size):
             raise TypeError(
                 "expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but got size "
                 "with "
                 f"types {[type(n) for n in size]}"
             )
-        return [int(n) for n in size], None
+        return [n if type(n) is int else n.__index__() for n in size], None
     if scale_factor is None:
         raise ValueError("either size or scale_factor should be defined")
     scales = list(scale_factor) if isinstance(scale_factor, (list, tuple)) else [scale_factor] * rank
-    if len(scales) != rank:
+    if len(scales) != max(rank, 0):
         raise ValueError(
             "Input and scale_factor must have the same number of spatial dimensions, but got input with spatial "
             "dimensions "
             f"of {list(input.shape[2:])} and scale_factor of shape {scale_factor}. Please provide input tensor in "
             "(N, C, d1, d2, ...,dK) format and scale_factor in (s1, s2, ...,sK) format."
         )
-    return [math.floor(float(n) * float(s)) for n, s in zip(input.shape[2:], scales, strict=True)], scales
+    if all(type(s) in (int, float) and abs(s) < 1 << 48 for s in scales):
+        return [math.floor(float(n) * s) for n, s in zip(input.shape[2:], scales, strict=True)], scales
+    return [s if type(s) is float else 1.5 for s in scales], scales  # no sizes: refused later, after what else is wrong
 
 
 def _check_mode(input: Tensor, mode: str, align_corners: bool | None, antialias: bool) -> None:
     dims = input.dim()
-    if dims not in (3, 4, 5) or (mode not in ("nearest", "nearest-exact", "area") and mode not in _RANKS):
+    if (
+        dims not in (3, 4, 5)
+        or not isinstance(mode, str)
+        or (mode not in ("nearest", "nearest-exact", "area") and mode not in _RANKS)
+    ):
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {dims}D) for the modes: nearest | linear | "
             f"bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
