@@ -92,33 +92,39 @@ Tensor joint(Tensor out) {
   return out;
 }
 
-namespace {
-
-class ConstantNode final : public Node {
- public:
-  explicit ConstantNode(const Node& from) : name_(shown_name(from)) {
-    if (const size_t at = name_.rfind("Backward"); at != std::string::npos) name_.insert(at, "Backward");
+ZerosNode::ZerosNode(std::string name) : name_(std::move(name)) { init_node(*this); }
+Ref<ZerosNode> ZerosNode::behind(const Node& from) {
+  std::string name = shown_name(from);
+  if (const size_t at = name.rfind("Backward"); at != std::string::npos) name.insert(at, "Backward");
+  return Ref<ZerosNode>::adopt(new ZerosNode(std::move(name)));
+}
+void ZerosNode::add(Edge edge, Like like) {
+  edges.push_back(std::move(edge));
+  like_.push_back(std::move(like));
+}
+void ZerosNode::pass_on(Edge edge) {
+  add(std::move(edge), {});
+  passes_on_ = true;
+}
+void ZerosNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) {
+  if (!grads[0]) return;
+  const DeviceScope scope(grads[0].device());
+  for (size_t k = 0; k < edges.size(); ++k) {
+    if (passes_on_ && k == 0)
+      inputs[k] = grads[0];
+    else if (edges[k])
+      inputs[k] = zeros(like_[k].shape, like_[k].dtype);
   }
-  std::string name() const override { return name_; }
-  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
-    if (grads[0]) inputs[0] = zeros_like(grads[0]);
-  }
-
- private:
-  std::string name_;
-};
-
-}  // namespace
+}
 
 void keep_in_graph(const Node& node, Small<Tensor, 2>& inputs) {
   if (!node.joint || !grad_state.enabled) return;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i] || !node.edges[i] || requires_grad(inputs[i])) continue;
-    auto made = Ref<Node>::adopt(new ConstantNode(node));
-    init_node(*made);
-    made->edges.push_back(node.edges[i]);
+    const auto made = ZerosNode::behind(node);
+    made->add(node.edges[i], {inputs[i].shape(), inputs[i].dtype()});
     inputs[i] = detach(inputs[i]);
-    set_producer(inputs[i], std::move(made));
+    set_producer(inputs[i], Ref<Node>(made.get()));
   }
 }
 

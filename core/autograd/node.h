@@ -350,6 +350,31 @@ Tensor record(const char* name, const Tensor& input, Tensor out, F rule, std::in
   return record(name, {&input}, std::move(out), std::move(rule), keeps);
 }
 
+// Shape and dtype of an argument, which its gradient has.
+struct Like {
+  Dims shape;
+  DType dtype = DType::f32;
+};
+// Gives zeros to its inputs, whatever arrives: of what is flat, or of what a gradient counts as made from although it
+// does not depend on it (Node::joint).
+class ZerosNode final : public Node {
+ public:
+  explicit ZerosNode(std::string name);
+  // The backward node of the gradients that `from` makes.
+  static Ref<ZerosNode> behind(const Node& from);
+  std::string name() const override { return name_; }
+  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override;
+  // One more input: zeros like this go to `edge`.
+  void add(Edge edge, Like like);
+  // As the first input, one that gets what arrives.
+  void pass_on(Edge edge);
+
+ private:
+  std::string name_;
+  bool passes_on_ = false;
+  Small<Like, 3> like_;  // one per edge
+};
+
 // Of an operation whose derivative is not known: backward is an error. `op` is PyTorch's name, for its text.
 Ref<Node> not_implemented(std::string op, std::span<const Tensor* const> inputs);
 

@@ -1,5 +1,7 @@
 #include "core/base/alloc.h"
 
+#include "core/base/cgroup.h"
+
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -50,36 +52,16 @@ bool read_number(const char* path, int64_t* value) {
   return ok;
 }
 
-// The smallest limit among a control group and its ancestors. `group` is a path as in /proc/self/cgroup.
-int64_t cgroup_limit(const char* root, std::string group, const char* file, int64_t limit) {
-  for (;;) {
-    int64_t v;
-    if (read_number((std::string(root) + group + "/" + file).c_str(), &v) && v > 0) limit = std::min(limit, v);
-    const size_t slash = group.rfind('/');
-    if (group.empty() || slash == std::string::npos) return limit;
-    group.resize(slash);
-  }
-}
-
 int64_t memory_limit() {
   int64_t limit = INT64_MAX;
 #if defined(__linux__)
   struct sysinfo info;
   if (sysinfo(&info) == 0) limit = static_cast<int64_t>((info.totalram + info.totalswap) * uint64_t{info.mem_unit});
-  if (std::FILE* file = std::fopen("/proc/self/cgroup", "re")) {
-    char line[4096];
-    while (std::fgets(line, sizeof line, file)) {
-      line[std::strcspn(line, "\n")] = 0;
-      char* controllers = std::strchr(line, ':');
-      char* path = controllers ? std::strchr(controllers + 1, ':') : nullptr;
-      if (!path) continue;
-      *path++ = 0;
-      if (controllers[1] == 0) limit = cgroup_limit("/sys/fs/cgroup", path, "memory.max", limit);
-      if (std::strstr(controllers, "memory"))
-        limit = cgroup_limit("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", limit);
-    }
-    std::fclose(file);
-  }
+  for_each_control_group("memory", [&](const std::string& folder, bool unified) {
+    int64_t v;
+    const char* name = unified ? "/memory.max" : "/memory.limit_in_bytes";
+    if (read_number((folder + name).c_str(), &v) && v > 0) limit = std::min(limit, v);
+  });
 #else
   const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   if (pages > 0 && page > 0) limit = static_cast<int64_t>(pages) * page;

@@ -1,5 +1,7 @@
 #include "core/base/threads.h"
 
+#include "core/base/cgroup.h"
+
 #include <pthread.h>
 #include <signal.h>
 
@@ -69,37 +71,13 @@ bool read_numbers(const std::string& path, double* a, double* b) {
 // CPUs' worth of time that the control groups of this process allow, the tightest of them; infinity without a limit.
 double cgroup_quota() {
   double quota = INFINITY;
-  std::FILE* file = std::fopen("/proc/self/cgroup", "re");
-  if (!file) return quota;
-  char line[4096];
-  while (std::fgets(line, sizeof line, file)) {
-    line[std::strcspn(line, "\n")] = 0;
-    char* controllers = std::strchr(line, ':');
-    char* path = controllers ? std::strchr(controllers + 1, ':') : nullptr;
-    if (!path) continue;
-    *path++ = 0;
-    controllers++;
-    const bool v2 = *controllers == 0;
-    const std::string list = "," + std::string(controllers) + ",";
-    if (!v2 && list.find(",cpu,") == std::string::npos) continue;
-    // Inside a container the group's own path may not be visible: walking up to the root meets the mounted one.
-    for (std::string group = path;;) {
-      double limit, period;
-      if (v2) {
-        if (read_numbers("/sys/fs/cgroup" + group + "/cpu.max", &limit, &period) && period > 0)
-          quota = std::min(quota, limit / period);
-      } else {
-        const std::string base = "/sys/fs/cgroup/cpu" + group;
-        if (read_numbers(base + "/cpu.cfs_quota_us", &limit, nullptr) && limit > 0 &&
-            read_numbers(base + "/cpu.cfs_period_us", &period, nullptr) && period > 0)
-          quota = std::min(quota, limit / period);
-      }
-      const size_t slash = group.rfind('/');
-      if (group.empty() || slash == std::string::npos) break;
-      group.resize(slash);
-    }
-  }
-  std::fclose(file);
+  for_each_control_group("cpu", [&](const std::string& folder, bool unified) {
+    double limit, period;
+    const bool known = unified ? read_numbers(folder + "/cpu.max", &limit, &period)
+                               : read_numbers(folder + "/cpu.cfs_quota_us", &limit, nullptr) && limit > 0 &&
+                                     read_numbers(folder + "/cpu.cfs_period_us", &period, nullptr);
+    if (known && period > 0) quota = std::min(quota, limit / period);
+  });
   return quota;
 }
 

@@ -35,7 +35,7 @@ inline constexpr Dtypes floating = Dtypes::floating, arithmetic = Dtypes::arithm
 enum class Result : uint8_t { same, boolean };
 // What f_ is to the graph: recorded as f is, recorded with gradients of zero, recorded but an error in backward (as f
 // itself then is), or nothing at all.
-enum class InPlace : uint8_t { recorded, zeros, refused, unrecorded };
+enum class InPlace : uint8_t { recorded, zeros, no_derivative, unrecorded };
 // Where an operation can be called: torch.f(x), x.f(), x.f_(), f(…, out=), special.f, nn.functional.f
 struct Forms {
   bool function = true, method = true, inplace = true, out = true;

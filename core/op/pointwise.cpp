@@ -82,16 +82,12 @@ class FormulaNode final : public Node {
     return i >= 0 && i < int(edges.size()) && edges[i];
   }
 
-  struct Input {
-    Dims shape;
-    DType dtype;
-  };
   const FormulaOp& op_;
   const char* name_ = nullptr;  // another one than that of the formula
   int8_t first_ = 0;            // argument of the first edge
   Scalar attributes_[max_attributes];
   // Shape and dtype of the tensor arguments, kept only where one differs from the result's.
-  std::unique_ptr<Input[]> originals_;
+  std::unique_ptr<Like[]> originals_;
   // What each of `saved` is: bit k argument k, bit `tensors` the result.
   int place(int k) const { return __builtin_popcount(op_.saves & ((1u << k) - 1)); }
 };
@@ -188,42 +184,16 @@ static Tensor once(const FormulaOp& op, int k, const Tensor& g, const Tensor* co
   return d;
 }
 
-// Of a gradient that does not depend on the elements of what its formula reads, but counts as made from it
-// (Info::joint).
-class JointNode final : public Node {
- public:
-  JointNode(const Node& from, const Tensor& gradient, std::span<const Tensor> read) : name_(shown_name(from)) {
-    init_node(*this);
-    if (const size_t at = name_.rfind("Backward"); at != std::string::npos) name_.insert(at, "Backward");
-    edges.push_back(edge_to(gradient));
-    for (const Tensor& t : read) {
-      if (!t) continue;
-      edges.push_back(edge_to(t));
-      like_.push_back({t.shape(), t.dtype()});
-    }
-  }
-  std::string name() const override { return name_; }
-  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
-    if (!grads[0]) return;
-    inputs[0] = grads[0];
-    for (size_t k = 0; k < like_.size(); ++k) {
-      if (edges[1 + k]) inputs[1 + k] = zeros(like_[k].shape, like_[k].dtype);
-    }
-  }
-
- private:
-  struct Input {
-    Dims shape;
-    DType dtype;
-  };
-  std::string name_;
-  Small<Input, 3> like_;
-};
+// A gradient that does not depend on the elements of what its formula reads, but counts as made from it (Info::joint).
 Tensor made_from(const Node& from, const Tensor& gradient, std::span<const Tensor> read) {
-  auto node = Ref<Node>::adopt(new JointNode(from, gradient, read));
+  const auto node = ZerosNode::behind(from);
+  node->pass_on(edge_to(gradient));
+  for (const Tensor& t : read) {
+    if (t) node->add(edge_to(t), {t.shape(), t.dtype()});
+  }
   Tensor out = alias(gradient);
   if (std::ranges::any_of(node->edges, [](const Edge& e) { return static_cast<bool>(e); }))
-    set_producer(out, std::move(node));
+    set_producer(out, Ref<Node>(node.get()));
   return out;
 }
 
@@ -269,36 +239,17 @@ void FormulaNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inpu
   }
 }
 
-// Of an operation that is flat everywhere, in place: gradients of zero.
-class FlatNode final : public Node {
- public:
-  FlatNode(const FormulaOp& op, std::span<const Operand> args) : name_(op.node_name) {
-    init_node(*this);
-    for (const Operand& a : args) {
-      if (!a.tensor) continue;
-      edges.push_back(edge_to(*a.tensor));
-      like_.push_back({a.tensor->shape(), a.tensor->dtype()});
-    }
-    if (args.back().tensor) name_.back() = '1';  // as PyTorch counts the two forms
-  }
-  std::string name() const override { return name_; }
-  void backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>& inputs) override {
-    for (size_t k = 0; k < edges.size() && grads[0]; ++k) {
-      if (edges[k]) inputs[k] = zeros(like_[k].shape, like_[k].dtype);
-    }
-  }
-
- private:
-  struct Input {
-    Dims shape;
-    DType dtype;
-  };
-  std::string name_;
-  Small<Input, 2> like_;
-};
-
+// Of an operation that is flat everywhere, in place, or has no derivative.
 Ref<Node> flat_node(const FormulaOp& op, std::span<const Operand> args, const char* form = "_") {
-  if (op.info->in_place == InPlace::zeros) return Ref<Node>::adopt(new FlatNode(op, args));
+  if (op.info->in_place == InPlace::zeros) {
+    std::string name = op.node_name;
+    if (args.back().tensor) name.back() = '1';  // as PyTorch counts the two forms
+    const auto node = Ref<ZerosNode>::adopt(new ZerosNode(std::move(name)));
+    for (const Operand& a : args) {
+      if (a.tensor) node->add(edge_to(*a.tensor), {a.tensor->shape(), a.tensor->dtype()});
+    }
+    return Ref<Node>(node.get());
+  }
   Small<const Tensor*, 3> inputs;
   for (const Operand& a : args) inputs.push_back(a.tensor);
   return not_implemented(str("aten::", op.info->name, form), inputs);
@@ -323,20 +274,22 @@ unsigned to_save(const FormulaNode& node, const FormulaOp& op) {
   }
   return needed;
 }
+// In place, also makes sure that the result may be written.
 void save_for_node(FormulaNode& node, const FormulaOp& op, std::span<const Operand> args, const Tensor& out,
                    bool in_place) {
   const unsigned needed = to_save(node, op);
-  for (int k = 0; k <= op.tensors; ++k) {
+  for (int k = 0; k < op.tensors; ++k) {
     if (!(op.saves >> k & 1)) continue;
-    if (!(needed >> k & 1)) {
+    if (!(needed >> k & 1))
       node.saved.push_back(Saved());
-    } else if (k == op.tensors) {
-      if (in_place) check_writable(out, op.info->name);
-      node.saved.push_back(Saved(out, true));
-      if (in_place) node.saved.back().expect_next_version();
-    } else {
+    else
       node.saved.push_back(Saved(args[k].tensor ? *args[k].tensor : wrapped_number(args[k].number), false));
-    }
+  }
+  if (in_place) check_writable(out, op.info->name);
+  if (op.saves >> op.tensors & 1) {
+    const bool kept = needed >> op.tensors & 1;
+    node.saved.push_back(kept ? Saved(out, true) : Saved());
+    if (kept && in_place) node.saved.back().expect_next_version();
   }
   if (needed == 0) node.saved.clear();
   bool differs = false;
@@ -346,7 +299,7 @@ void save_for_node(FormulaNode& node, const FormulaOp& op, std::span<const Opera
     differs |= t.dtype() != out.dtype() || !(t.shape() == out.shape());
   }
   if (!differs) return;
-  node.originals_.reset(new FormulaNode::Input[op.tensors]);
+  node.originals_.reset(new Like[op.tensors]);
   for (int k = 0; k < op.tensors; ++k) {
     if (node.leads(k)) node.originals_[k] = {args[k].tensor->shape(), args[k].tensor->dtype()};
   }
@@ -723,7 +676,7 @@ Tensor call_formula(const FormulaOp& asked, std::span<const Operand> args, const
   for (const Operand& a : args) all_numbers &= !a.tensor || (*a.tensor)->wrapped_number;
   if (all_numbers) out->wrapped_number = true;
   if (record && is_differentiable(p.out)) {
-    if (op.info->in_place == InPlace::refused) {
+    if (op.info->in_place == InPlace::no_derivative) {
       set_producer(out, flat_node(op, args, ""));
       return out;
     }
@@ -775,7 +728,6 @@ Tensor call_formula_inplace(const FormulaOp& asked, const Tensor& self, std::spa
     }
   }
   save_for_node(*formula, kept_by, kept, self, true);
-  check_writable(self, op.info->name);
   compute(op, args, attributes, p, self);
   changed_inplace(self, std::move(node), op.info->name);
   return self;

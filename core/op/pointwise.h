@@ -45,7 +45,7 @@ struct FormulaTraits {
   int arity() const { return tensors + attributes; }
   // Whether argument k is recorded; where only some partials are known, backward through the others is an error.
   bool takes_gradient(int k) const {
-    return partial[k].exists || info->in_place == InPlace::refused ||
+    return partial[k].exists || info->in_place == InPlace::no_derivative ||
            (differentiable() && !(info->condition && k == 0));
   }
   bool differentiable() const { return partial[0].exists || partial[1].exists || partial[2].exists; }
@@ -67,6 +67,7 @@ DType promoted_type(std::span<const Operand> args);
 void check_out_device(Device made, const Tensor& out);          // may a result go into `out`?
 // Fails where PyTorch does: "value cannot be converted to type uint8_t without overflow".
 void check_fits(Scalar value, DType dtype);
+void check_fits_filling(Scalar value, DType dtype);  // the same where halves take infinity for what is too large
 // The type in which PyTorch computes: half precision with numbers of float32.
 inline DType wide(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16 ? DType::f32 : dtype; }
 

@@ -172,6 +172,9 @@ Outcome run(const Operation& op, Value* v) {
   return result;
 }
 
+void check_fits_filling(Scalar value, DType dtype) {
+  if (!is_half(dtype)) check_fits(value, dtype);
+}
 void check_fits(Scalar value, DType dtype) {
   bool fit = true;
   if (is_complex(dtype)) return;

@@ -135,7 +135,7 @@ struct FloorDivide {
                              .doc = "Quotient rounded down.",
                              .divides = true,
                              .numbers = 3,
-                             .in_place = InPlace::refused};
+                             .in_place = InPlace::no_derivative};
   static constexpr auto value(auto x, auto y) { return vecmath::floor_divide(x, y); }
 };
 OP(FloorDivide, floor_divide)
@@ -558,7 +558,7 @@ struct Heaviside {
                              .dtypes = arithmetic,
                              .doc = "0 where self < 0, values where self == 0, 1 where self > 0.",
                              .signature = "(Tensor self, Tensor values)",
-                             .in_place = InPlace::refused,
+                             .in_place = InPlace::no_derivative,
                              .check_arguments = check_heaviside};
   static constexpr auto value(auto x, auto y) {
     return select(x == 0.0, y, select(x > 0.0, 1.0, select(x == 0.0, x, 0.0)));

@@ -116,7 +116,7 @@ struct CopySelf : Copy {
 struct Fill {
   static constexpr Overlap overlap = Overlap::allowed;
   static void write(const Tensor& self, Scalar value) {
-    if (!is_half(self.dtype())) check_fits(value, self.dtype());  // halves take infinity for what is too large
+    check_fits_filling(value, self.dtype());
     fill_data(self, value);
   }
   static Ref<Node> named(const char* name, const Tensor& self) {

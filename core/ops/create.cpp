@@ -96,7 +96,7 @@ OPERATION("full(int[] size, Scalar fill_value, *, " OPTIONS,
           (+[](Ints size, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
             check_sizes(size);
             const DType d = dtype.value_or(of_value(v));
-            if (!is_half(d)) check_fits(v, d);
+            check_fits_filling(v, d);
             return finish_new(full(size, v, d), grad);
           }),
           "A tensor filled with a number.", {.method = false, .out = true, .differentiable = false})
@@ -121,7 +121,7 @@ OPERATION("full_like(Tensor self, Scalar fill_value, *, " LIKE,
           (+[](const Tensor& t, Scalar v, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad,
                MemoryFormat format) {
             Tensor out = new_like(t, dtype, format);
-            if (!is_half(out.dtype())) check_fits(v, out.dtype());
+            check_fits_filling(v, out.dtype());
             fill_data(out, v);
             return finish_new(out, grad);
           }),
@@ -145,8 +145,8 @@ OPERATION("new_full(Tensor self, int[] size, Scalar fill_value, *, " OPTIONS,
                OptBool grad) {
             check_sizes(size);
             const DType d = dtype.value_or(t.dtype());
-            if (!is_half(d)) check_fits(v, d);
-            return finish_new(full(size, v, dtype.value_or(t.dtype())), grad);
+            check_fits_filling(v, d);
+            return finish_new(full(size, v, d), grad);
           }),
           "A tensor of self's dtype filled with a number.", {.function = false, .differentiable = false})
 Tensor strided(Ints size, Ints stride, DType dtype) {
@@ -365,7 +365,7 @@ OPERATION("eye(int n, int m, *, " OPTIONS,
 OPERATION("scalar_tensor(Scalar s, *, " OPTIONS,
           (+[](Scalar s, OptDType dtype, MemoryFormat, OptDevice device, OptBool, OptBool grad) {
             const DType d = dtype.value_or(default_dtype());
-            if (!is_half(d)) check_fits(s, d);
+            check_fits_filling(s, d);
             return finish_new(full({}, s, d), grad);
           }),
           "A 0-d tensor.", {.method = false, .differentiable = false})

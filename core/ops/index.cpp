@@ -31,21 +31,22 @@ Tensor embed(const Tensor& g, Ints shape, const Layout& part) {
   return record("SliceBackward0Backward", g, out, [part](const Tensor& gg) { return extract(gg, part); });
 }
 
-Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, const Layout& part) {
-  check(source.shape() == part.shape,
+Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, const PartOf& part) {
+  const Layout rows = part(Layout::of(self.shape()));
+  check(source.shape() == rows.shape,
         "expected src to have a size equal to the slice of self. src size = ", Ints(source.shape()),
-        ", slice size = ", Ints(part.shape));
-  Tensor rows = empty(self.shape(), self.dtype());
-  copy_data(rows, self);
-  copy_data(alias(rows, part), source);
-  Tensor out = rows;
-  if (!self.contiguous() || self.layout().offset != 0) {  // the result has self's layout
+        ", slice size = ", Ints(rows.shape));
+  Tensor out;
+  if (self.contiguous() && self.layout().offset == 0) {
+    out = empty(self.shape(), self.dtype());
+    copy_data(out, self);
+  } else {
     out = clone_memory(self);
-    copy_data(out, rows);
   }
-  return record(node, {&self, &source}, out, [node, part, dtype = source.dtype()](BackwardCall& c) {
-    if (c.needs(0)) c.set(0, overwrite(node, c.grad(), zeros(part.shape, c.grad().dtype()), part));
-    if (c.needs(1)) c.set(1, cast(extract(c.grad(), part), dtype));
+  copy_data(alias(out, part(out.layout())), source);
+  return record(node, {&self, &source}, out, [node, part, rows, dtype = source.dtype()](BackwardCall& c) {
+    if (c.needs(0)) c.set(0, overwrite(node, c.grad(), zeros(rows.shape, c.grad().dtype()), part));
+    if (c.needs(1)) c.set(1, cast(extract(c.grad(), rows), dtype));
   });
 }
 

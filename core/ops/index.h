@@ -1,5 +1,6 @@
 // Indexing: views by numbers and slices, selection by tensors and masks.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "core/autograd/node.h"
@@ -13,8 +14,9 @@ namespace bulssi {
 Tensor extract(const Tensor& t, const Layout& part);
 // Zeros of `shape` with g where `part` looks.
 Tensor embed(const Tensor& g, Ints shape, const Layout& part);
-// self with source where `part` looks.
-Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, const Layout& part);
+// A copy of self, laid out like it, with source where `part` of its layout looks.
+using PartOf = std::function<Layout(const Layout& whole)>;
+Tensor overwrite(const char* node, const Tensor& self, const Tensor& source, const PartOf& part);
 
 // x[1, 2:3, None, …]: one view, one node, whatever the number of steps.
 class BasicIndex {

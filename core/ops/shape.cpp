@@ -362,21 +362,8 @@ Tensor diagonal(const Tensor& t, int64_t offset, int64_t dim1, int64_t dim2) {
   const int a = wrap_dim(dim1, t.dims()), b = wrap_dim(dim2, t.dims());
   check(a != b, "diagonal dimensions cannot be identical ", dim1, ", ", dim2);
   check(t.dims() >= 2, ErrorKind::index, "Dimension out of range (expected to be in range of [-1, 0], but got 1)");
-  return strided_view("DiagonalBackward0", t, [offset, a, b](const Layout& whole) {
-    Layout l{{}, {}, whole.offset};
-    const int64_t rows = whole.shape[a], cols = whole.shape[b];
-    const int64_t n = std::max<int64_t>(
-        offset >= 0 ? std::min(rows, cols - offset) : std::min(std::max<int64_t>(rows + offset, 0), cols), 0);
-    if (n > 0) l.offset += offset >= 0 ? offset * whole.strides[b] : -offset * whole.strides[a];
-    for (int i = 0; i < whole.dims(); ++i) {
-      if (i == a || i == b) continue;
-      l.shape.push_back(whole.shape[i]);
-      l.strides.push_back(whole.strides[i]);
-    }
-    l.shape.push_back(n);
-    l.strides.push_back(whole.strides[a] + whole.strides[b]);
-    return l;
-  });
+  return strided_view("DiagonalBackward0", t,
+                      [offset, a, b](const Layout& whole) { return whole.diagonal(a, b, offset); });
 }
 OPERATION("diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor", diagonal,
           "The diagonal of dimensions dim1 and dim2 as the last dimension.", {.kind = OpKind::view, .copy = true})

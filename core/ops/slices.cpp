@@ -329,7 +329,7 @@ Tensor select_scatter(const Tensor& self, const Tensor& source, int64_t dim, int
   check(index >= -n && index < n, ErrorKind::index, "select(): index ", index, " out of range for tensor of size ",
         Ints(self.shape()), " at dimension ", d);
   return overwrite("SelectScatterBackward0", self, source,
-                   Layout::of(self.shape()).selected(d, index < 0 ? index + n : index));
+                   [d, at = index < 0 ? index + n : index](const Layout& whole) { return whole.selected(d, at); });
 }
 Tensor slice_scatter(const Tensor& self, const Tensor& source, int64_t dim, std::optional<int64_t> start,
                      std::optional<int64_t> end, int64_t step) {
@@ -339,21 +339,14 @@ Tensor slice_scatter(const Tensor& self, const Tensor& source, int64_t dim, std:
   auto clamped = [n](int64_t v) { return std::clamp<int64_t>(v < 0 ? v + n : v, 0, n); };
   const int64_t from = clamped(start.value_or(0)), to = std::max(from, clamped(end.value_or(n)));
   const int64_t count = (to - from) / step + ((to - from) % step != 0);
-  return overwrite("SliceScatterBackward0", self, source, Layout::of(self.shape()).sliced(d, from, count, step));
+  return overwrite("SliceScatterBackward0", self, source,
+                   [=](const Layout& whole) { return whole.sliced(d, from, count, step); });
 }
 Tensor diagonal_scatter(const Tensor& self, const Tensor& source, int64_t offset, int64_t dim1, int64_t dim2) {
   const int a = wrap_dim(dim1, self.dims()), b = wrap_dim(dim2, self.dims());
   check(a != b, "diagonal dimensions cannot be identical ", dim1, ", ", dim2);
-  Layout part = Layout::of(self.shape());
-  const int64_t rows = part.shape[a], columns = part.shape[b];
-  const int64_t count = offset >= 0 ? (offset >= columns ? 0 : std::min(rows, columns - offset))
-                                    : (offset <= -rows ? 0 : std::min(rows + offset, columns));
-  const int64_t step = part.strides[a] + part.strides[b];
-  if (count > 0) part.offset += offset >= 0 ? offset * part.strides[b] : -offset * part.strides[a];
-  part.shape.erase(std::max(a, b)), part.strides.erase(std::max(a, b));
-  part.shape.erase(std::min(a, b)), part.strides.erase(std::min(a, b));
-  part.shape.push_back(count), part.strides.push_back(step);
-  return overwrite("DiagonalScatterBackward0", self, source, part);
+  return overwrite("DiagonalScatterBackward0", self, source,
+                   [=](const Layout& whole) { return whole.diagonal(a, b, offset); });
 }
 
 }  // namespace

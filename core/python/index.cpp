@@ -180,7 +180,7 @@ PyObject* dispatch_item(const char* name, PyObject* const* args, Py_ssize_t coun
 Tensor value_tensor(const Tensor& self, PyObject* value) {
   if (is_tensor(value)) return tensor_of(value);
   const Scalar number = number_value(value);
-  if (!is_half(self.dtype())) check_fits(number, self.dtype());
+  check_fits_filling(number, self.dtype());
   {
     const DeviceScope scope(self.device());
     return full({}, number, self.dtype());
@@ -243,7 +243,7 @@ void assign(const Tensor& self, PyObject* index, PyObject* value) {
   }
   if (number) {
     const Scalar v = number_value(value);
-    if (!is_half(self.dtype())) check_fits(v, self.dtype());
+    check_fits_filling(v, self.dtype());
     fill_data(part, v);
     changed_inplace(part, {}, "fill");
   } else {

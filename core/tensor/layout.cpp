@@ -32,6 +32,17 @@ bool Layout::dense() const {
   return true;
 }
 
+Layout Layout::diagonal(int a, int b, int64_t at) const {
+  Layout made = squeezed(std::max(a, b)).squeezed(std::min(a, b));
+  const int64_t rows = shape[a], columns = shape[b];
+  const int64_t n =
+      std::max<int64_t>(at >= 0 ? std::min(rows, columns - at) : std::min(std::max<int64_t>(rows + at, 0), columns), 0);
+  if (n > 0) made.offset += at >= 0 ? at * strides[b] : -at * strides[a];
+  made.shape.push_back(n);
+  made.strides.push_back(strides[a] + strides[b]);
+  return made;
+}
+
 std::optional<Layout> Layout::viewed(Ints wanted) const {
   if (numel() == 0) return Layout{Dims(wanted), Dims(wanted) == shape ? strides : contiguous_strides(wanted), offset};
   Layout made{Dims(wanted), Dims(wanted.size()), offset};

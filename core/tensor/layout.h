@@ -137,6 +137,8 @@ struct Layout {
     made.strides.erase(dim);
     return made;
   }
+  // The elements [i, i + offset] of dimensions a and b ([i - offset, i] for negative offsets) as the last dimension.
+  Layout diagonal(int a, int b, int64_t offset) const;
   // The same elements broadcast to `wanted` (sizes must already agree): repeated dimensions get stride 0.
   Layout broadcast(Ints wanted) const {
     Layout made{Dims(wanted), Dims(wanted.size()), offset};

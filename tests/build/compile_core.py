@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ISAS = ("v2", "v3", "v4") if platform.machine() in ("x86_64", "AMD64") else ("generic",)
 
+BASE = [str(source.relative_to(ROOT)) for source in sorted((ROOT / "core/base").glob("*.cpp"))]
+
 COMMON = ["-std=c++20", "-fPIC", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}"]
 KERNEL = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.compile_core import compile_kernels, compile_object, isas, link, runnable_isas
+from tests.build.compile_core import BASE, compile_kernels, compile_object, isas, link, runnable_isas
 
 np = pytest.importorskip("numpy")
 
@@ -29,13 +29,7 @@ SIZES = [
 def library_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gemm")
     objects = compile_kernels("core/cpu/isa/gemm.cpp", folder)
-    for source in (
-        "core/cpu/gemm.cpp",
-        "core/cpu/blas.cpp",
-        "core/base/alloc.cpp",
-        "core/base/error.cpp",
-        "core/base/threads.cpp",
-    ):
+    for source in ("core/cpu/gemm.cpp", "core/cpu/blas.cpp", *BASE):
         objects.append(compile_object(source, folder / f"{Path(source).stem}.o", ["-O2", isas(folder)]))
     objects.append(compile_object("tests/build/gemm_test.cpp", folder / "test.o", ["-O2", isas(folder)]))
     return link(objects, folder / "gemm_test.so", shared=True)

@@ -9,10 +9,11 @@ import random as python_random
 import struct
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.build.compile_core import ROOT, compile_object, link
+from tests.build.compile_core import BASE, ROOT, compile_object, link
 
 try:
     import torch
@@ -32,7 +33,7 @@ i64, f64 = ctypes.c_int64, ctypes.c_double
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("random")
-    objects = [compile_object("core/base/threads.cpp", folder / "threads.o")]
+    objects = [compile_object(source, folder / f"{Path(source).stem}.o") for source in BASE]
     for source in [*sorted((ROOT / "core/cpu").glob("random*.cpp")), ROOT / "tests/build/random_test.cpp"]:
         objects.append(compile_object(str(source.relative_to(ROOT)), folder / f"{source.stem}.o", ["-O3"]))
     lib = ctypes.CDLL(str(link(objects, folder / "librandom_test.so", shared=True)))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.compile_core import compile_object, compiler, link
+from tests.build.compile_core import BASE, compile_object, compiler, link
 
-SOURCES = ("core/base/alloc.cpp", "core/base/threads.cpp", "tests/build/threads_test.cpp")
+SOURCES = (*BASE, "tests/build/threads_test.cpp")
 CHECKS = ("ranges", "stress", "exceptions", "fork", "blocks", "reuse", "bounded", "refusal", "peak", "other_threads")
 
 

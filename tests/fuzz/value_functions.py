@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 
-from value_programs import DTYPES, FLOATING, INTEGERS, Call, Maker, family, keywords, row_major
+from value_programs import DTYPES, FLOATING, INTEGERS, Call, Maker, Operand, family, keywords, row_major
+
+
+def tensor_and_dim(m: Maker) -> tuple[Operand, int, int, str]:
+    """A tensor, one of its dimensions, the size of that, and how the call names it: counted from either end."""
+    a = m.tensor(m.shape(0 if m.chance(0.1) else 1, 3), whole=True)
+    d = m.rng.randrange(a.rank) if a.rank else 0
+    n = a.shape[d] if a.rank else 1
+    return a, d, n, str(m.pick([d, d - max(a.rank, 1)]))
 
 
 @family("gather and scatter", 2)
 def _(m: Maker) -> Call:
     name = m.pick("gather gather scatter scatter_add scatter_add scatter_reduce scatter_reduce scatter_reduce")
-    a = m.tensor(m.shape(0 if m.chance(0.1) else 1, 3), whole=True)
-    d = m.rng.randrange(a.rank) if a.rank else 0
-    n = a.shape[d] if a.rank else 1
-    dim = str(m.pick([d, d - max(a.rank, 1)]))
+    a, d, n, dim = tensor_and_dim(m)
     sizes = tuple(m.pick([1, 2, 4]) if k == d else m.rng.randint(min(1, s), s) for k, s in enumerate(a.shape))
     if name == "gather":
         return Call(name, [a.name, dim, m.index(sizes, n).name], "ffmo")
@@ -50,10 +55,7 @@ def different_along(m: Maker, sizes: tuple[int, ...], dim: int, below: int) -> s
 @family("gather and scatter")
 def _(m: Maker) -> Call:
     name = m.pick("index_select index_add index_copy index_fill index_reduce")
-    a = m.tensor(m.shape(0 if m.chance(0.1) else 1, 3), whole=True)
-    d = m.rng.randrange(a.rank) if a.rank else 0
-    n = a.shape[d] if a.rank else 1
-    dim = str(m.pick([d, d - max(a.rank, 1)]))
+    a, d, n, dim = tensor_and_dim(m)
     count = m.pick([0, 1, 2, 4])
     kind = m.pick(["int64", "int64", "int32"]) if name in ("index_select", "index_add") else "int64"
     if name == "index_select":
