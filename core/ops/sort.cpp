@@ -28,6 +28,20 @@ inline int64_t at_of(uint64_t packed) { return static_cast<int64_t>(packed & 0xf
 inline int64_t at_of(const Pair64& p) { return static_cast<int64_t>(p.at); }
 inline bool before(uint64_t a, uint64_t b) { return a < b; }
 inline bool before(const Pair64& a, const Pair64& b) { return a.key != b.key ? a.key < b.key : a.at < b.at; }
+// One comparison and plain pointers: the standard algorithms are compiled per kind of pair, not per dtype and place.
+template <class P>
+struct Before {
+  bool operator()(const P& a, const P& b) const { return before(a, b); }
+};
+template <class P>
+void sort_pairs(P* first, int64_t n) {
+  std::sort(first, first + n, Before<P>());
+}
+// The k smallest come first.
+template <class P>
+void select_pairs(P* first, int64_t k, int64_t n) {
+  std::nth_element(first, first + (k - 1), first + n, Before<P>());
+}
 inline void make(uint64_t& to, uint64_t key, int64_t at) { to = key << 32 | uint64_t(at); }
 inline void make(Pair64& to, uint64_t key, int64_t at) { to = {key, uint64_t(at)}; }
 
@@ -102,7 +116,7 @@ const P* sorted_pairs(const T* from, int64_t stride, int64_t n, bool descending,
   P* items = scratch.a.data();
   fill_pairs(from, stride, n, descending, items);
   if (n < radix_from) {
-    std::sort(items, items + n, [](const P& x, const P& y) { return before(x, y); });
+    sort_pairs(items, n);
     return items;
   }
   if (static_cast<int64_t>(scratch.b.size()) < n) scratch.b.resize(size_t(n));
@@ -271,13 +285,10 @@ class FirstPairs {
     else
       for (; i < int64_t(room_); ++i) take(i);
     take_rest(i);
-    std::nth_element(items_.begin(), items_.begin() + (k - 1), items_.end(), Less());
+    select_pairs(items_.data(), k, int64_t(items_.size()));
   }
 
  private:
-  struct Less {
-    bool operator()(const P& x, const P& y) const { return before(x, y); }
-  };
   P item_at(int64_t i) const {
     P item;
     make(item, key_in_order(from_[i], descending_), i);
@@ -290,7 +301,7 @@ class FirstPairs {
       cpu::top_kernels().bests[descending_][top_type<T>](from_, n_, bests);
       P order[TopKernels::kBests];
       for (int j = 0; j < TopKernels::kBests; ++j) make(order[j], key_in_order(bests[j], descending_), j);
-      std::nth_element(order, order + (k_ - 1), order + TopKernels::kBests, Less());
+      select_pairs(order, k_, int64_t{TopKernels::kBests});
       limit_ = bests[at_of(order[k_ - 1])];
     }
   }
@@ -313,7 +324,7 @@ class FirstPairs {
     if (strict_ && !before(item, worst_)) return;
     items_.push_back(item);
     if (items_.size() < room_ || i + 1 == n_) return;
-    std::nth_element(items_.begin(), items_.begin() + (k_ - 1), items_.end(), Less());
+    select_pairs(items_.data(), k_, int64_t(items_.size()));
     items_.resize(size_t(k_));
     worst_ = items_.back();
     limit_ = from_[at_of(worst_)];
@@ -333,7 +344,7 @@ class FirstPairs {
 template <class T, class P>
 void first_pairs(const T* from, int64_t n, int64_t k, bool descending, bool sorted, std::vector<P>& items) {
   FirstPairs<T, P>(from, n, k, descending, items);
-  if (sorted) std::sort(items.begin(), items.begin() + k, [](const P& x, const P& y) { return before(x, y); });
+  if (sorted) sort_pairs(items.data(), k);
 }
 
 // One long row: threads keep the first k of their parts, which are then merged.
@@ -364,10 +375,9 @@ void top_rows(const RowsOf& r, int64_t k, bool descending, bool sorted, T* value
       });
       std::vector<P> all;
       for (auto& items : found) all.insert(all.end(), items.begin(), items.end());
-      auto less = [](const P& x, const P& y) { return before(x, y); };
       if (k > 0) {
-        std::nth_element(all.begin(), all.begin() + (k - 1), all.end(), less);
-        if (sorted) std::sort(all.begin(), all.begin() + k, less);
+        select_pairs(all.data(), k, int64_t(all.size()));
+        if (sorted) sort_pairs(all.data(), k);
       }
       finish(all, row);
     }
