@@ -147,9 +147,8 @@ OPERATION("view(Tensor self, ScalarType dtype) -> Tensor", (+[](const Tensor& t,
             if (from != to) {
               check(t.dims() > 0, "self.dim() cannot be 0 to view ", legacy_name(t.dtype()), " as ", legacy_name(dtype),
                     " (different element sizes)");
-              check(l.strides.back() == 1 || l.shape.back() <= 1, "self.stride(-1) must be 1 to view ",
-                    legacy_name(t.dtype()), " as ", legacy_name(dtype), " (different element sizes), but got ",
-                    l.strides.back());
+              check(l.strides.back() == 1, "self.stride(-1) must be 1 to view ", legacy_name(t.dtype()), " as ",
+                    legacy_name(dtype), " (different element sizes), but got ", l.strides.back());
               const int64_t bytes = l.shape.back() * from;
               check(bytes % to == 0, "self.size(-1) must be divisible by ", to / from, " to view ",
                     legacy_name(t.dtype()), " as ", legacy_name(dtype), " (different element sizes), but got ",

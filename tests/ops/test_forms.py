@@ -216,6 +216,10 @@ def test_what_is_written_twice_is_refused_whatever_its_shape(name: str, shape: t
             lambda: bulssi.zeros(1, 7, 1).index_reduce_(-1, bulssi.tensor([0]), bulssi.zeros(7, 1), "amin"),
             "index_reduce(): Indexing dim 2 is out of bounds of the source tensor with dim 2",
         ),
+        (
+            lambda: bulssi.ones(1, 4, dtype=bulssi.int16).t().view(bulssi.int8),  # [4, 1]: its last stride is 4
+            "self.stride(-1) must be 1 to view Short as Char",
+        ),
         (lambda: bulssi.zeros(0, 3).unflatten(0, (7, -(2**63), 3)), "unflatten: Provided sizes"),
         (lambda: bulssi.zeros(4, 3).unflatten(0, (2**62, 4, 4)), "unflatten: Provided sizes"),
         (lambda: bulssi.ones(3).tensor_split(2**40), "can't allocate memory"),
