@@ -403,14 +403,9 @@ Small<Tensor, 2> run_backward(Tensors roots, Tensors grads, Tensors inputs, cons
   return Run(options).execute(roots, grads, inputs);
 }
 
-void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) {
-  if (!grads[0] || !leaf) return;
-  check(!producer(leaf), "leaf variable has been moved into the graph interior\nA tensor of shape ", Ints(leaf.shape()),
-        " that was a leaf when it was used has been changed in place by a recorded operation since.");
-  if (!leaf->autograd->requires_grad) return;  // requires_grad_(False) has come since
-  Tensor g = grads[0];
-  Autograd& a = autograd_of(leaf);
-  std::optional<Locked> alone(std::in_place);  // other threads may add to the same leaf
+static void accumulate(const Tensor& leaf, Tensor g) {
+  Autograd& a = *leaf->autograd;
+  const Locked alone;  // other threads may add to the same leaf
   if (g.dtype() != leaf.dtype()) g = cast(g, leaf.dtype());
   check(g.shape() == leaf.shape(), "Function AccumulateGrad returned an invalid gradient at index 0 - got ",
         Ints(g.shape()), " but expected shape compatible with ", Ints(leaf.shape()));
@@ -430,8 +425,14 @@ void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) 
     add_data(a.grad, g);
     a.grad->bump_version();
   }
-  alone.reset();
-  if (a.post_accumulate) a.post_accumulate->accumulated(leaf);
+}
+
+void AccumulateNode::backward(const Small<Tensor, 2>& grads, Small<Tensor, 2>&) {
+  if (!grads[0] || !leaf) return;
+  check(!producer(leaf), "leaf variable has been moved into the graph interior\nA tensor of shape ", Ints(leaf.shape()),
+        " that was a leaf when it was used has been changed in place by a recorded operation since.");
+  if (leaf->autograd->requires_grad) accumulate(leaf, grads[0]);  // else requires_grad_(False) has come since
+  if (const Autograd& a = *leaf->autograd; a.post_accumulate) a.post_accumulate->accumulated(leaf);
 }
 
 }  // namespace bulssi

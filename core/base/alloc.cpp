@@ -552,9 +552,8 @@ std::string readable(int64_t bytes) {
 }  // namespace
 
 OutOfMemory::OutOfMemory(size_t requested, const MemoryStats& stats) : requested_(requested), stats_(stats) {
-  message_ = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate " +
-             std::to_string(requested > kAlignment ? requested - kAlignment : requested) +  // but for a storage's header
-             " bytes. Error code 12 (Cannot allocate memory)\n" +
+  message_ = "[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried to allocate " +
+             std::to_string(requested) + " bytes. Error code 12 (Cannot allocate memory)\n" +
              "In use: " + readable(stats.in_use) + " in " + std::to_string(stats.blocks) +
              " blocks; kept for reuse: " + readable(stats.cached) + "; this process may use " + readable(stats.limit) +
              ". Free tensors that are no longer needed (del), use smaller batches or shapes, or a narrower dtype.";

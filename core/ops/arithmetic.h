@@ -662,17 +662,21 @@ struct BitwiseNot {
 OP(BitwiseNot, bitwise_not)
 
 struct ShiftLeft {
-  static constexpr Info info{
-      .name = "bitwise_left_shift", .dtypes = Dtypes::integers, .doc = "self * 2^other.", .kernel = "lshift_cpu",
-      .numbers = 2};
+  static constexpr Info info{.name = "bitwise_left_shift",
+                             .dtypes = Dtypes::integers,
+                             .doc = "self * 2^other.",
+                             .kernel = "lshift_cpu",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x << y; }
 };
 OP(ShiftLeft, bitwise_left_shift)
 
 struct ShiftRight {
-  static constexpr Info info{
-      .name = "bitwise_right_shift", .dtypes = Dtypes::integers, .doc = "self / 2^other, rounded down.",
-      .kernel = "rshift_cpu", .numbers = 2};
+  static constexpr Info info{.name = "bitwise_right_shift",
+                             .dtypes = Dtypes::integers,
+                             .doc = "self / 2^other, rounded down.",
+                             .kernel = "rshift_cpu",
+                             .numbers = 2};
   static constexpr auto value(auto x, auto y) { return x >> y; }
 };
 OP(ShiftRight, bitwise_right_shift)

@@ -170,20 +170,29 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const Tensor& bias
   const Dims extra = spatial(output_padding, rank, "output_padding", 0);
   Dims shape{input.shape()[0], transposed ? weight.shape()[1] * groups : weight.shape()[0]};
   Dims padded, kernel;
+  using Wide = __int128;
   bool fits = true;
   for (int i = 0; i < rank; ++i) {
-    const int64_t n = input.shape()[2 + i], reach = o.dilation[i] * (weight.shape()[2 + i] - 1) + 1;
-    padded.push_back(n + 2 * o.padding[i]);
-    kernel.push_back(reach);
-    if (transposed) {
-      check(extra[i] < std::max(o.stride[i], o.dilation[i]),
-            "output padding must be smaller than either stride or dilation, but got output_padding ", Ints(extra),
-            " stride ", Ints(o.stride), " dilation ", Ints(o.dilation));
-      shape.push_back((n - 1) * o.stride[i] - 2 * o.padding[i] + reach + extra[i]);
-    } else {
-      fits = fits && padded[i] >= reach;
-      shape.push_back(fits ? (padded[i] - reach) / o.stride[i] + 1 : 0);
+    check(o.padding[i] <= INT64_MAX / 2, "Given padding=", o.padding[i], " at dimension ", i,
+          " , expected padding to be at most ", INT64_MAX / 2);
+    // In 128 bits, which no product of the program's numbers leaves.
+    const Wide n = input.shape()[2 + i], step = o.stride[i], around = 2 * Wide{o.padding[i]};
+    const Wide reach = Wide{o.dilation[i]} * (weight.shape()[2 + i] - 1) + 1;
+    const Wide size = transposed           ? (n - 1) * step - around + reach + extra[i]
+                      : n + around < reach ? Wide{0}
+                                           : (n + around - reach) / step + 1;
+    for (const Wide number : {n + around, reach, size}) {
+      check(number <= INT64_MAX / 2 && number >= INT64_MIN / 2,
+            "the sizes of this convolution overflow: stride=", Ints(o.stride), ", padding=", Ints(o.padding),
+            ", dilation=", Ints(o.dilation));
     }
+    padded.push_back(static_cast<int64_t>(n + around));
+    kernel.push_back(static_cast<int64_t>(reach));
+    shape.push_back(static_cast<int64_t>(size));
+    check(!transposed || extra[i] < std::max(o.stride[i], o.dilation[i]),
+          "output padding must be smaller than either stride or dilation, but got output_padding ", Ints(extra),
+          " stride ", Ints(o.stride), " dilation ", Ints(o.dilation));
+    fits = fits && (transposed || padded[i] >= kernel[i]);
     check(weight.shape()[2 + i] > 0, "Kernel size can't be zero: weight has shape ", Ints(weight.shape()));
   }
   check(fits, "Calculated padded input size per channel: ", Ints(padded), ". Kernel size: ", Ints(kernel),

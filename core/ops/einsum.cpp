@@ -407,10 +407,8 @@ OPERATION("inner(Tensor self, Tensor other) -> Tensor", inner, "Sum of products 
 
 // In another shape; no view, so that in-place operations record plainly.
 static Tensor reshaped(const Tensor& t, const Dims& shape) {
-  const Tensor from = contiguous(t);
-  Layout layout = Layout::of(shape);
-  layout.offset = from.layout().offset;
-  return record("UnsafeViewBackward0", from, alias(from, layout),
+  const Tensor from = t.layout().viewed(shape) ? t : contiguous(t);
+  return record("UnsafeViewBackward0", from, alias(from, *from.layout().viewed(shape)),
                 [before = t.shape()](const Tensor& g) { return reshape(g, before); });
 }
 

@@ -214,7 +214,8 @@ struct ScaledK0 {
   static constexpr Info info{.name = "scaled_modified_bessel_k0",
                              .domain = {0.1, 4},
                              .doc = "exp(x) * modified_bessel_k0(x).",
-                             .signature = "(Tensor x)", .forms = {.method = false, .inplace = false, .module = "special"}};
+                             .signature = "(Tensor x)",
+                             .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::k0e(x); }
 };
 OP(ScaledK0, scaled_modified_bessel_k0)
@@ -223,14 +224,17 @@ struct ScaledK1 {
   static constexpr Info info{.name = "scaled_modified_bessel_k1",
                              .domain = {0.1, 4},
                              .doc = "exp(x) * modified_bessel_k1(x).",
-                             .signature = "(Tensor x)", .forms = {.method = false, .inplace = false, .module = "special"}};
+                             .signature = "(Tensor x)",
+                             .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::k1e(x); }
 };
 OP(ScaledK1, scaled_modified_bessel_k1)
 
 struct AiryAi {
-  static constexpr Info info{
-      .name = "airy_ai", .doc = "Airy function Ai.", .signature = "(Tensor x)", .forms = {.method = false, .inplace = false, .module = "special"}};
+  static constexpr Info info{.name = "airy_ai",
+                             .doc = "Airy function Ai.",
+                             .signature = "(Tensor x)",
+                             .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) { return vecmath::airy_ai(x); }
 };
 OP(AiryAi, airy_ai)
@@ -238,7 +242,8 @@ OP(AiryAi, airy_ai)
 struct SphericalJ0 {
   static constexpr Info info{.name = "spherical_bessel_j0",
                              .doc = "Spherical Bessel function of the first kind, order 0: sin(x) / x.",
-                             .signature = "(Tensor x)", .forms = {.method = false, .inplace = false, .module = "special"}};
+                             .signature = "(Tensor x)",
+                             .forms = {.method = false, .inplace = false, .module = "special"}};
   static constexpr auto value(auto x) {
     return select(vecmath::isinf(x), 0.0, select(x == 0.0, 1.0, vecmath::sin(x) / select(x == 0.0, 1.0, x)));
   }

@@ -60,7 +60,7 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     """`nn.functional.pad` with a constant."""
     schema = "constant_pad_nd(Tensor self, int[] pad, Scalar value=0) -> Tensor"
     bulssi._core._check_arguments((schema,), (input, pad, value), {})
-    if not isinstance(pad, (int, list, tuple)):
+    if not isinstance(pad, (list, tuple)):
         raise TypeError(
             f"constant_pad_nd(): argument 'pad' (position 2) must be tuple of ints, not {type(pad).__name__}"
         )

@@ -264,6 +264,8 @@ def fuzz(bulssi: Any, torch: Any, first: int, programs: int, seconds: float, sho
         counts["programs"] += 1
         if show:
             print("\n".join(lines))
+        if found:  # lines are chosen by looking at PyTorch's tensors, which may change them: what counts is the program
+            found = run_both(bulssi, torch, lines)
         if not found:
             continue
         kind = kind_of(found[0])

@@ -209,12 +209,21 @@ def test_a_stride_beyond_the_input_has_one_position(rank: int, stride: int) -> N
     assert y.shape == (2, 4, *(1,) * rank) and results[0] == results[1]
 
 
-@pytest.mark.parametrize("empty", ["batch", "channels", "features"])
+@pytest.mark.parametrize("empty", ["batch", "channels"])
 def test_nothing_to_sum(empty: str) -> None:
-    batch, channels, features = (0 if empty == name else 3 for name in ("batch", "channels", "features"))
+    batch, channels = (0 if empty == name else 3 for name in ("batch", "channels"))
     x = bulssi.ones(batch, channels, 5, 6, requires_grad=True)
-    w = bulssi.ones(features, channels, 3, 2, requires_grad=True)
+    w = bulssi.ones(2, channels, 3, 2, requires_grad=True)
     y = bulssi.conv2d(x, w, padding=1)
-    assert y.shape == (batch, features, 5, 7) and not y.any()
+    assert y.shape == (batch, 2, 5, 7) and not y.any()
     y.sum().backward()
     assert x.grad is not None and w.grad is not None and not x.grad.any() and not w.grad.any()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("padding", [2**63 - 1, 2**62, 2**61, 2**40])
+def test_sizes_that_cannot_be(padding: int, transposed: bool) -> None:
+    apply, channels = (bulssi.conv_transpose1d, 16) if transposed else (bulssi.conv1d, 4)
+    for options in ({"padding": padding}, {"padding": padding, "stride": 2}, {"dilation": padding}):
+        with pytest.raises((RuntimeError, MemoryError)):
+            apply(bulssi.ones(2, 16, 9), bulssi.ones(channels, 16, 2), **options)

@@ -305,7 +305,7 @@ def grad(
 
         batch = _batches_for(listed, grad_outputs)
         rows = [run(gradients, retain or k + 1 < len(batch)) for k, gradients in enumerate(batch)]
-        results = tuple([None if column[0] is None else stack(column) for column in zip(*rows, strict=True)])
+        results: Any = tuple([None if column[0] is None else stack(column) for column in zip(*rows, strict=True)])
     else:
         results = run(_gradients_for(listed, grad_outputs), retain)
     if materialize_grads:

@@ -64,7 +64,7 @@ def _refuse_as_passed(function: Any, names: tuple[str, ...], args: tuple[Any, ..
     import re
 
     defaults = function.__defaults__ or ()
-    given = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    given: dict[str, Any] = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
     given.update(zip(names, args, strict=False))
     given.update(kwargs)
     schemas, read = function.__dict__["passed_as"]

@@ -117,7 +117,7 @@ def _refuse_target(input: Tensor, mode: str, sizes: Any, scales: Any, antialias:
         )
 
 
-def _target(input: Tensor, size: Any, scale_factor: Any, rank: int) -> tuple[list[int], list[float] | None]:
+def _target(input: Tensor, size: Any, scale_factor: Any, rank: int) -> tuple[list[Any], list[float] | None]:
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is not None:
