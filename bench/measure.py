@@ -14,7 +14,7 @@ from typing import Any
 from .row import Library, Row, Statement
 
 BATCH_SECONDS = 5e-3  # long enough that the clock's resolution and one interrupt do not matter
-SETTLE_SECONDS, MAX_SETTLES = 1e-3, 20
+SETTLE_SECONDS, MAX_SETTLES = 12e-3, 5  # longer than a tick of the scheduler, at which a busy thread's time is added up
 MIN_ROUNDS, MAX_ROUNDS = 5, 61
 
 
