@@ -278,7 +278,7 @@ OPERATION(
 Tensor tensorsolve(const Tensor& given, const Tensor& b, std::optional<Ints> dims) {
   Tensor a = given;
   if (dims) {
-    Small<bool, 16> moved(a.dims(), false);
+    Small<bool, 16> moved(std::max(a.dims(), 1), false);
     Dims order, behind;
     for (int64_t d : *dims) {
       const int at = wrap_dim(d, a.dims());
@@ -290,7 +290,7 @@ Tensor tensorsolve(const Tensor& given, const Tensor& b, std::optional<Ints> dim
       if (!moved[i]) order.push_back(i);
     }
     order.append(behind.begin(), behind.end());
-    a = permute(a, order);
+    if (a.dims() > 0) a = permute(a, order);
   }
   const size_t lead = static_cast<size_t>(std::min(b.dims(), a.dims()));
   const Dims last(Ints(a.shape().data() + lead, a.shape().size() - lead));

@@ -335,3 +335,13 @@ def test_same_bits_for_one_and_two_threads(shape: tuple[int, ...]) -> None:
     finally:
         bulssi.set_num_threads(before)
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("dims", [[-1], [0, 0], [-1, -2]])
+def test_tensorsolve_without_dimensions(dims: list[int]) -> None:
+    a, b = bulssi.tensor(2.0), bulssi.tensor(6.0)
+    if dims == [-1]:
+        assert bulssi.linalg.tensorsolve(a, b, dims).item() == 3.0
+    else:
+        with pytest.raises((RuntimeError, IndexError)):
+            bulssi.linalg.tensorsolve(a, b, dims)
