@@ -128,10 +128,14 @@ def test_buffer_protocol() -> None:
 
 def test_frombuffer() -> None:
     data = bytearray(range(16))
-    t = bulssi.frombuffer(data, dtype=bulssi.int16, count=3, offset=3)
-    assert t.tolist() == [0x0403, 0x0605, 0x0807]
+    t = bulssi.frombuffer(data, dtype=bulssi.int16, count=3, offset=4)
+    assert t.tolist() == [0x0504, 0x0706, 0x0908]
     t[0] = 0
-    assert data[3] == 0 and data[4] == 0
+    assert data[4] == 0 and data[5] == 0
+    data[4:6] = b"\4\5"
+    with pytest.warns(UserWarning, match="the tensor is a copy"):  # elements at odd addresses
+        t = bulssi.frombuffer(data, dtype=bulssi.int16, count=3, offset=3)
+    assert t.tolist() == [0x0403, 0x0605, 0x0807]
     for arguments, message in (
         ({"count": 9}, r"requested buffer length \(9 \* 2 bytes\) after offset \(0 bytes\)"),
         ({"offset": 16}, r"offset \(16 bytes\) must be non-negative and no greater"),

@@ -162,7 +162,15 @@ PyObject* frombuffer(PyObject*, PyObject* args) {
     check(count <= (bytes - offset) / size, ErrorKind::value, "requested buffer length (", count, " * ", size,
           " bytes) after offset (", offset, " bytes) must not be greater than actual buffer length (", bytes,
           " bytes)");
-    storage->data += offset;
+    char* const first = storage->data + offset;
+    if (reinterpret_cast<uintptr_t>(first) % size_t(size) != 0) {  // which no kernel could read
+      warn("UserWarning", str("frombuffer: the elements do not lie at multiples of their size in memory (offset=",
+                              offset, "): the tensor is a copy and does not share the buffer's memory."));
+      const Tensor copy = empty(Dims{count}, dtype);
+      std::memcpy(copy->data(), first, size_t(count) * size_t(size));
+      return wrap(copy);
+    }
+    storage->data = first;
     storage->bytes -= offset;
     return wrap(tensor_on_storage(storage, Layout::of(Dims{count}), dtype));
   });

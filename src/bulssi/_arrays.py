@@ -105,6 +105,8 @@ def from_numpy(ndarray: Any) -> Tensor:
 def frombuffer(buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A 1-d tensor on the memory of an object that has the buffer protocol: bytes, bytearray, mmap, array.
 
+    Elements that do not lie at multiples of their size in memory are copied, with a warning.
+
     Args:
         buffer: the object; it stays alive as long as the tensor.
         dtype: of the elements.
