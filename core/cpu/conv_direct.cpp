@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 #include "core/base/scratch.h"
@@ -24,18 +23,12 @@ namespace {
 
 template <class T>
 const ConvKernels<T>& kernels() {
-  if constexpr (std::is_same_v<T, float>)
-    return conv_kernels().f32;
-  else
-    return conv_kernels().f64;
+  return cpu::kernels_of<T>(conv_kernels());
 }
 
 template <class T>
 void transpose(int64_t rows, int64_t cols, const T* in, int64_t ld_in, T* out, int64_t ld_out) {
-  if constexpr (std::is_same_v<T, float>)
-    gemm_kernels().f32.transpose(rows, cols, in, ld_in, out, ld_out);
-  else
-    gemm_kernels().f64.transpose(rows, cols, in, ld_in, out, ld_out);
+  cpu::kernels_of<T>(gemm_kernels()).transpose(rows, cols, in, ld_in, out, ld_out);
 }
 
 constexpr int64_t kTogetherBytes = 4 << 20;    // of padded images that are made at a time

@@ -34,10 +34,7 @@ namespace {
 
 template <class T>
 const GemmKernels<T>& kernels() {
-  if constexpr (std::is_same_v<T, float>)
-    return gemm_kernels().f32;
-  else
-    return gemm_kernels().f64;
+  return cpu::kernels_of<T>(gemm_kernels());
 }
 
 constexpr int64_t kSerial = int64_t{1} << 20;    // multiply-adds below which one thread is faster than two

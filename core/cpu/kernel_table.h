@@ -15,6 +15,7 @@
 
 #include <cstring>
 #include <iterator>
+#include <type_traits>
 
 #include "core/base/error.h"
 #include "core/cpu/cpu.h"
@@ -32,6 +33,14 @@ const Table& table_of_chosen(const TableOf<Table>* all, size_t count) {
     if (!std::strcmp(isa(), all[i].isa)) return *all[i].get();
   }
   fail("no instruction set was chosen");
+}
+// Of a table that has kernels of both floating types, those of T.
+template <class T, class Table>
+const auto& kernels_of(const Table& table) {
+  if constexpr (std::is_same_v<T, float>)
+    return table.f32;
+  else
+    return table.f64;
 }
 
 }  // namespace bulssi::cpu
